@@ -1,0 +1,71 @@
+"""Judges a trained run: `python eval.py --workdir=RUN --split=test`.
+
+EMA weights, fused, exact NMS; precision, recall and F1 at the threshold that was chosen
+on the validation split. Writes `results.json`, detections, a precision-recall curve and
+overlays into `RUN/eval-SPLIT` (or `--out`).
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from tqgd_jax import cli
+
+WORKDIR = flags.DEFINE_string("workdir", None, "folder of a run of train.py")
+SPLIT = flags.DEFINE_string("split", "test", "train, val or test")
+STEP = flags.DEFINE_integer("step", None, "checkpoint [the newest]")
+OUT = flags.DEFINE_string("out", None, "folder for the results [WORKDIR/eval-SPLIT]")
+DATA = flags.DEFINE_string("data_dir", None, "data set, if it has moved since training")
+OVERLAYS = flags.DEFINE_integer("overlays", 12, "images on the page of overlays")
+
+
+def main(_: list[str]) -> None:
+    """Config, data, weights, detections, figures, pictures."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from tqgd_jax.data import source
+    from tqgd_jax.detector import Detector
+    from tqgd_jax.inference import detect, make_predict
+    from tqgd_jax.metrics.evaluate import best_threshold, evaluate
+    from tqgd_jax.report import results, terminal
+    from tqgd_jax.training import state, workdir
+    from tqgd_jax.training.checkpoint import Checkpoints
+
+    folder = Path(WORKDIR.value)
+    config, run = workdir.read(folder)
+    if DATA.value:
+        config = replace(config, data=replace(config.data, dir=DATA.value))
+
+    splits = source.open_data(config)
+    chosen = source.required(splits, SPLIT.value, config)
+    source.same_data(chosen, run["fingerprint"])
+    classes = len(run["classes"])
+    detector = Detector(config.model, classes)
+    checkpoints = Checkpoints(folder / "checkpoints", config.train.keep)
+    now, meta = checkpoints.restore(state.create(detector, config), STEP.value)
+    predict = make_predict(detector, config, np.float32(run["anchors"]))
+
+    def images(split: source.Source) -> list:
+        batches = source.in_order(split, config.eval.batch_size)
+        return detect(predict, now.ema, batches, split.names)
+
+    threshold, step = meta.get("threshold"), int(now.step)
+    if "val" in splits and meta.get("threshold_step") != step:
+        # The last evaluation is older than these weights.
+        threshold = best_threshold(images(splits["val"]), classes)
+    found = images(chosen)
+    figures = evaluate(found, classes, threshold)
+    figures |= {"split": SPLIT.value, "step": step, "workdir": str(folder)}
+
+    out = Path(OUT.value) if OUT.value else folder / f"eval-{SPLIT.value}"
+    results.write(out, figures, found, run["classes"], sizes=chosen.sizes)
+    checkpoints.close()
+    print(terminal.summary(figures))
+    print(f"written to {out}")
+
+
+if __name__ == "__main__":
+    flags.mark_flag_as_required("workdir")
+    cli.run(main)

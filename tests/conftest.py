@@ -1,0 +1,33 @@
+"""Strict tests: warnings, silent promotion and wrong shapes are errors."""
+
+import os
+
+# Two CPU devices, so that data parallelism is tested without a GPU. Set before JAX starts.
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+)
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+import tests.typecheck  # noqa: F401  the hook looks it up by name
+
+hook = install_import_hook("tqgd_jax", "tests.typecheck.check")
+
+import jax
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def realdata() -> Path:
+    """The folder of real images; tests that need it skip without it."""
+    folder = os.environ.get("TQGD_REALDATA")
+    if not folder:
+        pytest.skip("TQGD_REALDATA is unset: no real images to run against")
+    return Path(folder)

@@ -1,0 +1,100 @@
+"""What the doctor says of a folder, and its exit codes."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.data.sets import picture, small, voc, voc_set
+from tqgd_jax.data import doctor
+
+
+def said(capsys, *words: str) -> tuple[int, str]:
+    code = doctor.main(list(words))
+    return code, capsys.readouterr().out
+
+
+def test_a_clean_folder(tmp_path, capsys):
+    code, text = said(capsys, str(small(tmp_path)))
+    assert code == 0
+    rows = {row[:10].strip(): row[10:] for row in text.splitlines()}
+    assert rows["format"] == "voc"
+    assert rows["classes"] == "cac, other"
+    assert rows["split"] == "train 5, test 2 (from: csv)"
+    assert rows["no boxes"] == "2 images, 0 of them without annotation file"
+    # a, b, b, d, e, t1 of seven images
+    assert rows["boxes"] == "6; per image 0 to 2, median 1"
+    assert "6 of 30x20 px, grey, uint8" in text
+    assert "1 of 26x24 px, grey, uint8" in text
+    # 28 px (4x7) four times, 10.5x5.25 = 55 px, 30x20 = 600 px
+    counts = re.findall(r"^ +(\S.*) px +(\d+) +#*$", text, re.MULTILINE)
+    areas = [("0-10", "0"), ("10-100", "5"), ("100-200", "0"), ("> 200", "1")]
+    assert counts == areas
+    assert "problems: none" in text
+
+
+def test_bins_end_with_their_upper_edge():
+    wh = np.array([[1, 1], [2, 5], [10, 10], [10, 10.1], [10, 20], [20, 20]], "f4")
+    assert doctor.area_counts(wh) == [2, 1, 2, 1]
+
+
+def test_recall_is_taken_at_the_image_size(tmp_path, capsys):
+    # 2x2 in 32 px: no COCO anchor is within 4 times of it, but at 64 px it is 4x4
+    root = voc_set(tmp_path, {c: [("x", 4, 4, 6, 6)] for c in "abcdefghij"}, h=8, w=32)
+    _, text = said(capsys, str(root), "--image_size", "32")
+    assert "recall 0.0000 (COCO anchors, 32 px)" in text
+    _, text = said(capsys, str(root), "--image_size", "64")
+    assert "recall 1.0000 (COCO anchors, 64 px)" in text
+
+
+def test_every_problem_is_printed_with_its_line(tmp_path, capsys):
+    small(tmp_path)
+    voc(tmp_path / "annotations" / "a.xml", [("cac", 5, 5, 5, 9), ("z", -2, 0, 9, 9)])
+    voc(tmp_path / "annotations" / "ghost.xml", [])
+    picture(tmp_path / "images" / "extra.png")
+    (tmp_path / "annotations" / "b.xml").write_text("<annotation>")
+    path = tmp_path / "images" / "d.png"
+    path.write_bytes(path.read_bytes()[:-30])
+    code, text = said(capsys, str(tmp_path), "--classes", "cac,other")
+    assert code == 1
+    for row in (
+        "problems: 1 degenerate, 1 missing_image, 1 not_in_split, 1 out_of_image, "
+        "1 unknown_class, 2 unreadable",
+        "a.xml:3: degenerate",
+        "a.xml:4: out_of_image",
+        "a.xml:4: unknown_class: 'z'",
+        "ghost.xml: missing_image",
+        "extra.png: not_in_split",
+        "b.xml:1: unreadable",
+        "d.png: unreadable: truncated",
+    ):
+        assert row in text
+
+
+def test_unusable_folders(tmp_path, capsys):
+    assert said(capsys, str(tmp_path))[0] == 2
+    assert said(capsys, str(tmp_path / "gone")) == (
+        2,
+        f"unusable: data.dir: no folder '{tmp_path / 'gone'}'; --config.data.dir=DIR\n",
+    )
+    small(tmp_path)
+    code, text = said(capsys, str(tmp_path), "--image_size", "100")
+    assert code == 2
+    assert "multiple of 32" in text
+    Image.new("RGB", (30, 20)).save(tmp_path / "images" / "b.png")
+    code, text = said(capsys, str(tmp_path))
+    assert code == 2
+    assert "b.png is RGB uint8" in text
+
+
+def test_as_a_command(tmp_path):
+    words = [sys.executable, "-m", "tqgd_jax.data.doctor", str(small(tmp_path))]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    words += ["--format", "coco"]
+    assert subprocess.run(words, cwd=root, capture_output=True).returncode == 2

@@ -1,0 +1,97 @@
+"""What every fusion stage must do; new files in tqgd_jax/fusion/ are found here."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tqgd_jax import fusion
+from tqgd_jax.config import Gd
+from tqgd_jax.nn.blocks import Mode
+
+FEATURES = (8, 16, 24, 32)
+
+
+def pyramid():
+    keys = jax.random.split(jax.random.key(0), 4)
+    return tuple(
+        jax.random.normal(key, (2, size, size, c))
+        for key, size, c in zip(keys, (16, 8, 4, 2), FEATURES, strict=True)
+    )
+
+
+def stage(name):
+    return fusion.build(
+        name, features=FEATURES, repeats=1, embed=8, gd=Gd(), mode=Mode()
+    )
+
+
+@pytest.mark.parametrize("name", fusion.names())
+def test_sizes_are_kept(name):
+    levels = pyramid()
+    out, _ = jax.eval_shape(
+        lambda key: stage(name).init_with_output(key, levels, train=False),
+        jax.random.key(1),
+    )
+    assert [x.shape for x in out] == [x.shape for x in levels]
+
+
+@pytest.mark.parametrize("name", fusion.names())
+def test_every_parameter_has_a_gradient(name):
+    module, levels = stage(name), pyramid()
+    variables = jax.jit(lambda key: module.init(key, levels, train=False))(
+        jax.random.key(1)
+    )
+
+    @jax.jit
+    def gradients(params):
+        def total(params):
+            out, _ = module.apply(
+                {**variables, "params": params}, levels, train=True,
+                mutable=["batch_stats"],
+            )  # fmt: skip
+            # Squares of shifted values: the sum of a batch norm's output has none.
+            return sum(jnp.sum((x - 0.3) ** 3) for x in out)
+
+        return jax.grad(total)(params)
+
+    for path, g in jax.tree.leaves_with_path(gradients(variables["params"])):
+        assert np.isfinite(g).all(), path
+        assert np.abs(g).max() > 0, jax.tree_util.keystr(path)
+
+
+@pytest.mark.parametrize("name", fusion.names())
+def test_jit_changes_nothing(name):
+    module, levels = stage(name), pyramid()
+    variables = jax.jit(lambda key: module.init(key, levels, train=False))(
+        jax.random.key(1)
+    )
+
+    def apply(v, x):
+        return module.apply(v, x, train=False)
+
+    chex.assert_trees_all_close(
+        apply(variables, levels), jax.jit(apply)(variables, levels), atol=1e-5
+    )
+
+
+def test_an_unknown_stage_is_refused_with_the_nearest_name():
+    with pytest.raises(ValueError, match=r"'qeen'.*fpn.*did you mean 'queen'"):
+        fusion.build("qeen", features=FEATURES)
+
+
+def test_a_file_in_the_folder_is_a_stage(tmp_path, monkeypatch):
+    (tmp_path / "halve.py").write_text(
+        "import flax.linen as nn\n"
+        "class Fusion(nn.Module):\n"
+        "    features: tuple\n"
+        "    def __call__(self, levels, *, train):\n"
+        "        return tuple(x / 2 for x in levels)\n"
+    )
+    monkeypatch.setattr(fusion, "__path__", [*fusion.__path__, str(tmp_path)])
+    assert "halve" in fusion.names()
+    out = fusion.build("halve", features=FEATURES, mode=Mode()).apply(
+        {}, pyramid(), train=False
+    )
+    chex.assert_trees_all_equal(out, tuple(x / 2 for x in pyramid()))

@@ -1,0 +1,157 @@
+"""The twelve figures against pycocotools, on random and crowded images."""
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from tqgd_jax.metrics.coco import coco_figures
+from tqgd_jax.metrics.image import Image
+
+NAMES = [
+    "AP",
+    "AP50",
+    "AP75",
+    "APs",
+    "APm",
+    "APl",
+    "AR1",
+    "AR10",
+    "AR100",
+    "ARs",
+    "ARm",
+    "ARl",
+]
+
+
+def xywh(box):
+    return [*box[:2], box[2] - box[0], box[3] - box[1]]
+
+
+def reference(images, num_classes, crowd):
+    """Figures of pycocotools; None for its -1."""
+    boxes, dets = [], []
+    for i, image in enumerate(images):
+        for box, label, region in zip(image.boxes, image.labels, crowd[i], strict=True):
+            size = xywh(box.tolist())
+            row = {"id": len(boxes) + 1, "image_id": i, "category_id": int(label)}
+            row |= {"bbox": size, "area": size[2] * size[3], "iscrowd": int(region)}
+            boxes.append(row)
+        rows = zip(image.det_boxes, image.det_scores, image.det_labels, strict=True)
+        for box, score, label in rows:
+            row = {"image_id": i, "category_id": int(label), "score": float(score)}
+            dets.append(row | {"bbox": xywh(box.tolist())})
+    truth = COCO()
+    truth.dataset = {
+        "images": [{"id": i} for i in range(len(images))],
+        "categories": [{"id": c, "name": str(c)} for c in range(num_classes)],
+        "annotations": boxes,
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+        judge = COCOeval(truth, truth.loadRes(dets), "bbox")
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    return {n: None if v == -1 else v for n, v in zip(NAMES, judge.stats, strict=True)}
+
+
+def random_images(rng, count, classes, most_boxes, most_dets, field, levels, side=60):
+    """Boxes with whole-pixel corners, detections near them or anywhere."""
+    images, crowd = [], []
+    for i in range(count):
+        n = int(rng.integers(0, most_boxes + 1)) if i % 5 else 0
+        k = int(rng.integers(0, most_dets + 1)) if i % 7 else 0
+        corner = rng.integers(0, field, (n, 2))
+        boxes = np.concatenate([corner, corner + rng.integers(2, side, (n, 2))], 1)
+        corner = rng.integers(0, field, (k, 2))
+        dets = np.concatenate([corner, corner + rng.integers(2, side, (k, 2))], 1)
+        labels, det_labels = rng.integers(0, classes, n), rng.integers(0, classes, k)
+        if n and k:
+            near = rng.integers(0, n, k)
+            pick = rng.random(k) < 0.7
+            dets = np.where(
+                pick[:, None], boxes[near] + rng.integers(-2, 3, (k, 4)), dets
+            )
+            dets[:, 2:] = np.maximum(dets[:, 2:], dets[:, :2] + 1)
+            det_labels = np.where(pick, labels[near], det_labels)
+        scores = rng.integers(1, levels + 1, k) / levels
+        boxes, dets = boxes.astype(float), dets.astype(float)
+        images.append(Image(str(i), boxes, labels, dets, scores, det_labels))
+        crowd.append(rng.random(n) < 0.15)
+    return images, crowd
+
+
+@pytest.mark.parametrize(
+    ("classes", "most_boxes", "most_dets", "field", "levels", "side", "regions"),
+    [
+        (1, 6, 20, 300, 10_000, 60, False),
+        (3, 8, 40, 300, 8, 60, False),  # ties of scores, several classes
+        (1, 40, 160, 80, 5, 30, False),  # crowded, more than 100 detections
+        (2, 10, 40, 400, 50, 250, False),  # all three sizes
+        (2, 12, 60, 120, 12, 120, True),  # with crowd regions
+    ],
+)
+def test_twelve_figures_equal_pycocotools(
+    classes, most_boxes, most_dets, field, levels, side, regions
+):
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        images, crowd = random_images(
+            rng, 25, classes, most_boxes, most_dets, field, levels, side
+        )
+        if not regions:
+            crowd = [np.zeros(len(image.boxes), bool) for image in images]
+        expected = reference(images, classes, crowd)
+        got = coco_figures(images, classes, crowd if regions else None)
+        assert list(got) == NAMES
+        for name in NAMES:
+            assert got[name] == pytest.approx(expected[name], abs=1e-6), name
+        ap = expected["AP"]
+        assert ap is not None
+        assert 0.05 < ap < 0.95  # the case is not trivial
+
+
+def image(boxes, dets, scores):
+    return Image(
+        "x",
+        np.array(boxes, float).reshape(-1, 4),
+        np.zeros(len(boxes), int),
+        np.array(dets, float).reshape(-1, 4),
+        np.array(scores, float),
+        np.zeros(len(dets), int),
+    )
+
+
+def test_a_taken_box_passes_the_detection_on():
+    # The case that YOLOv5 counts as a false positive: here both are hits at .5.
+    boxes = [(0, 0.5, 10, 10.5), (0, 5, 10, 15)]
+    figures = coco_figures(
+        [image(boxes, [(0, 0, 10, 10), (0, 2, 10, 12)], [0.9, 0.8])], 1
+    )
+    assert figures["AP50"] == pytest.approx(1.0)
+
+
+def test_without_ground_truth_there_are_no_figures():
+    empty = [image([], [(0, 0, 5, 5)], [0.5]), image([], [], [])]
+    assert set(coco_figures(empty, 1).values()) == {None}
+    assert set(coco_figures([], 1).values()) == {None}
+
+
+def test_without_detections_the_figures_are_zero():
+    figures = coco_figures([image([(0, 0, 10, 10)], [], [])], 1)
+    assert (figures["AP"], figures["AR100"], figures["APs"]) == (0, 0, 0)
+    assert figures["APl"] is None  # no large box
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_of_two_boxes_with_equal_iou_the_last_is_taken(turn):
+    # The first detection has IoU 2/3 with both boxes, the second reaches .5 with one.
+    boxes = [(0, 0, 10, 10), (0, 4, 10, 14)][::turn]
+    item = image(boxes, [(0, 2, 10, 12), (0, 5, 10, 14)], [0.9, 0.8])
+    got, expected = coco_figures([item], 1), reference([item], 1, [np.zeros(2, bool)])
+    for name in ("AP50", "AR100"):
+        assert got[name] == pytest.approx(expected[name], abs=1e-6)

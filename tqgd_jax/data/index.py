@@ -1,0 +1,110 @@
+"""What stands beside the pixels, as one `.npz`: boxes, sizes and names of every split.
+
+A prepared set keeps it as `index.npz` next to the records; a packed set is the same
+file with the pixels in it. NumPy alone reads both.
+"""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tqgd_jax.config import Config, Data
+from tqgd_jax.data.source import Source
+
+# Settings that decided what is in a packed set
+BAKED = ("format", "classes", "split", "group", "ratio", "hold_out", "bad_labels")
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, ValueError)
+
+
+def open_prepared(folder: Path) -> dict[str, Source]:
+    """The splits of a folder that `prepare` made."""
+    from tqgd_jax.data.store import reader
+
+    arrays = _arrays(folder / "index.npz")
+    return _sources(arrays, lambda part: reader(folder, part))
+
+
+def open_packed(path: Path, config: Config) -> dict[str, Source]:
+    """The splits of a file that `pack` made."""
+    if not path.is_file():
+        raise ValueError(
+            f"data.dir: no file {path}; `python -m tqgd_jax.data.pack` makes one"
+        )
+    arrays = _arrays(path)
+    if not all(f"{part}/pixels" in arrays for part in _meta(arrays)["parts"]):
+        raise ValueError(f"{path}: has no pixels; make it with tqgd_jax.data.pack")
+    _same_settings(path, _meta(arrays)["settings"], config)
+
+    def pixels(part: str) -> Callable[[int], np.ndarray]:
+        flat, sizes = arrays[f"{part}/pixels"], arrays[f"{part}/sizes"]
+        c = _meta(arrays)["shape"][2]
+        ends = np.cumsum(sizes.astype(np.int64).prod(axis=1) * c)
+
+        def image(i: int) -> np.ndarray:
+            h, w = sizes[i]
+            return flat[ends[i] - h * w * c : ends[i]].reshape(h, w, c)
+
+        return image
+
+    return _sources(arrays, pixels)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        # np.load leaves a file open that it cannot read
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            arrays = dict(file)
+        if _meta(arrays)["kind"] != "tqgd_jax":
+            raise KeyError("kind")
+    except DAMAGED as error:
+        raise ValueError(
+            f"{path}: damaged or not a prepared set ({type(error).__name__}: {error}); "
+            "delete it and make it again"
+        ) from error
+    return arrays
+
+
+def _meta(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    return json.loads(str(arrays["meta"]))
+
+
+def _sources(
+    arrays: dict[str, np.ndarray], image: Callable[[str], Callable[[int], np.ndarray]]
+) -> dict[str, Source]:
+    meta = _meta(arrays)
+    sources = {}
+    for part, said in meta["parts"].items():
+        cuts = np.cumsum(arrays[f"{part}/counts"])[:-1]
+        sources[part] = Source(
+            classes=tuple(meta["classes"]),
+            names=said["names"],
+            groups=said["groups"],
+            sizes=arrays[f"{part}/sizes"],
+            boxes=np.split(arrays[f"{part}/boxes"], cuts),
+            labels=np.split(arrays[f"{part}/labels"], cuts),
+            shape=tuple(meta["shape"]),
+            max_boxes=meta["max_boxes"],
+            dtype=np.dtype(meta["dtype"]),
+            fingerprint=meta["fingerprint"],
+            image=image(part),
+        )
+    return sources
+
+
+def _same_settings(path: Path, packed: dict[str, Any], config: Config) -> None:
+    plain = Data()
+    for name in BAKED:
+        now = getattr(config.data, name)
+        now = list(now) if isinstance(now, tuple) else now
+        default = getattr(plain, name)
+        default = list(default) if isinstance(default, tuple) else default
+        if now not in (packed[name], default):
+            raise ValueError(
+                f"{path} was packed with data.{name}={packed[name]!r}, the run says "
+                f"{now!r}; pack it again, or leave data.{name} out"
+            )

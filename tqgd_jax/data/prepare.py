@@ -1,0 +1,158 @@
+"""Makes the prepared set of a folder once, and notices when it is out of date.
+
+Written under a lock to a folder beside, then renamed: a killed preparation leaves
+nothing that is later read, and two processes do not disturb each other.
+"""
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tqgd_jax.config import Config
+from tqgd_jax.data import images, labels
+from tqgd_jax.data.index import BAKED
+from tqgd_jax.data.scan import Scan, fingerprint, scan
+
+logger = logging.getLogger("tqgd_jax")
+
+
+def prepare(config: Config) -> Path:
+    """The folder of the prepared set: found if it fits, else made.
+
+    Raises ValueError with the list of problems that `data.bad_labels` does not settle.
+    """
+    mark = fingerprint(config)
+    root = Path(config.data.dir).expanduser().resolve()
+    home = _home(config)
+    home.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"[^\w.-]", "_", root.name) or "data"
+    folder = home / f"{name}-{mark[:16]}"
+    if _whole(folder):
+        return folder
+    with _lock(home / f".{folder.name}.lock"):
+        if _whole(folder):  # another process was faster
+            return folder
+        if folder.exists():
+            logger.warning("%s is damaged and is made again", folder)
+            shutil.rmtree(folder)
+        for old in _others(home, folder, root):
+            logger.info("data or settings changed since %s was prepared", old)
+        aside = home / f".{folder.name}.partial"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        try:
+            _write(aside, config, root, mark)
+            if fingerprint(config) != mark:
+                raise ValueError(f"{root}: changed while it was read; start again")
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        aside.rename(folder)
+    return folder
+
+
+def _home(config: Config) -> Path:
+    said = config.data.prepared_dir or os.environ.get("TQGD_CACHE", "")
+    return Path(said or "~/.cache/tqgd_jax").expanduser()
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    # a process that is killed gives its lock back by itself
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logger.info("waiting for another process that prepares the same data")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _write(aside: Path, config: Config, root: Path, mark: str) -> None:
+    scanned = scan(config)
+    labels.enforce(scanned.problems, config.data.bad_labels)
+    items = [item for items in scanned.parts.values() for item in items]
+    if not items:
+        raise ValueError(f"{root}: no image is left in any part of the split")
+    images.same_kind([i.path for i in items], [i.header for i in items])
+    logger.info("preparing %d images of %s", len(items), root)
+    _write_records(aside / "records", scanned)
+    np.savez_compressed(aside / "index.npz", **_index(scanned, config, mark))
+    files = sorted(f for f in aside.rglob("*") if f.is_file())
+    manifest = {
+        "origin": str(root),
+        "files": {f.relative_to(aside).as_posix(): f.stat().st_size for f in files},
+    }
+    (aside / "manifest.json").write_text(json.dumps(manifest, indent=1))
+
+
+def _write_records(folder: Path, scanned: Scan) -> None:
+    import tensorflow_datasets as tfds
+
+    from tqgd_jax.data.builder import Slices
+
+    tfds.disable_progress_bar()  # ours counts images
+    folder.mkdir()
+    # tfds prints its own story to stdout, where `--dry_run` promises one json object
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        Slices(scanned.parts, folder).download_and_prepare()
+
+
+def _index(scanned: Scan, config: Config, mark: str) -> dict[str, Any]:
+    items = [item for items in scanned.parts.values() for item in items]
+    header = items[0].header
+    shape = [max(i.header[axis] for i in items) for axis in (0, 1)]
+    meta = {
+        "kind": "tqgd_jax",
+        "fingerprint": mark,
+        "settings": {name: getattr(config.data, name) for name in BAKED},
+        "seed": config.seed,
+        "classes": scanned.classes,
+        "dtype": header.dtype,
+        "shape": [*shape, header.channels],
+        "max_boxes": max(1, *(len(i.labels) for i in items)),
+        "parts": {
+            part: {"names": [i.name for i in of], "groups": [i.group for i in of]}
+            for part, of in scanned.parts.items()
+        },
+    }
+    arrays: dict[str, Any] = {"meta": np.array(json.dumps(meta))}
+    for part, of in scanned.parts.items():
+        arrays[f"{part}/sizes"] = np.array([i.header[:2] for i in of], np.int32)
+        arrays[f"{part}/counts"] = np.array([len(i.labels) for i in of], np.int32)
+        arrays[f"{part}/boxes"] = np.concatenate([i.boxes for i in of])
+        arrays[f"{part}/labels"] = np.concatenate([i.labels for i in of])
+    return arrays
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / "manifest.json").read_text())
+    except (OSError, ValueError):
+        return {"origin": "", "files": {"manifest.json": -1}}
+
+
+def _whole(folder: Path) -> bool:
+    """Every file is there at the size it was written with."""
+    for name, size in _manifest(folder)["files"].items():
+        file = folder / name
+        if not file.is_file() or file.stat().st_size != size:
+            return False
+    return True
+
+
+def _others(home: Path, folder: Path, root: Path) -> list[Path]:
+    return [
+        f
+        for f in sorted(home.glob("*-*"))
+        if f != folder and _manifest(f)["origin"] == str(root)
+    ]

@@ -1,0 +1,166 @@
+"""Which images train, validate and test, and which patient each belongs to."""
+
+import csv
+import logging
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqgd_jax.config import Data
+from tqgd_jax.data import groups
+from tqgd_jax.data.annotations import Problem
+from tqgd_jax.data.layout import Entry, Layout, finder
+
+logger = logging.getLogger("tqgd_jax")
+
+PARTS = ("train", "val", "test")
+WORDS = {"valid": "val", "validation": "val"} | {p: p for p in PARTS}
+FOLDER = re.compile(r"(train|val|valid|validation|test)[-_]?\d*")
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Entries of each part, in name order, and the patient of each entry's name.
+
+    Attributes:
+      mode: where the parts come from: "csv", "imagesets", "json", "folders", "ratio".
+      seeded: whether the seed had a say.
+    """
+
+    mode: str
+    parts: dict[str, list[Entry]]
+    groups: dict[str, str]
+    seeded: bool
+    problems: list[Problem] = field(default_factory=list)
+
+
+def source(layout: Layout, data: Data) -> tuple[str, list[Path]]:
+    """Where the parts come from, and the files that say so."""
+    table = layout.root / "split.csv"
+    tables = [table] if table.is_file() else []
+    if data.split == "ratio":
+        return "ratio", tables if data.group else []
+    if data.split != "auto":
+        for path in (Path(data.split).expanduser(), layout.root / data.split):
+            if path.is_file():
+                return "csv", [path]
+        raise ValueError(
+            f"data.split: no file {data.split!r}; there are: auto, ratio, or a csv "
+            "file with the columns image and split"
+        )
+    if tables:
+        return "csv", tables
+    sets = layout.root / "ImageSets" / "Main"
+    lists = [sets / f"{part}.txt" for part in PARTS if (sets / f"{part}.txt").is_file()]
+    both = sets / "trainval.txt"
+    if sets / "train.txt" not in lists and both.is_file():
+        lists = [both, *(f for f in lists if f.stem == "test")]
+    if lists:
+        return "imagesets", lists
+    if layout.format == "coco" and all(_json_part(f) for f in layout.labels):
+        return "json", []
+    if any(_folder_part(layout.root, e.path) for e in layout.entries):
+        return "folders", []
+    return "ratio", []
+
+
+def split(layout: Layout, data: Data, seed: int) -> Splits:
+    """Raises ValueError when an image or a patient would be in two parts."""
+    mode, files = source(layout, data)
+    table, columns = _read_csv(files[0]) if files and mode != "imagesets" else ([], [])
+    problems: list[Problem] = []
+    find = finder(layout.root, layout.entries)
+    file = files[0] if files else None
+    group_of = groups.groups(layout, data.group, find, file, table, columns)
+    part_of: dict[str, str] = {}
+
+    def put(said: str, part: str, file: Path, line: int) -> None:
+        name = find(said)
+        if name is None:
+            text = f"{part} names {said!r}, and no image has that name"
+            problems.append(Problem(file, line, "missing_image", text))
+        elif name in part_of:
+            raise ValueError(
+                f"{file}:{line}: {said!r} is listed a second time (before: "
+                f"{part_of[name]}, here: {part}); an image belongs to one part, once"
+            )
+        else:
+            part_of[name] = part
+
+    if mode == "ratio":
+        part_of = groups.by_ratio(group_of, data.ratio, seed)
+    elif mode == "csv":
+        _need(files[0], columns, "split")
+        for line, row in table:
+            part = WORDS.get(row["split"].lower())
+            if part is None:
+                raise ValueError(
+                    f"{files[0]}:{line}: unknown split {row['split']!r}; there are: "
+                    + ", ".join(PARTS)
+                )
+            put(row["image"], part, files[0], line)
+    elif mode == "imagesets":
+        for file in files:
+            part = "train" if file.stem == "trainval" else file.stem
+            for line, row in enumerate(file.read_text().splitlines(), 1):
+                # some VOC lists carry 1 or -1 after the name
+                said = row.strip() if find(row.strip()) else (row.split() or [""])[0]
+                if said:
+                    put(said, part, file, line)
+    else:
+        for e in layout.entries:
+            if mode == "json" and e.label is not None:
+                part = _json_part(e.label)
+            else:
+                part = _folder_part(layout.root, e.path)
+            if part:
+                part_of[e.name] = part
+    seeded = mode == "ratio"
+    groups.refuse_leaks(part_of, group_of)
+    if data.hold_out > 0 and "val" not in part_of.values():
+        seeded = True
+        groups.hold_out(part_of, group_of, data.hold_out, seed)
+    elif data.hold_out > 0:
+        logger.info("data.hold_out is not used: the split has a val part")
+    parts: dict[str, list[Entry]] = {part: [] for part in PARTS}
+    for e in sorted(layout.entries, key=lambda e: e.name):
+        if e.name in part_of:
+            parts[part_of[e.name]].append(e)
+        else:
+            text = f"no part of the split ({mode}) names it"
+            problems.append(Problem(e.path, 0, "not_in_split", text))
+    parts = {part: entries for part, entries in parts.items() if entries}
+    return Splits(mode, parts, group_of, seeded, problems)
+
+
+def _folder_part(root: Path, path: Path) -> str:
+    for folder in path.relative_to(root).parts[:-1]:
+        if match := FOLDER.fullmatch(folder.lower()):
+            return WORDS[match[1]]
+    return ""
+
+
+def _json_part(file: Path) -> str:
+    for text in (file.stem, file.parent.name):
+        if match := re.search(r"train|val|test", text.lower()):
+            return match[0]
+    return ""
+
+
+def _read_csv(file: Path) -> tuple[groups.Table, list[str]]:
+    with file.open(newline="", encoding="utf-8-sig") as lines:
+        reader = csv.DictReader(lines, restval="")
+        columns = [c.strip() for c in reader.fieldnames or []]
+        reader.fieldnames = columns
+        _need(file, columns, "image")
+        table = []
+        for row in reader:
+            if None in row:
+                raise ValueError(f"{file}:{reader.line_num}: more values than columns")
+            table.append((reader.line_num, {k: v.strip() for k, v in row.items()}))
+        return table, columns
+
+
+def _need(file: Path, columns: list[str], column: str) -> None:
+    if column not in columns:
+        raise ValueError(f"{file}:1: no column {column!r}; there are: {columns}")

@@ -1,0 +1,151 @@
+"""The network: stem, backbone, neck and head by configuration (§2.2, Fig. 3)."""
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from tqgd_jax import fusion
+from tqgd_jax.config import LEVELS, Model, Thr
+from tqgd_jax.nn.blocks import C3, SPPF, ConvBnAct, Mode
+from tqgd_jax.nn.head import Head
+from tqgd_jax.nn.repconv import fuse
+from tqgd_jax.nn.thrconvs import ThrConvs
+from tqgd_jax.types import Pyramid
+
+
+class Size(NamedTuple):
+    """YOLOv5's multiples of depth and width, and Gold-YOLO's global channels."""
+
+    depth: float
+    width: float
+    embed: int
+
+    def channels(self, base: int) -> int:
+        """Width of a layer, rounded up to a multiple of 8."""
+        return math.ceil(base * self.width / 8) * 8
+
+    def repeats(self, base: int) -> int:
+        """Bottlenecks of a C3, at least one."""
+        return max(round(base * self.depth), 1)
+
+
+SIZES = {
+    "n": Size(0.33, 0.25, 96),
+    "s": Size(0.33, 0.50, 128),
+    "m": Size(0.67, 0.75, 192),
+    "l": Size(1.00, 1.00, 192),
+}
+
+
+class Backbone(nn.Module):
+    """YOLOv5 v7.0's backbone, with ThrConvs blocks in its stem when `thr` is given.
+
+    Returns the pyramid P2..P5; P5 is after SPPF.
+    """
+
+    size: Size
+    thr: Thr | None
+    mode: Mode = Mode()
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Pyramid:
+        channels, repeats, mode = self.size.channels, self.size.repeats, self.mode
+
+        def down(base, kernel, x, name):
+            return ConvBnAct(
+                channels(base), kernel, 2, (2, 2) if kernel == 6 else None,
+                mode=mode, name=name,
+            )(x, train=train)  # fmt: skip
+
+        def c3(base, n, x, name):
+            return C3(channels(base), repeats(n), add=True, mode=mode, name=name)(
+                x, train=train
+            )
+
+        x = self._thr("in", x, train=train)
+        x = down(64, 6, x, "p1")
+        x = self._thr("p1", x, train=train)
+        x = down(128, 3, x, "p2")
+        x = self._thr("p2", x, train=train)
+        p2 = c3(128, 3, x, "c3_2")
+        p3 = c3(256, 6, down(256, 3, p2, "p3"), "c3_3")
+        p4 = c3(512, 9, down(512, 3, p3, "p4"), "c3_4")
+        p5 = c3(1024, 3, down(1024, 3, p4, "p5"), "c3_5")
+        p5 = SPPF(channels(1024), mode, name="sppf")(p5, train=train)
+        return p2, p3, p4, p5
+
+    def _thr(self, position: str, x: Array, *, train: bool) -> Array:
+        """The ThrConvs block at this place, if there is one."""
+        if self.thr is None or position not in self.thr.positions:
+            return x
+        # Six kernels are three for each of two blocks.
+        k, i = self.thr.kernels, self.thr.positions.index(position)
+        return ThrConvs(
+            kernels=k if len(k) == 3 else k[3 * i : 3 * i + 3],
+            depthwise=self.thr.depthwise,
+            skip=self.thr.skip,
+            sign=self.thr.sign,
+            act=self.thr.act,
+            mode=self.mode,
+            name=f"thr_{position}",
+        )(x, train=train)
+
+
+class Detector(nn.Module):
+    """TQGDNet and every row of Tables 1-3, by `model`.
+
+    Takes images in [0, 1], NHWC; returns raw predictions, finest head first, each
+    (b, h, w, anchors, 5 + classes) in float32.
+    """
+
+    model: Model
+    num_classes: int = 1
+    deploy: bool = False
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self, image: Float[Array, "b h w c"], *, train: bool
+    ) -> tuple[Array, ...]:
+        model, size = self.model, SIZES[self.model.size]
+        mode = Mode(model.dtype, self.deploy, self.axis_name)
+        if image.shape[1] % 32 or image.shape[2] % 32:
+            raise ValueError(
+                f"image sides must be multiples of 32, the coarsest stride; got "
+                f"{image.shape}."
+            )
+        levels = Backbone(size, model.resolved_thr(), mode, name="backbone")(
+            image, train=train
+        )
+        offered: dict[str, Any] = {
+            "features": tuple(size.channels(64 * 2 ** (n - 1)) for n in LEVELS),
+            "repeats": size.repeats(3),
+            "embed": size.embed,
+            "gd": model.gd,
+            "mode": mode,
+        }
+        for i, stage in enumerate(model.neck):
+            if i == len(model.neck) - 1:
+                offered["levels"] = tuple(model.heads)
+            levels = fusion.build(stage, **offered)(levels, train=train)
+        return Head(tuple(model.heads), self.num_classes, mode=mode, name="head")(
+            levels
+        )
+
+    def deployed(self, variables: dict[str, Any]) -> tuple["Detector", dict[str, Any]]:
+        """This network with every Conv+BN and RepConv folded into one convolution.
+
+        Args:
+          variables: `params` (the EMA's, as a rule) and `batch_stats`.
+
+        Returns:
+          The deployed module and its variables, `params` only.
+        """
+        params = fuse(variables["params"], variables["batch_stats"])
+        return dataclasses.replace(self, deploy=True, parent=None), {"params": params}

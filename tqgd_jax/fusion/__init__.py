@@ -1,0 +1,40 @@
+"""Necks. A neck is a chain of stages; each maps a pyramid to one of the same sizes.
+
+The folder is the registry: a stage is a file here with a linen module `Fusion`, and its
+name in `model.neck` is the file's name. `Fusion` must have the field `features`; it may
+declare any other keyword that `build` offers, and gets those it declares.
+"""
+
+import dataclasses
+import importlib
+import pkgutil
+from typing import Any
+
+import flax.linen as nn
+
+from tqgd_jax.config import one_of
+
+
+def names() -> tuple[str, ...]:
+    """Every stage in this folder, sorted."""
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__)))
+
+
+def build(name: str, **offered: Any) -> nn.Module:
+    """The stage `name` with those of the offered settings that it declares.
+
+    Args:
+      name: a file of this folder.
+      **offered: `features` (channels of P2..P5), `levels` (the outputs that are needed;
+        others may pass unchanged; given to
+        the last stage only, so the default must suit a stage in mid-chain), `repeats` (bottlenecks of a C3), `embed` (channels of
+        a global map), `gd` (settings), `mode`.
+
+    Raises:
+      ValueError: no such stage.
+    """
+    one_of("model.neck", name, names())
+    stage = importlib.import_module(f"{__name__}.{name}").Fusion
+    declared = {field.name for field in dataclasses.fields(stage)}
+    wanted = {key: value for key, value in offered.items() if key in declared}
+    return stage(**wanted, name=name)

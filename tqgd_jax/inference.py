@@ -1,0 +1,77 @@
+"""From a data split to detections in native pixels: deployed network, decode, NMS."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float
+
+from tqgd_jax.augment import letterbox
+from tqgd_jax.config import Config
+from tqgd_jax.decode import decode, nms, unletterbox
+from tqgd_jax.detector import Detector
+from tqgd_jax.metrics.evaluate import Image
+from tqgd_jax.types import Batch, Detections
+
+Predict = Callable[[Mapping[str, Any], Batch], Detections]
+
+
+def make_predict(
+    detector: Detector, config: Config, anchors: Float[Array, "l a 2"]
+) -> Predict:
+    """The compiled function from variables and stored images to detections.
+
+    It folds batch norms and RepConvs itself, so it takes the variables of training form
+    (the EMA's); boxes come out in pixels of the stored image, clipped to it.
+    """
+    strides = tuple(2**n for n in config.model.heads)
+
+    def predict(variables: Mapping[str, Any], batch: Batch) -> Detections:
+        image, _ = letterbox(
+            batch, data=config.data, channels=config.model.in_channels
+        )
+        network, deployed = detector.deployed(dict(variables))
+        preds = network.apply(deployed, image, train=False)
+        boxes, scores, obj = decode(preds, anchors, strides)
+        found = nms(
+            boxes,
+            scores,
+            obj,
+            min_score=config.eval.min_score,
+            iou=config.eval.nms_iou,
+            max_detections=config.eval.max_detections,
+        )
+        native = unletterbox(found.boxes, batch.size[:, 0], config.data.image_size)
+        return found._replace(boxes=native)
+
+    return jax.jit(predict)
+
+
+def detect(
+    predict: Predict,
+    variables: Mapping[str, Any],
+    batches: Iterator[Batch],
+    names: list[str],
+) -> list[Image]:
+    """Ground truth and detections of every image, in the order of the batches."""
+    images = []
+    for batch in batches:
+        found = jax.tree.map(np.asarray, predict(variables, jax.tree.map(jnp.asarray, batch)))
+        for i, index in enumerate(np.asarray(batch.index)[:, 0]):
+            if index < 0:  # fills the last batch up
+                continue
+            truth, kept = batch.valid[i, 0], found.valid[i]
+            images.append(
+                Image(
+                    name=names[index],
+                    boxes=np.asarray(batch.boxes[i, 0][truth]),
+                    labels=np.asarray(batch.labels[i, 0][truth]),
+                    det_boxes=found.boxes[i][kept],
+                    det_scores=found.scores[i][kept],
+                    det_labels=found.labels[i][kept],
+                )
+            )
+    return images

@@ -1,0 +1,1 @@
+"""Building blocks of the network: convolutions, C3, SPPF, ThrConvs, RepConv."""

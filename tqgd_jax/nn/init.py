@@ -1,0 +1,57 @@
+"""First values of all parameters, drawn on the host.
+
+The distributions are those that the modules declare (YOLOv5's, which are PyTorch's). A
+parameter's values depend on the seed, its path and its shape alone: variants of the
+network start from the same weights where they share layers. `module.init` would do as
+well, but XLA takes half a minute to compile its two hundred random draws.
+"""
+
+import math
+import re
+import zlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from tqgd_jax.nn.head import bias_prior
+
+
+def initial(shapes: Any, seed: int) -> dict[str, Any]:
+    """Fills a tree of shapes, as `jax.eval_shape` of `module.init` gives it.
+
+    Args:
+      shapes: `params` and `batch_stats`.
+      seed: of the draws.
+
+    Returns:
+      NumPy arrays, float32.
+    """
+    return jax.tree.map_with_path(
+        lambda path, x: _fill([key.key for key in path], x.shape, seed, shapes), shapes
+    )
+
+
+def _fill(
+    path: list[str], shape: tuple[int, ...], seed: int, shapes: Any
+) -> np.ndarray:
+    name = path[-1]
+    if name in ("scale", "var"):
+        return np.ones(shape, np.float32)
+    if name in ("bias", "mean"):
+        return np.zeros(shape, np.float32)
+    rng = np.random.default_rng((seed, zlib.crc32("/".join(path).encode())))
+    if name == "kernel":
+        bound = 1 / math.sqrt(math.prod(shape[:-1]))
+        return rng.uniform(-bound, bound, shape).astype(np.float32)
+    level = re.fullmatch(r"bias(\d)", name)
+    if level is None:
+        raise ValueError(
+            f"parameter {'/'.join(path)} has no initial distribution in nn/init.py; "
+            "name it kernel, bias or scale, or add its rule there"
+        )
+    head = shapes["params"][path[1]]
+    channels, outputs = head[f"p{level[1]}"]["kernel"].shape[-2:]
+    bound = 1 / math.sqrt(channels)
+    drawn = rng.uniform(-bound, bound, outputs)
+    return (drawn + bias_prior(outputs, 2 ** int(level[1]))).astype(np.float32)

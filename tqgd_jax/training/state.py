@@ -1,0 +1,58 @@
+"""Everything that a run is at one moment."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from tqgd_jax.config import Config
+from tqgd_jax.detector import Detector
+from tqgd_jax.nn.init import initial
+from tqgd_jax.training.optim import Hyper, accumulation, sgd
+
+
+class TrainState(NamedTuple):
+    """All that a bit-exact resume needs; random keys follow from seed and step.
+
+    Attributes:
+      step: iterations done.
+      updates: optimiser steps done.
+      params, batch_stats: linen collections, float32.
+      opt_state: of `optim.sgd`.
+      ema: moving averages of `params` and `batch_stats`, for evaluation.
+      grads: gradients summed since the last optimiser step; empty without accumulation.
+    """
+
+    step: Array
+    updates: Array
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+    ema: Any
+    grads: Any
+
+
+def create(detector: Detector, config: Config) -> TrainState:
+    """The state before the first step, from `config.seed`."""
+    # A small image makes the same parameters, because the network is convolutional.
+    image = jax.ShapeDtypeStruct((1, 64, 64, config.model.in_channels), "float32")
+    shapes = jax.eval_shape(
+        lambda key, x: detector.init(key, x, train=False), jax.random.key(0), image
+    )
+    variables = jax.tree.map(jnp.asarray, initial(shapes, config.seed))
+    params, batch_stats = variables["params"], variables["batch_stats"]
+    zero = Hyper(*(jnp.zeros((), t) for t in ("f4", "f4", "f4", "?", "?")))
+    waits = accumulation(config.optim, config.data.batch_size) > 1
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        updates=jnp.zeros((), jnp.int32),
+        params=params,
+        batch_stats=batch_stats,
+        opt_state=sgd(config.optim, config.data.batch_size, zero).init(params),
+        ema=jax.tree.map(
+            jnp.array, {"params": params, "batch_stats": batch_stats}
+        ),  # copies: a donated state must not hold one buffer twice
+        grads=optax.tree.zeros_like(params) if waits else {},
+    )

@@ -1,0 +1,161 @@
+"""The folder of a run: who may use it, with which settings, and its log files."""
+
+import contextlib
+import dataclasses
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tqgd_jax.config import Config, differences, from_dict
+
+# How a run is carried out, not what it computes: these may change when it is resumed.
+MAY_CHANGE = (
+    "data.dir",
+    "data.placement",
+    "data.prefetch",
+    "data.prepared_dir",
+    "train.steps",
+    "train.eval_every",
+    "train.checkpoint_every",
+    "train.keep",
+    "train.parallel",
+    "train.devices",
+    "train.log_every",
+    "train.tensorboard",
+    "eval.batch_size",
+)
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Keeps other processes out of the folder.
+
+    Raises:
+      RuntimeError: another process is training there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise RuntimeError(
+                f"{folder} is in use by process {lock.read().strip()}; wait for it or "
+                "choose another --workdir"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Written aside, then renamed: a reader sees the old file or the new one."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(json.dumps(value, indent=2) + "\n")
+    aside.replace(path)
+
+
+def record(folder: Path, config: Config, run: dict[str, Any]) -> None:
+    """Writes `config.json` and `versions.json`, or checks them when they are there.
+
+    Args:
+      folder: the workdir.
+      config: settings.
+      run: what follows from settings and data and must not change either: classes,
+        anchors, fingerprint of the data.
+
+    Raises:
+      ValueError: the folder was made with other settings or data; names them.
+    """
+    path = folder / "config.json"
+    if path.exists():
+        old, old_run = read(folder)
+        changed = {
+            name: values
+            for name, values in differences(old, config).items()
+            if name not in MAY_CHANGE
+        } | {
+            name: (old_run.get(name), value)
+            for name, value in run.items()
+            if old_run.get(name) != value
+        }
+        if changed:
+            listed = "\n".join(
+                f"  {name}: {there!r} there, {here!r} now"
+                for name, (there, here) in changed.items()
+            )
+            raise ValueError(
+                f"{folder} was made with other settings:\n{listed}\n"
+                "Use the old ones to resume, or another --workdir for a new run."
+            )
+    write_json(path, {"config": dataclasses.asdict(config), "run": run})
+    write_json(folder / "versions.json", versions())
+
+
+def read(folder: Path) -> tuple[Config, dict[str, Any]]:
+    """The settings of a run and what follows from them (see `record`).
+
+    Raises:
+      FileNotFoundError: no run there.
+      ValueError: the file cannot be read.
+    """
+    path = folder / "config.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} is missing: {folder} is not the workdir of a run; train.py makes "
+            "one"
+        )
+    try:
+        found = json.loads(path.read_text())
+        return from_dict(Config, found["config"], str(path)), found["run"]
+    except (json.JSONDecodeError, KeyError) as error:
+        raise ValueError(
+            f"{path} is not a run's config.json ({error}); restore it or train in "
+            "another --workdir"
+        ) from error
+
+
+def versions() -> dict[str, Any]:
+    """Packages, Python, machine and command of this process."""
+    import jax
+
+    return {
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
+        "devices": [f"{d.platform}: {d.device_kind}" for d in jax.devices()],
+        "machine": platform.platform(),
+        "command": sys.argv,
+    }
+
+
+class JsonLines:
+    """A file of one JSON object a line, cut back to a step when a run is resumed."""
+
+    def __init__(self, path: Path, last_step: int):
+        """Keeps the lines of steps up to `last_step`; a torn last line is dropped."""
+        self._path = path
+        kept = []
+        if path.exists():
+            for line in path.read_text().splitlines():
+                try:
+                    if json.loads(line)["step"] > last_step:
+                        continue
+                except (json.JSONDecodeError, KeyError):
+                    continue
+                kept.append(line + "\n")
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        aside.write_text("".join(kept))
+        aside.replace(path)
+
+    def write(self, rows: list[dict[str, Any]]) -> None:
+        """Appends."""
+        with self._path.open("a") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)

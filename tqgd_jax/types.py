@@ -1,0 +1,54 @@
+"""What travels between the parts: batches, targets and detections.
+
+Dimension letters: b images, t tiles (4 for mosaic, else 1), m padded boxes of a tile, n
+boxes, h w pixels, c channels, a anchors.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jax import Array
+from jaxtyping import Bool, Float, Int
+
+# Host code hands NumPy arrays over, device code JAX arrays; both have one shape.
+Arr = Array | np.ndarray
+
+Pyramid = tuple[Array, ...]  # maps of P2, P3, P4, P5: strides 4, 8, 16, 32, NHWC
+
+
+class Batch(NamedTuple):
+    """Images as they are stored, grouped for mosaic. No pixel has been changed.
+
+    Attributes:
+      image: uint8, uint16 or int16 (HU), padded at the bottom and right with zeros.
+      size: height and width of each image inside its padding, px.
+      boxes: (x0, y0, x1, y1) in px of the stored image, pixel edges, x1 exclusive.
+      labels: class index of each box.
+      valid: False for padding rows of `boxes` and `labels`.
+      index: number of each image in its split; -1 marks a padding image, which only
+        evaluation has.
+    """
+
+    image: Int[Arr, "b t h w c"]
+    size: Int[Arr, "b t 2"]
+    boxes: Float[Arr, "b t m 4"]
+    labels: Int[Arr, "b t m"]
+    valid: Bool[Arr, "b t m"]
+    index: Int[Arr, "b t"]
+
+
+class Targets(NamedTuple):
+    """Ground truth in network pixels, (x0, y0, x1, y1); padding rows are not `valid`."""
+
+    boxes: Float[Arr, "b n 4"]
+    labels: Int[Arr, "b n"]
+    valid: Bool[Arr, "b n"]
+
+
+class Detections(NamedTuple):
+    """Boxes (x0, y0, x1, y1), best score first; padding rows are not `valid`."""
+
+    boxes: Float[Arr, "b n 4"]
+    scores: Float[Arr, "b n"]
+    labels: Int[Arr, "b n"]
+    valid: Bool[Arr, "b n"]
