@@ -29,7 +29,7 @@ def main(_: list[str]) -> None:
     from tqgd_jax.detector import Detector
     from tqgd_jax.inference import detect, make_predict
     from tqgd_jax.metrics.evaluate import best_threshold, evaluate
-    from tqgd_jax.report import results, terminal
+    from tqgd_jax.report import overlays, plots, results, terminal
     from tqgd_jax.training import state, workdir
     from tqgd_jax.training.checkpoint import Checkpoints
 
@@ -41,6 +41,12 @@ def main(_: list[str]) -> None:
     splits = source.open_data(config)
     chosen = source.required(splits, SPLIT.value, config)
     source.same_data(chosen, run["fingerprint"])
+    if list(chosen.classes) != run["classes"]:
+        raise ValueError(
+            f"{config.data.dir} has the classes {list(chosen.classes)}, {folder} was "
+            f"trained on {run['classes']}; set data.classes in training or choose the "
+            "data set that belongs to the run"
+        )
     classes = len(run["classes"])
     detector = Detector(config.model, classes)
     checkpoints = Checkpoints(folder / "checkpoints", config.train.keep)
@@ -61,6 +67,17 @@ def main(_: list[str]) -> None:
 
     out = Path(OUT.value) if OUT.value else folder / f"eval-{SPLIT.value}"
     results.write(out, figures, found, run["classes"], sizes=chosen.sizes)
+    plots.precision_recall(out / "precision_recall.png", found, run["classes"], threshold)
+    shown = overlays.choose(found, threshold or 0.0, OVERLAYS.value)
+    overlays.overlay_page(
+        out / "overlays.png",
+        [(chosen.image(i), found[i]) for i in shown],
+        run["classes"],
+        threshold,
+        f"{folder.name}, {SPLIT.value}, step {step}",
+        most=OVERLAYS.value,
+        window=config.data.window_of(chosen.dtype),
+    )
     checkpoints.close()
     print(terminal.summary(figures))
     print(f"written to {out}")

@@ -9,7 +9,12 @@ import pytest
 from scipy import ndimage
 
 from tqgd_jax.augment import augment, draw, hsv_to_rgb, jitter, letterbox, rgb_to_hsv
-from tqgd_jax.augment_geometry import letterbox_place, mosaic_place
+from tqgd_jax.augment_geometry import (
+    Place,
+    letterbox_place,
+    mosaic_place,
+    sampling_matrix,
+)
 from tqgd_jax.config import Augment, Data
 from tqgd_jax.types import Batch
 
@@ -156,6 +161,20 @@ def test_tiles_meet_at_the_corner_in_their_quadrants():
     np.testing.assert_array_equal(
         place.high, [(72, 114), (40, 50), (40, 114), (72, 50)]
     )
+
+
+def test_at_a_cut_the_hidden_part_of_a_tile_does_not_show():
+    """8 rows from canvas row -2, cut at 0: row 2 fades out half a pixel beyond."""
+    edge = jnp.array([[0.0, 0.0]])
+    place = Place(jnp.ones(1), edge - 2, edge, edge + 6)
+    centres = jnp.array([-0.75, -0.25, 0.5, 0.75, 6.25])
+    weights, share = sampling_matrix(centres, place, jnp.array([[8, 8]]), 0, 9)
+    expected = np.zeros((5, 9))
+    expected[1, 2], expected[2, 2] = 0.25, 1
+    expected[3, 2:4] = 0.75, 0.25
+    expected[4, 7] = 0.25
+    np.testing.assert_allclose(weights[0], expected, atol=1e-6)
+    np.testing.assert_allclose(share[0], [0, 0.25, 1, 1, 0.25], atol=1e-6)
 
 
 def test_enlarging_is_bilinear_with_half_pixel_centres():

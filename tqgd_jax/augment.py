@@ -129,10 +129,7 @@ def draw(
 
 def to_unit(image: Integer[Array, "*n"], data: Data) -> Float[Array, "*n"]:
     """Stored values to [0, 1] by the window: `data.window`, or that of the type."""
-    low, high = data.window
-    if low == high == 0:
-        signed = jnp.issubdtype(image.dtype, jnp.signedinteger)
-        low, high = data.hu_window if signed else (0, jnp.iinfo(image.dtype).max)
+    low, high = data.window_of(image.dtype)
     return jnp.clip((image.astype(jnp.float32) - low) / (high - low), 0.0, 1.0)
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
+
 T = TypeVar("T")
 
 LEVELS = (2, 3, 4, 5)  # P2..P5, strides 4, 8, 16, 32
@@ -262,11 +264,12 @@ class Data:
       dir: folder of the data set, or a packed `.npz` made by `tqgd_jax.data.pack`.
       format: "auto", "voc" (LabelImg XML), "yolo" (txt) or "coco" (json).
       classes: names in the order of their index; empty means those found (VOC, COCO,
-        classes.txt), sorted.
+        classes.txt), sorted for VOC and COCO, by index for YOLO.
       split: "auto" (split.csv, ImageSets/Main, train/val/test folders, else "ratio"), a
         csv file with columns image and split, or "ratio" (seeded, by patient).
       group: csv column or regular expression (first group matched against the file
-        name) that gives the patient of an image; empty means every image its own.
+        name) that gives the patient of an image; empty means a csv column "group" if
+        there is one, else every image its own patient.
       ratio: shares of train, val and test for split="ratio".
       hold_out: share of the training patients held back for validation when the split
         has no val part; 0 trains on all of them, and no threshold can be chosen.
@@ -327,6 +330,14 @@ class Data:
             )
         if not 0 <= self.hold_out < 1:
             raise ValueError(f"data.hold_out must be in [0, 1), got {self.hold_out}")
+
+    def window_of(self, dtype: Any) -> tuple[float, float]:
+        """The values of a stored image of that type that are shown as 0 and 1."""
+        if any(self.window):
+            return self.window[0], self.window[1]
+        if np.issubdtype(dtype, np.signedinteger):
+            return self.hu_window[0], self.hu_window[1]
+        return 0.0, float(np.iinfo(dtype).max)
 
 
 @dataclass

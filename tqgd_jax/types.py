@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jax import Array
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 
 # Host code hands NumPy arrays over, device code JAX arrays; both have one shape.
 Arr = Array | np.ndarray
@@ -29,7 +29,7 @@ class Batch(NamedTuple):
         evaluation has.
     """
 
-    image: Int[Arr, "b t h w c"]
+    image: Integer[Arr, "b t h w c"]
     size: Int[Arr, "b t 2"]
     boxes: Float[Arr, "b t m 4"]
     labels: Int[Arr, "b t m"]

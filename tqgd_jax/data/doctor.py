@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from tqgd_jax.config import Config, Data
 from tqgd_jax.data import images, labels
-from tqgd_jax.data.anchors import best_possible_recall
+from tqgd_jax.anchors import best_possible_recall
 from tqgd_jax.data.annotations import Problem
 from tqgd_jax.data.scan import Item, Scan, scan
 

@@ -9,10 +9,9 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
+from tqgd_jax.anchors import PER_HEAD
 from tqgd_jax.nn.blocks import Conv, Mode
 from tqgd_jax.types import Pyramid
-
-PER_HEAD = 3  # anchors of a cell
 
 
 class Head(nn.Module):

@@ -54,7 +54,7 @@ class Program:
         mesh = Mesh(np.array(self.devices), (AXIS,))
         self.whole = NamedSharding(mesh, PartitionSpec())
         self.split = NamedSharding(mesh, PartitionSpec(AXIS))
-        n = len(self.devices)
+        self.n = len(self.devices)
         if self.kind == "pmap":
             self.constant = self._copies(constant)
             self.step = jax.pmap(
@@ -70,7 +70,6 @@ class Program:
                 lambda state, const, inputs, hyper: step(state, *const, *inputs, hyper),
                 donate_argnums=(0,),
             )
-        self.n = n
 
     def place(self, state: TrainState) -> TrainState:
         """A host or one-device state, copied to every device."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.cluster import vq
 
-from tqgd_jax.data import anchors
+from tqgd_jax import anchors
 
 
 def sizes(*rows: tuple[float, float]) -> np.ndarray:

@@ -1,0 +1,77 @@
+"""The command line as a user meets it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def script(name: str, *args: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, name, *args],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--config.optim.lrr=0.02", "Optim has no field 'lrr'; did you mean 'lr'?"),
+        ("--config.optimm.lr=0.02", "Config has no field 'optimm'"),
+        ("--config.lr=0.02", "did you mean 'optim.lr'?"),
+        ("--config.optim.lr=fast", "could not convert string to float: 'fast'"),
+        ("--config.model.size=xl", "model.size: unknown value 'xl'"),
+        ("--config.model.neck=queen,gd", "must be a tuple of stage names"),
+        ("--config.model=big", "is a section"),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_one_line(argument, message):
+    done = script("train.py", "--config=configs/tqgdnet.py", argument, "--dry_run")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_dry_run_prints_one_json_object():
+    done = script(
+        "train.py",
+        "--config=configs/nuclei.py",
+        "--config.model.stem=conv",
+        "--config.model.neck=('pan',)",
+        "--config.optim.lr=0.02",
+        "--dry_run",
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["parameters"] == 1_765_270
+    assert found["parameters_fused"] == 1_760_518
+    # 4.128 GFLOPs at 640 px; the work goes with the area.
+    assert found["gflops"] == pytest.approx(4.128 * (256 / 640) ** 2, rel=0.02)
+    assert found["outputs"] == [[1, n, n, 3, 6] for n in (32, 16, 8)]
+    assert found["config"]["optim"]["lr"] == 0.02
+    assert found["memory_mib"] > 0
+
+
+def test_a_missing_data_set_is_named(tmp_path):
+    done = script(
+        "train.py",
+        "--config=configs/nuclei.py",
+        f"--config.data.dir={tmp_path / 'nowhere'}",
+        f"--workdir={tmp_path / 'run'}",
+    )
+    assert done.returncode == 1
+    assert str(tmp_path / "nowhere") in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path):
+    done = script("eval.py", f"--workdir={tmp_path}")
+    assert done.returncode == 1
+    assert f"{tmp_path} is not the workdir of a run" in done.stderr

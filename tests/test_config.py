@@ -1,0 +1,92 @@
+"""Settings refuse what they cannot mean, and every one of them is read."""
+
+import ast
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from tqgd_jax.config import (
+    Config,
+    Data,
+    Gd,
+    Model,
+    Optim,
+    Thr,
+    checked,
+    differences,
+    from_dict,
+)
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Model(size="x"), "model.size.*'x'.*n, s, m, l"),
+        (lambda: Model(stem="thr:papr"), "did you mean 'thr:paper'"),
+        (lambda: Model(heads=(4, 3)), "increasing"),
+        (lambda: Model(neck=("queen,gd",)), "tuple of stage names"),
+        (lambda: Thr(kernels=(8, 12)), "three sizes"),
+        (lambda: Gd(gather=2), "model.gd.gather"),
+        (lambda: Data(image_size=100), "multiple of 32.*nearest: 96"),
+        (lambda: Data(hu_window=(5, 5)), r"must increase, got \(5, 5\)"),
+        (lambda: Data(ratio=(0.5, 0.5, 0.5)), "sum 1"),
+        (lambda: Optim(lr=0.0), "optim.lr must be above 0"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_the_rule(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_checks_run_again_after_an_override():
+    config = Config()
+    config.model.size = "huge"
+    with pytest.raises(ValueError, match=r"model\.size"):
+        checked(config)
+
+
+@pytest.mark.parametrize("preset", ["paper", "snapshot", "light"])
+def test_presets_of_the_stem(preset):
+    thr = Model(stem=f"thr:{preset}").resolved_thr()
+    assert (thr.kernels, thr.depthwise, thr.skip, thr.sign) == {
+        "paper": ((8, 12, 8), False, "x1", "x-x2"),
+        "snapshot": ((1, 1, 1), False, "x2", "x2-x"),
+        "light": ((8, 12, 8), True, "x1", "x-x2"),
+    }[preset]
+    assert Model(stem="conv").resolved_thr() is None
+
+
+def test_plain_data_round_trip():
+    config = Config(model=Model(neck=("pan",), thr=Thr(kernels=(1, 1, 1))))
+    assert from_dict(Config, dataclasses.asdict(config)) == config
+    with pytest.raises(ValueError, match="'lrr'.*did you mean 'lr'"):
+        from_dict(Config, {"optim": {"lrr": 1.0}})
+
+
+def test_differences_are_named_with_both_values():
+    other = Config(optim=Optim(lr=0.02))
+    assert differences(Config(), other) == {"optim.lr": (0.01, 0.02)}
+
+
+def fields(section) -> set[str]:
+    names = set()
+    for f in dataclasses.fields(section):
+        names.add(f.name)
+        if dataclasses.is_dataclass(f.default_factory):
+            names |= fields(f.default_factory)
+    return names
+
+
+def test_every_setting_is_read_somewhere():
+    read = set()
+    scripts = [ROOT / "train.py", ROOT / "eval.py"]
+    for file in [*(ROOT / "tqgd_jax").rglob("*.py"), *scripts]:
+        if file.name == "config.py":
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Attribute):
+                read.add(node.attr)
+    assert fields(Config) - read == set()

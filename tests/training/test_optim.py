@@ -1,0 +1,107 @@
+"""Schedules and the optimiser, against golden values of YOLOv5 v7.0 and by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tqgd_jax.config import Optim
+from tqgd_jax.training.optim import Hyper, accumulation, ema_decay, plan, sgd
+
+ORCASCORE = {"batch_size": 4, "epochs": 200, "steps_per_epoch": 33}
+
+
+def test_warm_up_of_rates_and_momentum():
+    found = plan(Optim(nominal_batch=64), **ORCASCORE)
+    assert found.lr[50] == pytest.approx(0.004975, abs=5e-7)
+    assert found.lr_bias[50] == pytest.approx(0.054975, abs=5e-7)
+    assert found.momentum[50] == pytest.approx(0.8685)
+    assert found.lr[100] == found.lr_bias[100] == pytest.approx(0.0098515)
+    assert found.momentum[100] == pytest.approx(0.937)
+    assert found.lr[0] == 0
+    assert found.lr_bias[0] == pytest.approx(0.1)
+    assert found.momentum[0] == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "last"), [("linear", 1.495e-4), ("cosine", 1.006e-4)]
+)
+def test_learning_rate_of_the_last_epoch(schedule, last):
+    found = plan(Optim(schedule=schedule), **ORCASCORE)
+    assert found.lr[-1] == pytest.approx(last, rel=1e-3)
+    assert found.lr[-33] == found.lr[-1]  # constant inside an epoch
+
+
+def test_step_warm_up_keeps_the_first_momentum_for_three_epochs():
+    found = plan(Optim(warmup="step"), **ORCASCORE)
+    assert set(found.momentum[:101]) == {np.float32(0.8)}
+    assert set(found.momentum[101:]) == {np.float32(0.937)}
+
+
+@pytest.mark.parametrize(
+    ("steps_per_epoch", "nominal", "steps"),
+    [(33, 64, 425), (33, 4, 6600), (52, 64, 669), (52, 4, 10400)],
+)
+def test_optimiser_steps_of_a_run(steps_per_epoch, nominal, steps):
+    found = plan(
+        Optim(nominal_batch=nominal),
+        batch_size=4,
+        epochs=200,
+        steps_per_epoch=steps_per_epoch,
+    )
+    assert found.apply.sum() == steps
+
+
+def test_sums_are_dropped_where_an_epoch_begins():
+    found = plan(Optim(nominal_batch=64), batch_size=4, epochs=3, steps_per_epoch=5)
+    assert np.flatnonzero(found.reset).tolist() == [0, 5, 10]
+
+
+def hyper(lr=0.1, lr_bias=0.2, momentum=0.5):
+    return Hyper(*map(jnp.float32, (lr, lr_bias, momentum)), jnp.asarray(True), jnp.asarray(False))
+
+
+def test_sgd_by_hand():
+    cfg = Optim(weight_decay=0.1, clip_norm=1e9)
+    params = {"kernel": jnp.float32(2), "bias": jnp.float32(2), "scale": jnp.float32(2)}
+    grads = jax.tree.map(lambda _: jnp.float32(1), params)
+    tx = sgd(cfg, 4, hyper())
+    state = tx.init(params)
+    first, state = tx.update(grads, state, params)
+    # Kernel: g = 1 + 0.1 * 2, v = g, step = g + 0.5 v = 1.8; others: g = 1, step 1.5.
+    assert first["kernel"] == pytest.approx(-0.1 * 1.8)
+    assert first["bias"] == pytest.approx(-0.2 * 1.5)
+    assert first["scale"] == pytest.approx(-0.1 * 1.5)
+    second, _ = tx.update(grads, state, params)
+    # v = 0.5 * 1.2 + 1.2 = 1.8, step = 1.2 + 0.5 * 1.8 = 2.1
+    assert second["kernel"] == pytest.approx(-0.1 * 2.1)
+
+
+def test_the_clip_acts_on_the_raw_gradient_of_all_parameters():
+    params = {"a": {"kernel": jnp.zeros(1)}, "b": {"bias": jnp.zeros(1)}}
+    grads = {"a": {"kernel": jnp.full(1, 30.0)}, "b": {"bias": jnp.full(1, 40.0)}}
+    tx = sgd(Optim(clip_norm=10.0), 4, hyper(1.0, 1.0, 0.0))
+    updates, _ = tx.update(grads, tx.init(params), params)
+    # Norm 50 becomes 10.
+    np.testing.assert_allclose(updates["a"]["kernel"], [-6.0], rtol=1e-6)
+    np.testing.assert_allclose(updates["b"]["bias"], [-8.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("nominal", "batch", "wait", "decay"),
+    [(64, 4, 16, 5e-4), (0, 4, 1, 5e-4), (64, 24, 3, 5e-4 * 72 / 64)],
+)
+def test_decay_is_scaled_to_the_images_of_a_step(nominal, batch, wait, decay):
+    cfg = Optim(nominal_batch=nominal, clip_norm=1e9)
+    assert accumulation(cfg, batch) == wait
+    params = {"kernel": jnp.full(1, 1.0)}
+    tx = sgd(cfg, batch, hyper(1.0, 1.0, 0.0))
+    updates, _ = tx.update({"kernel": jnp.zeros(1)}, tx.init(params), params)
+    np.testing.assert_allclose(updates["kernel"], [-decay], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("k", "decay"), [(1, 0.0005), (100, 0.0488), (1000, 0.3934), (10000, 0.9932)]
+)
+def test_decay_of_the_moving_average(k, decay):
+    assert ema_decay(Optim(), jnp.int32(k)) == pytest.approx(decay, abs=6e-5)
