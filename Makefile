@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test lint format check smoke
+.PHONY: setup test lint format check
 
 setup: $(VENV)/.ready
 

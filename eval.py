@@ -33,7 +33,7 @@ def main(_: list[str]) -> None:
     from tqgd_jax.training import state, workdir
     from tqgd_jax.training.checkpoint import Checkpoints
 
-    folder = Path(WORKDIR.value)
+    folder = Path(WORKDIR.value or "")
     config, run = workdir.read(folder)
     if DATA.value:
         config = replace(config, data=replace(config.data, dir=DATA.value))
@@ -51,7 +51,7 @@ def main(_: list[str]) -> None:
     detector = Detector(config.model, classes)
     checkpoints = Checkpoints(folder / "checkpoints", config.train.keep)
     now, meta = checkpoints.restore(state.create(detector, config), STEP.value)
-    predict = make_predict(detector, config, np.float32(run["anchors"]))
+    predict = make_predict(detector, config, np.array(run["anchors"], np.float32))
 
     def images(split: source.Source) -> list:
         batches = source.in_order(split, config.eval.batch_size)
@@ -66,8 +66,10 @@ def main(_: list[str]) -> None:
     figures |= {"split": SPLIT.value, "step": step, "workdir": str(folder)}
 
     out = Path(OUT.value) if OUT.value else folder / f"eval-{SPLIT.value}"
-    results.write(out, figures, found, run["classes"], sizes=chosen.sizes)
-    plots.precision_recall(out / "precision_recall.png", found, run["classes"], threshold)
+    results.write(out, figures, found, run["classes"], sizes=chosen.sizes.tolist())
+    plots.precision_recall(
+        out / "precision_recall.png", found, run["classes"], threshold
+    )
     shown = overlays.choose(found, threshold or 0.0, OVERLAYS.value)
     overlays.overlay_page(
         out / "overlays.png",

@@ -52,7 +52,9 @@ def main(_: list[str]) -> None:
     tiles = 4 if config.augment.mosaic > 0 else 1
     batch = config.data.batch_size
     epoch = order.steps_per_epoch(len(train.names), batch)
-    stop = min(config.train.steps or np.inf, config.train.epochs * epoch)
+    stop = config.train.epochs * epoch
+    if config.train.steps:
+        stop = min(config.train.steps, stop)
 
     with workdir.claimed(folder):
         workdir.record(
@@ -95,15 +97,13 @@ def main(_: list[str]) -> None:
             inputs = ((b,) for b in stream(train, config, start, stop))
 
         # Loop.
-        validate = None
-        if "val" in splits:
-            val = splits["val"]
-            predict = make_predict(Detector(config.model, classes), config, anchors)
+        predict = make_predict(Detector(config.model, classes), config, anchors)
 
-            def validate(ema: dict) -> dict:
-                batches = source.in_order(val, config.eval.batch_size)
-                images = detect(predict, ema, batches, val.names)
-                return evaluate(images, classes, threshold=None)
+        def validate(ema: dict) -> dict:
+            val = splits["val"]
+            batches = source.in_order(val, config.eval.batch_size)
+            images = detect(predict, ema, batches, val.names)
+            return evaluate(images, classes, threshold=None)
 
         loop.run(
             config,
@@ -122,7 +122,7 @@ def main(_: list[str]) -> None:
             stop=stop,
             steps_per_epoch=epoch,
             describe_batch=lambda i: ", ".join(train.names[j] for j in indices(i).flat),
-            evaluate=validate,
+            evaluate=validate if "val" in splits else None,
             meta=meta,
         )
         checkpoints.close()

@@ -24,13 +24,13 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Model(size="x"), "model.size.*'x'.*n, s, m, l"),
+        (lambda: Model(size="x"), r"model\.size.*'x'.*n, s, m, l"),
         (lambda: Model(stem="thr:papr"), "did you mean 'thr:paper'"),
         (lambda: Model(heads=(4, 3)), "increasing"),
         (lambda: Model(neck=("queen,gd",)), "tuple of stage names"),
         (lambda: Thr(kernels=(8, 12)), "three sizes"),
         (lambda: Gd(gather=2), "model.gd.gather"),
-        (lambda: Data(image_size=100), "multiple of 32.*nearest: 96"),
+        (lambda: Data(image_size=100), r"multiple of 32.*nearest: 96"),
         (lambda: Data(hu_window=(5, 5)), r"must increase, got \(5, 5\)"),
         (lambda: Data(ratio=(0.5, 0.5, 0.5)), "sum 1"),
         (lambda: Optim(lr=0.0), "optim.lr must be above 0"),
@@ -62,7 +62,7 @@ def test_presets_of_the_stem(preset):
 def test_plain_data_round_trip():
     config = Config(model=Model(neck=("pan",), thr=Thr(kernels=(1, 1, 1))))
     assert from_dict(Config, dataclasses.asdict(config)) == config
-    with pytest.raises(ValueError, match="'lrr'.*did you mean 'lr'"):
+    with pytest.raises(ValueError, match=r"'lrr'.*did you mean 'lr'"):
         from_dict(Config, {"optim": {"lrr": 1.0}})
 
 

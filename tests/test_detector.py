@@ -30,7 +30,9 @@ def initial(network: Detector, image):
 
 
 def count(model: Model, classes: int = 1) -> int:
-    return sum(math.prod(x.shape) for x in jax.tree.leaves(shapes(model, classes)["params"]))
+    return sum(
+        math.prod(x.shape) for x in jax.tree.leaves(shapes(model, classes)["params"])
+    )
 
 
 # The nine rows of Tables 1-3: parameters, and GFLOPs of the convolutions at 640 px.
@@ -198,7 +200,9 @@ def test_kernels_are_uniform_within_one_over_the_root_of_their_inputs():
 
 def test_an_image_that_does_not_divide_by_32_is_refused():
     with pytest.raises(ValueError, match="multiples of 32"):
-        Detector(Model()).init(jax.random.key(0), jnp.zeros((1, 100, 64, 3)), train=False)
+        Detector(Model()).init(
+            jax.random.key(0), jnp.zeros((1, 100, 64, 3)), train=False
+        )
 
 
 def test_bfloat16_computes_in_bfloat16_and_answers_in_float32():

@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -110,6 +110,6 @@ def _elsewhere(part: str) -> list[str]:
     return [names[n] for n in difflib.get_close_matches(part, names, 1)]
 
 
-def _exit(message: str) -> Any:
+def _exit(message: str) -> NoReturn:
     print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
     raise SystemExit(2)

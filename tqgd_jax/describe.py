@@ -15,9 +15,9 @@ def describe(config: Config, num_classes: int) -> dict[str, Any]:
     """Settings, size, work and memory of a run, as plain data.
 
     `gflops` is XLA's count for one image forward in training form, a multiplication and
-    an addition being two. `memory_mib` estimates a training step: parameters, their moving average,
-    momentum and gradients, and the activations that the backward pass reads before XLA
-    merges any of them.
+    an addition being two. `memory_mib` estimates a training step: parameters, their
+    moving average, momentum and gradients, and the activations that the backward pass
+    reads before XLA merges any of them.
     """
     size = config.data.image_size
     detector = Detector(config.model, num_classes)
@@ -36,9 +36,7 @@ def describe(config: Config, num_classes: int) -> dict[str, Any]:
     cost = jax.jit(forward).lower(variables, image).cost_analysis() or {}
     outputs = jax.eval_shape(forward, variables, image)
 
-    batch = jax.ShapeDtypeStruct(
-        (config.data.batch_size, *image.shape[1:]), "float32"
-    )
+    batch = jax.ShapeDtypeStruct((config.data.batch_size, *image.shape[1:]), "float32")
 
     def residuals(v: Any, x: Any) -> Any:
         def run(params: Any) -> Any:

@@ -5,8 +5,6 @@ import math
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 

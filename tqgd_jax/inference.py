@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from jaxtyping import Float
 
 from tqgd_jax.augment import letterbox
@@ -14,13 +13,13 @@ from tqgd_jax.config import Config
 from tqgd_jax.decode import decode, nms, unletterbox
 from tqgd_jax.detector import Detector
 from tqgd_jax.metrics.evaluate import Image
-from tqgd_jax.types import Batch, Detections
+from tqgd_jax.types import Arr, Batch, Detections
 
 Predict = Callable[[Mapping[str, Any], Batch], Detections]
 
 
 def make_predict(
-    detector: Detector, config: Config, anchors: Float[Array, "l a 2"]
+    detector: Detector, config: Config, anchors: Float[Arr, "l a 2"]
 ) -> Predict:
     """The compiled function from variables and stored images to detections.
 
@@ -30,12 +29,10 @@ def make_predict(
     strides = tuple(2**n for n in config.model.heads)
 
     def predict(variables: Mapping[str, Any], batch: Batch) -> Detections:
-        image, _ = letterbox(
-            batch, data=config.data, channels=config.model.in_channels
-        )
+        image, _ = letterbox(batch, data=config.data, channels=config.model.in_channels)
         network, deployed = detector.deployed(dict(variables))
-        preds = network.apply(deployed, image, train=False)
-        boxes, scores, obj = decode(preds, anchors, strides)
+        preds: Any = network.apply(deployed, image, train=False)
+        boxes, scores, obj = decode(preds, jnp.asarray(anchors), strides)
         found = nms(
             boxes,
             scores,
@@ -59,7 +56,9 @@ def detect(
     """Ground truth and detections of every image, in the order of the batches."""
     images = []
     for batch in batches:
-        found = jax.tree.map(np.asarray, predict(variables, jax.tree.map(jnp.asarray, batch)))
+        found = jax.tree.map(
+            np.asarray, predict(variables, jax.tree.map(jnp.asarray, batch))
+        )
         for i, index in enumerate(np.asarray(batch.index)[:, 0]):
             if index < 0:  # fills the last batch up
                 continue

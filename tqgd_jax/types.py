@@ -4,14 +4,19 @@ Dimension letters: b images, t tiles (4 for mosaic, else 1), m padded boxes of a
 boxes, h w pixels, c channels, a anchors.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int, Integer
 
+from tqgd_jax.config import LEVELS
+
 # Host code hands NumPy arrays over, device code JAX arrays; both have one shape.
 Arr = Array | np.ndarray
+
+T = TypeVar("T")
 
 Pyramid = tuple[Array, ...]  # maps of P2, P3, P4, P5: strides 4, 8, 16, 32, NHWC
 
@@ -34,7 +39,7 @@ class Batch(NamedTuple):
     boxes: Float[Arr, "b t m 4"]
     labels: Int[Arr, "b t m"]
     valid: Bool[Arr, "b t m"]
-    index: Int[Arr, "b t"]
+    index: Int[Arr, "b t"]  # pyright: ignore[reportIncompatibleMethodOverride]
 
 
 class Targets(NamedTuple):
@@ -52,3 +57,8 @@ class Detections(NamedTuple):
     scores: Float[Arr, "b n"]
     labels: Int[Arr, "b n"]
     valid: Bool[Arr, "b n"]
+
+
+def by_level(values: Iterable[T]) -> dict[int, T]:
+    """What belongs to P2, P3, P4 and P5, by the number of the level."""
+    return dict(zip(LEVELS, values, strict=True))

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from tqgd_jax.anchors import best_possible_recall
 from tqgd_jax.config import Config, Data
 from tqgd_jax.data import images, labels
-from tqgd_jax.anchors import best_possible_recall
 from tqgd_jax.data.annotations import Problem
 from tqgd_jax.data.scan import Item, Scan, scan
 

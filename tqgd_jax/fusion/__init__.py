@@ -26,9 +26,9 @@ def build(name: str, **offered: Any) -> nn.Module:
     Args:
       name: a file of this folder.
       **offered: `features` (channels of P2..P5), `levels` (the outputs that are needed;
-        others may pass unchanged; given to
-        the last stage only, so the default must suit a stage in mid-chain), `repeats` (bottlenecks of a C3), `embed` (channels of
-        a global map), `gd` (settings), `mode`.
+        others may pass unchanged; only the last stage of a chain is told, so the default
+        must suit one in mid-chain), `repeats` (bottlenecks of a C3), `embed` (channels
+        of a global map), `gd` (settings), `mode`.
 
     Raises:
       ValueError: no such stage.

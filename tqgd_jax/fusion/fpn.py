@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from tqgd_jax.nn.blocks import C3, ConvBnAct, Mode
 from tqgd_jax.nn.pool import upsample_nearest
-from tqgd_jax.types import Pyramid
+from tqgd_jax.types import Pyramid, by_level
 
 
 class Fusion(nn.Module):
@@ -24,8 +24,8 @@ class Fusion(nn.Module):
 
     @nn.compact
     def __call__(self, levels: Pyramid, *, train: bool) -> Pyramid:
-        x = dict(zip((2, 3, 4, 5), levels, strict=True))
-        c = dict(zip((2, 3, 4, 5), self.features, strict=True))
+        x = by_level(levels)
+        c = by_level(self.features)
         x[5] = C3(c[5], self.repeats, mode=self.mode, name="p5")(x[5], train=train)
         for n in range(4, min(self.levels) - 1, -1):
             joined = jnp.concatenate([upsample_nearest(x[n + 1]), x[n]], axis=-1)

@@ -11,7 +11,7 @@ from tqgd_jax.config import Gd
 from tqgd_jax.nn.blocks import ConvBnAct, Mode
 from tqgd_jax.nn.pool import resize_to
 from tqgd_jax.nn.repconv import RepConv
-from tqgd_jax.types import Pyramid
+from tqgd_jax.types import Pyramid, by_level
 
 GATES = {"sigmoid": nn.sigmoid, "hard_sigmoid": nn.hard_sigmoid}
 
@@ -37,8 +37,8 @@ class Fusion(nn.Module):
 
     @nn.compact
     def __call__(self, levels: Pyramid, *, train: bool) -> Pyramid:
-        q = dict(zip((2, 3, 4, 5), levels, strict=True))
-        c = dict(zip((2, 3, 4, 5), self.features, strict=True))
+        q = by_level(levels)
+        c = by_level(self.features)
         height = q[self.gd.gather].shape[1]
         f_q = jnp.concatenate([resize_to(x, height) for x in levels], axis=-1)  # Eq. 6
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from tqgd_jax.nn.blocks import C3, ConvBnAct, Mode
 from tqgd_jax.nn.pool import upsample_nearest
-from tqgd_jax.types import Pyramid
+from tqgd_jax.types import Pyramid, by_level
 
 
 class Fusion(nn.Module):
@@ -29,8 +29,8 @@ class Fusion(nn.Module):
 
     @nn.compact
     def __call__(self, levels: Pyramid, *, train: bool) -> Pyramid:
-        x = dict(zip((2, 3, 4, 5), levels, strict=True))
-        c = dict(zip((2, 3, 4, 5), self.features, strict=True))
+        x = by_level(levels)
+        c = by_level(self.features)
         finest, coarsest = min(self.levels), max(self.levels)
         lateral = {}
         for n in range(5, finest, -1):  # top down

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from tqgd_jax.nn.blocks import C3, Mode
 from tqgd_jax.nn.pool import max_pool, upsample_bilinear
-from tqgd_jax.types import Pyramid
+from tqgd_jax.types import Pyramid, by_level
 
 
 class Fusion(nn.Module):
@@ -42,7 +42,7 @@ class Fusion(nn.Module):
             )
 
         p2, p3, p4, p5 = levels
-        c = dict(zip((2, 3, 4, 5), self.features, strict=True))
+        c = by_level(self.features)
 
         a5 = node(5, "a", p5, down(p4))
         a4 = node(4, "a", p4, up(p5), down(p3), up(a5))

@@ -5,6 +5,7 @@ and how, stands in docs/benchmarks.md; `python -m bench.convs` measures it again
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -45,8 +46,8 @@ def conv2d(
         )
     if jax.default_backend() == "cpu":
         depthwise = groups > 1 and groups == x.shape[-1] == kernel.shape[-1]
-        if stride == 1 and (groups == 1 or depthwise):
-            return _unit_stride(x, kernel, padding, depthwise)
+        if stride == 1 and depthwise:
+            return _depthwise(x, kernel, padding)
         sizes = (*x.shape[1:3], *kernel.shape[:2], *padding[0], *padding[1])
         even = not any(n % 2 for n in sizes)
         if stride == 2 and groups == 1 and x.shape[-1] < 8 and even:
@@ -77,26 +78,12 @@ def _space_to_depth(x: Array, kernel: Array, padding: Padding) -> Array:
     x = x.reshape(b, h // 2, 2, w // 2, 2, c).transpose(0, 1, 3, 2, 4, 5)
     kernel = kernel.reshape(kh // 2, 2, kw // 2, 2, c, o).transpose(0, 2, 1, 3, 4, 5)
     (top, bottom), (left, right) = padding
-    return _unit_stride(
+    return _lax_conv(
         x.reshape(b, h // 2, w // 2, 4 * c),
         kernel.reshape(kh // 2, kw // 2, 4 * c, o),
+        1,
         ((top // 2, bottom // 2), (left // 2, right // 2)),
-        False,
     )
-
-
-def _taller(x: Array, kernel: Array, padding: Padding) -> Array:
-    """Stride 1, computed with at least one row more than the input has, then cropped.
-
-    XLA 0.10's CPU backend hands a convolution to YNNPACK, which runs most of our shapes
-    on one core, unless its output is larger than its input; then Eigen takes it, on all
-    cores. Two cores: 1.4 times faster at 80x80x32 and 40x40x64.
-    """
-    (top, bottom), columns = padding
-    rows = x.shape[1] + top + bottom - kernel.shape[0] + 1
-    spare = max(0, x.shape[1] + 1 - rows)
-    y = _lax_conv(x, kernel, 1, ((top, bottom + spare), columns))
-    return y[:, :rows]
 
 
 def _shifted(x: Array, kernel: Array, padding: Padding) -> Array:
@@ -120,39 +107,32 @@ def _shifted(x: Array, kernel: Array, padding: Padding) -> Array:
     return y.astype(x.dtype)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _unit_stride(x: Array, kernel: Array, padding: Padding, depthwise: bool) -> Array:
-    """Stride 1 on CPU, dense or depthwise.
-
-    Its own gradient, because that of `_taller` is a convolution whose output is smaller
-    than its input, which is what `_taller` avoids.
-    """
-    return (_shifted if depthwise else _taller)(x, kernel, padding)
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _depthwise(x: Array, kernel: Array, padding: Padding) -> Array:
+    """Depthwise at stride 1 with its own gradient, which is again shifted sums."""
+    return _shifted(x, kernel, padding)
 
 
 def _forward(
-    x: Array, kernel: Array, padding: Padding, depthwise: bool
+    x: Array, kernel: Array, padding: Padding
 ) -> tuple[Array, tuple[Array, Array]]:
-    return _unit_stride(x, kernel, padding, depthwise), (x, kernel)
+    return _shifted(x, kernel, padding), (x, kernel)
 
 
 def _backward(
-    padding: Padding, depthwise: bool, saved: tuple[Array, Array], dy: Array
+    padding: Padding, saved: tuple[Array, Array], dy: Array
 ) -> tuple[Array, Array]:
     x, kernel = saved
-    # By the image: a convolution with the kernel turned round.
     (top, bottom), (left, right) = padding
     m, n = kernel.shape[0] - 1, kernel.shape[1] - 1
-    turned = kernel[::-1, ::-1] if depthwise else kernel[::-1, ::-1].swapaxes(2, 3)
-    dx = _unit_stride(
-        dy, turned, ((m - top, m - bottom), (n - left, n - right)), depthwise
-    )
+    # By the image: a convolution with the kernel turned round.
+    around = ((m - top, m - bottom), (n - left, n - right))
+    dx: Any = _depthwise(dy, kernel[::-1, ::-1], around)
     # By the kernel: XLA's own.
-    groups = x.shape[-1] if depthwise else 1
-    (dk,) = jax.linear_transpose(lambda k: _lax_conv(x, k, 1, padding, groups), kernel)(
-        dy
-    )
+    (dk,) = jax.linear_transpose(
+        lambda k: _lax_conv(x, k, 1, padding, x.shape[-1]), kernel
+    )(dy)
     return dx, dk
 
 
-_unit_stride.defvjp(_forward, _backward)
+_depthwise.defvjp(_forward, _backward)

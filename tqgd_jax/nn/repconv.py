@@ -59,7 +59,9 @@ def fuse(params: Mapping[str, Any], stats: Mapping[str, Any]) -> dict[str, Any]:
         return {"conv": _fuse_repconv(params, stats)}
     if "conv" in params and "bn" in params:
         gain, bias = _affine(params["bn"], stats["bn"])
-        return {"conv": {"kernel": _scale(params["conv"]["kernel"], gain), "bias": bias}}
+        return {
+            "conv": {"kernel": _scale(params["conv"]["kernel"], gain), "bias": bias}
+        }
     return {
         name: fuse(sub, stats.get(name, {})) if isinstance(sub, Mapping) else sub
         for name, sub in params.items()

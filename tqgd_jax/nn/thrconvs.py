@@ -36,7 +36,9 @@ class ThrConvs(nn.Module):
         c = x.shape[-1]
         groups = c if self.depthwise else 1
         k1, k2, k3 = self.kernels
-        pad1, pad2, pad3 = same(k1), same(k2)[::-1], same(k3)
+        pad1, pad2, pad3 = same(k1), same(k2), same(k3)
+
+        pad2 = pad2[1], pad2[0]
 
         def conv(kernel: int, padding: tuple[int, int], name: str) -> ConvBnAct:
             return ConvBnAct(

@@ -63,9 +63,7 @@ class Checkpoints:
                 f"{self._manager.directory} holds no complete checkpoint{wanted}; train "
                 "first, with train.py and the same --workdir"
             )
-        template = jax.tree.map(
-            lambda x: np.zeros(x.shape, x.dtype), _named(like)
-        )
+        template = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), _named(like))
         for newest in steps:
             try:
                 found = self._manager.restore(
@@ -100,18 +98,14 @@ class Checkpoints:
 def _named(state: TrainState) -> dict[str, Any]:
     """Plain dicts and lists; nodes without leaves (optax's) are left out."""
     fields = state._asdict()
-    fields["opt_state"] = dict(
-        enumerate_as_text(jax.tree.leaves(fields["opt_state"]))
-    )
+    fields["opt_state"] = dict(enumerate_as_text(jax.tree.leaves(fields["opt_state"])))
     return {k: v for k, v in fields.items() if jax.tree.leaves(v)}
 
 
 def _unnamed(found: dict[str, Any], like: TrainState) -> dict[str, Any]:
     fields = like._asdict() | found
     leaves = [found["opt_state"][k] for k, _ in enumerate_as_text(found["opt_state"])]
-    fields["opt_state"] = jax.tree.unflatten(
-        jax.tree.structure(like.opt_state), leaves
-    )
+    fields["opt_state"] = jax.tree.unflatten(jax.tree.structure(like.opt_state), leaves)
     return fields
 
 

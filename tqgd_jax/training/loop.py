@@ -64,7 +64,8 @@ def run(
       schedule: of the whole run, see `optim.plan`.
       inputs: the step's inputs in order, from iteration `start`.
       checkpoints: where the state goes.
-      start, stop: iterations.
+      start: iterations that are done.
+      stop: iterations that are done at the end.
       steps_per_epoch: iterations of an epoch.
       describe_batch: names the images of an iteration, for errors.
       evaluate: on the validation split; None when there is none.
@@ -123,8 +124,12 @@ def run(
                     f"train/{key}", float(np.mean([r[key] for r in rows])), last
                 )
             events.add_scalar("train/images_per_s", images, last)
-        terms = {k: f"{rows[-1][k]:.3g}" for k in ("loss", "obj", "cls", config.loss.iou)}
-        bar.set_postfix(epoch=f"{(last - 1) // steps_per_epoch + 1}/{train.epochs}", **terms)
+        terms = {
+            k: f"{rows[-1][k]:.3g}" for k in ("loss", "obj", "cls", config.loss.iou)
+        }
+        bar.set_postfix(
+            {"epoch": f"{(last - 1) // steps_per_epoch + 1}/{train.epochs}"} | terms
+        )
 
     def save(step: int) -> None:
         flush()

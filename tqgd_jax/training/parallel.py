@@ -19,7 +19,7 @@ from tqgd_jax.training.state import TrainState
 AXIS = "data"
 
 
-def devices(config: Config) -> list[jax.Device]:
+def devices(config: Config) -> list[Any]:
     """The devices of a run.
 
     Raises:
