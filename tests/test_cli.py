@@ -45,6 +45,7 @@ def test_dry_run_prints_one_json_object():
         "--config=configs/nuclei.py",
         "--config.model.stem=conv",
         "--config.model.neck=('pan',)",
+        "--config.data.image_size=640",
         "--config.optim.lr=0.02",
         "--dry_run",
     )
@@ -52,9 +53,8 @@ def test_dry_run_prints_one_json_object():
     found = json.loads(done.stdout)
     assert found["parameters"] == 1_765_270
     assert found["parameters_fused"] == 1_760_518
-    # 4.128 GFLOPs at 640 px; the work goes with the area.
-    assert found["gflops"] == pytest.approx(4.128 * (256 / 640) ** 2, rel=0.02)
-    assert found["outputs"] == [[1, n, n, 3, 6] for n in (32, 16, 8)]
+    assert found["gflops"] == pytest.approx(4.128, rel=0.02)
+    assert found["outputs"] == [[1, n, n, 3, 6] for n in (80, 40, 20)]
     assert found["config"]["optim"]["lr"] == 0.02
     assert found["memory_mib"] > 0
 

@@ -84,9 +84,9 @@ def test_every_setting_is_read_somewhere():
     read = set()
     scripts = [ROOT / "train.py", ROOT / "eval.py"]
     for file in [*(ROOT / "tqgd_jax").rglob("*.py"), *scripts]:
-        if file.name == "config.py":
-            continue
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Attribute):
-                read.add(node.attr)
+        tree = ast.parse(file.read_text())
+        for node in ast.walk(tree):  # a check alone is no use of a setting
+            if isinstance(node, ast.FunctionDef) and node.name == "__post_init__":
+                node.body = []
+        read |= {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
     assert fields(Config) - read == set()

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.weights import fresh
 from tqgd_jax import fusion
 from tqgd_jax.config import Gd
 from tqgd_jax.nn.blocks import Mode
@@ -40,9 +41,7 @@ def test_sizes_are_kept(name):
 @pytest.mark.parametrize("name", fusion.names())
 def test_every_parameter_has_a_gradient(name):
     module, levels = stage(name), pyramid()
-    variables = jax.jit(lambda key: module.init(key, levels, train=False))(
-        jax.random.key(1)
-    )
+    variables = fresh(module, levels)
 
     @jax.jit
     def gradients(params):
@@ -64,9 +63,7 @@ def test_every_parameter_has_a_gradient(name):
 @pytest.mark.parametrize("name", fusion.names())
 def test_jit_changes_nothing(name):
     module, levels = stage(name), pyramid()
-    variables = jax.jit(lambda key: module.init(key, levels, train=False))(
-        jax.random.key(1)
-    )
+    variables = fresh(module, levels)
 
     def apply(v, x):
         return module.apply(v, x, train=False)

@@ -5,24 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.weights import used
 from tqgd_jax.config import Model
 from tqgd_jax.detector import Detector
 from tqgd_jax.nn.blocks import Mode
 from tqgd_jax.nn.repconv import RepConv, fuse
-
-
-def shaken(tree, seed):
-    """Random batch-norm gains, biases, means and variances, as after a long training."""
-    rng = np.random.default_rng(seed)
-
-    def draw(path, x):
-        name = path[-1].key
-        low, high = {"scale": (0.5, 2), "var": (0.2, 3)}.get(name, (-0.5, 0.5))
-        if name == "kernel":
-            return x
-        return jnp.asarray(rng.uniform(low, high, x.shape), jnp.float32)
-
-    return jax.tree.map_with_path(draw, tree)
 
 
 def test_repconv_by_hand():
@@ -53,8 +40,7 @@ def test_the_deployed_network_equals_the_trained_one(stem):
     model = Model(size="n", stem=stem, neck=("queen", "gd"))
     network = Detector(model, 2)
     image = jax.random.uniform(jax.random.key(1), (1, 32, 32, 3))
-    init = jax.jit(lambda key: network.init(key, image, train=False))
-    variables = shaken(init(jax.random.key(0)), 0)
+    variables = used(network, image)
     before = jax.tree.map(jnp.array, variables)
 
     deployed, fused = network.deployed(variables)

@@ -141,7 +141,8 @@ def test_two_devices_give_the_losses_of_one(tmp_path):
     assert len(one) == 4
     for parallel in ("jit", "pmap"):
         two = losses(tmp_path / parallel, 2, parallel)
-        np.testing.assert_allclose(one, two, rtol=1e-5, err_msg=parallel)
+        # Batch norm over the four pixels of P5 sums in another order on two devices.
+        np.testing.assert_allclose(one, two, rtol=5e-5, err_msg=parallel)
 
 
 def test_more_devices_than_there_are_or_than_divide_the_batch_are_refused():

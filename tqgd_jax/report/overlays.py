@@ -18,6 +18,7 @@ from tqgd_jax.report.plots import save
 # distances keep coinciding outlines apart and a lesion of a few pixels uncovered.
 STYLES = {
     "ground truth, found": ("#FFFFFF", "-", 0.9, 1.5),
+    # Drawn around their boxes, not on them, so that a tiny lesion stays visible.
     "hit": ("#2EE6A8", "-", 1.5, 5.0),
     "false alarm": ("#FFA01E", "--", 1.6, 5.0),
     "missed": ("#FF4FD8", ":", 2.2, 3.5),
