@@ -36,7 +36,8 @@ def main(_: list[str]) -> None:
     folder = Path(WORKDIR.value or "")
     config, run = workdir.read(folder)
     if DATA.value:
-        config = replace(config, data=replace(config.data, dir=DATA.value))
+        data = replace(config.data, dir=DATA.value, classes=tuple(run["classes"]))
+        config = replace(config, data=data)
 
     splits = source.open_data(config)
     chosen = source.required(splits, SPLIT.value, config)
@@ -57,12 +58,15 @@ def main(_: list[str]) -> None:
         batches = source.in_order(split, config.eval.batch_size)
         return detect(predict, now.ema, batches, split.names)
 
-    threshold, step = meta.get("threshold"), int(now.step)
-    if "val" in splits and meta.get("threshold_step") != step:
-        # The last evaluation is older than these weights.
+    step = int(now.step)
+    threshold = meta.get("threshold") if meta.get("threshold_step") == step else None
+    if threshold is None and "val" in splits and not DATA.value:
+        # These weights were saved between two evaluations.
         threshold = best_threshold(images(splits["val"]), classes)
     found = images(chosen)
     figures = evaluate(found, classes, threshold)
+    if SPLIT.value == "val" and threshold is not None:
+        figures["note"] += " The threshold was chosen on these very images."
     figures |= {"split": SPLIT.value, "step": step, "workdir": str(folder)}
 
     out = Path(OUT.value) if OUT.value else folder / f"eval-{SPLIT.value}"

@@ -13,8 +13,13 @@ from absl import flags
 
 from tqgd_jax import cli
 
+cli.define_config()
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run [runs/CONFIG]")
-DRY_RUN = flags.DEFINE_bool("dry_run", False, "print one JSON object and exit")
+DRY_RUN = flags.DEFINE_bool(
+    "dry_run",
+    False,
+    "print one JSON object and exit; as many classes as data.classes names, else one",
+)
 
 
 def main(_: list[str]) -> None:
@@ -57,46 +62,44 @@ def main(_: list[str]) -> None:
         stop = min(config.train.steps, stop)
 
     with workdir.claimed(folder):
-        workdir.record(
-            folder,
-            config,
-            {
-                "classes": list(train.classes),
-                "anchors": anchors.tolist(),
-                "fingerprint": train.fingerprint,
-            },
-        )
-
-        # Model and state.
+        # Model, state and step; what cannot work is refused before anything is written.
         pmap = config.train.parallel == "pmap"
         detector = Detector(config.model, classes, axis_name=AXIS if pmap else None)
         now = state.create(detector, config)
-        checkpoints = Checkpoints(folder / "checkpoints", config.train.keep)
-        start, meta = 0, {}
-        if checkpoints.latest() is not None:
-            now, meta = checkpoints.restore(now)
-            start = int(now.step)
-            print(f"resuming {folder} at step {start} of {stop}", file=sys.stderr)
-
-        # Step.
-        def indices(step: int) -> np.ndarray:
-            return order.indices(config.seed, len(train.names), batch, step, tiles)
-
         step = make_train_step(detector, config, jnp.asarray(anchors))
-        if config.data.placement == "resident":
+        resident = config.data.placement == "resident"
+        if resident:
             program = Program(
                 config,
                 lambda state, data, rows, hyper: step(state, take(data, rows), hyper),
                 constant=(upload(train),),
             )
+        else:
+            program = Program(config, step)
+
+        run = {
+            "classes": list(train.classes),
+            "anchors": anchors.tolist(),
+            "fingerprint": train.fingerprint,
+        }
+        workdir.record(folder, config, run)
+        checkpoints = Checkpoints(folder / "checkpoints", config.train.keep)
+        start, meta = 0, {}
+        if checkpoints.latest() is not None:
+            now, meta = checkpoints.restore(now, repair=True)
+            start = int(now.step)
+            print(f"resuming {folder} at step {start} of {stop}", file=sys.stderr)
+
+        # Loop.
+        def indices(step: int) -> np.ndarray:
+            return order.indices(config.seed, len(train.names), batch, step, tiles)
+
+        if resident:
             inputs = ((indices(i),) for i in itertools.count(start))
         else:
             from tqgd_jax.data.pipeline import stream
 
-            program = Program(config, step)
             inputs = ((b,) for b in stream(train, config, start, stop))
-
-        # Loop.
         predict = make_predict(Detector(config.model, classes), config, anchors)
 
         def validate(ema: dict) -> dict:
@@ -126,7 +129,8 @@ def main(_: list[str]) -> None:
             meta=meta,
         )
         checkpoints.close()
-    print(f"done: {folder}; next: python eval.py --workdir={folder} --split=test")
+    judged = "test" if "test" in splits else "val" if "val" in splits else "train"
+    print(f"done: {folder}; next: python eval.py --workdir={folder} --split={judged}")
 
 
 if __name__ == "__main__":

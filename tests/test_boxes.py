@@ -3,27 +3,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tqgd_jax.boxes import (
-    ciou_xyxy,
-    cxcywh_to_xyxy,
-    giou_xyxy,
-    iou_xyxy,
-    xyxy_to_cxcywh,
-)
+from tqgd_jax.boxes import ciou_xyxy, cxcywh_to_xyxy, giou_xyxy
 
-FAMILY = (iou_xyxy, giou_xyxy, ciou_xyxy)
+FAMILY = (giou_xyxy, ciou_xyxy)
 ONE = jnp.array([10.0, 10.0, 4.0, 6.0])
 
-# IoU, GIoU, CIoU of ONE and another box (cx, cy, w, h), from YOLOv5 v7.0's functions.
+# GIoU, CIoU of ONE and another box (cx, cy, w, h), from YOLOv5 v7.0's functions.
 REFERENCE = [
-    ((11.0, 12.0, 6.0, 4.0), (0.333333, 0.190476, 0.269043)),
-    ((10.0, 10.0, 4.0, 6.0), (1.0, 1.0, 1.0)),
-    ((20.0, 20.0, 4.0, 6.0), (0.0, -0.785714, -0.442478)),
+    ((11.0, 12.0, 6.0, 4.0), (0.190476, 0.269043)),
+    ((10.0, 10.0, 4.0, 6.0), (1.0, 1.0)),
+    ((20.0, 20.0, 4.0, 6.0), (-0.785714, -0.442478)),
 ]
 
 
 @pytest.mark.parametrize(("other", "expected"), REFERENCE)
-def test_iou_giou_ciou_are_those_of_yolov5(other, expected):
+def test_giou_ciou_are_those_of_yolov5(other, expected):
     a, b = cxcywh_to_xyxy(ONE), cxcywh_to_xyxy(jnp.array(other))
     np.testing.assert_allclose([f(a, b) for f in FAMILY], expected, atol=1e-6)
     np.testing.assert_allclose([f(b, a) for f in FAMILY], expected, atol=1e-6)
@@ -81,8 +75,7 @@ def test_the_aspect_weight_of_ciou_has_no_gradient():
     )
 
 
-def test_formats_by_hand_and_round_trip():
+def test_formats_by_hand():
     corners = jnp.array([[1.0, 2.0, 5.0, 8.0], [0.0, 0.0, 1.0, 3.0]])
     centres = jnp.array([[3.0, 5.0, 4.0, 6.0], [0.5, 1.5, 1.0, 3.0]])
-    np.testing.assert_array_equal(xyxy_to_cxcywh(corners), centres)
     np.testing.assert_array_equal(cxcywh_to_xyxy(centres), corners)

@@ -71,6 +71,12 @@ def test_a_missing_data_set_is_named(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_eval_takes_no_settings_because_they_are_those_of_the_run(tmp_path):
+    done = script("eval.py", f"--workdir={tmp_path}", "--config.eval.nms_iou=0.1")
+    assert done.returncode == 2
+    assert "config.eval.nms_iou" in done.stderr
+
+
 def test_a_folder_that_is_no_run_is_named(tmp_path):
     done = script("eval.py", f"--workdir={tmp_path}")
     assert done.returncode == 1

@@ -8,11 +8,15 @@ A tile is placed on a canvas of 2S x 2S px (S the network size); the view is the
 window on it that the network sees. The functions treat one image; `t` is its tiles.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
+
+from tqgd_jax.types import Arr
 
 
 class Place(NamedTuple):
@@ -46,16 +50,43 @@ class View(NamedTuple):
     flip: Bool[Array, ""]
 
 
-def letterbox_place(size: Int[Array, "t 2"], side: int) -> Place:
-    """Tiles in the middle of a canvas of side x side px, the long side filling it.
+def letterbox_geometry(
+    size: Integer[Arr, "*b 2"] | tuple[int, int], image_size: int
+) -> tuple[Float[Arr, "*b"], Float[Arr, "*b"], Float[Arr, "*b"]]:
+    """How an image lies in the square input: network = native * gain + pad.
 
-    gain = side / max(h, w); pad = floor((side - h * gain) / 2) at the top, likewise
-    left, so an odd pixel is at the bottom or right. Sides are not rounded to whole
-    pixels. The padding is computed in integers: side / w * w need not be side in
-    float32.
+    The long side fills the input, enlarged or shrunk; both axes have one gain; the
+    content is centred, with the padding above and to the left rounded down to whole
+    pixels, so an odd one is below or right. NumPy in, NumPy out; JAX in, JAX out; both
+    the same numbers.
+
+    Args:
+      size: height and width of the native image, px, at least 1.
+      image_size: side of the network input, px.
+
+    Returns:
+      gain, pad_y, pad_x: network px per native px; network px.
     """
-    gain, extent, long = _resized(size, side)
-    origin = ((side * (long - size)) // (2 * long)).astype(jnp.float32)
+    xp = jnp if isinstance(size, Array) else np
+    size = xp.asarray(size).astype(xp.int32)
+    h, w = size[..., 0], size[..., 1]
+    side = xp.maximum(xp.maximum(h, w), 1)  # padding images have size 0
+    gain = xp.float32(image_size) / side.astype(xp.float32)
+    # In integers: floor((S - w * gain) / 2) of floats gives -1 for some full sides.
+    pad_y = (image_size * (side - h)) // (2 * side)
+    pad_x = (image_size * (side - w)) // (2 * side)
+    real = partial(xp.asarray, dtype=xp.float32)  # NumPy makes scalars of 0-d results
+    return real(gain), real(pad_y), real(pad_x)
+
+
+def letterbox_place(size: Int[Array, "t 2"], side: int) -> Place:
+    """Tiles on a canvas of side x side px as `letterbox_geometry` says.
+
+    Their sides are not rounded to whole pixels.
+    """
+    _, *pad = letterbox_geometry(size, side)
+    gain, extent = _resized(size, side)
+    origin = jnp.stack(pad, axis=-1)
     return Place(gain, origin, origin, origin + extent)
 
 
@@ -70,7 +101,7 @@ def mosaic_place(
     Each is resized like `letterbox_place` does. Quadrant 0 is top left, 1 top right, 2
     bottom left, 3 bottom right; what leaves the canvas of 2 side x 2 side is cut off.
     """
-    gain, extent, _ = _resized(size, side)
+    gain, extent = _resized(size, side)
     after = jnp.stack([quadrant // 2, quadrant % 2], axis=-1) == 1
     origin = corner.astype(jnp.float32)[None] - jnp.where(after, 0.0, extent)
     low, high = (jnp.clip(edge, 0.0, 2.0 * side) for edge in (origin, origin + extent))
@@ -79,11 +110,11 @@ def mosaic_place(
 
 def _resized(
     size: Int[Array, "t 2"], side: int
-) -> tuple[Float[Array, "t"], Float[Array, "t 2"], Int[Array, "t 1"]]:
-    """Gain and extent of tiles with a long side of `side` px; their own long side."""
+) -> tuple[Float[Array, "t"], Float[Array, "t 2"]]:
+    """Gain and extent of tiles with a long side of `side` px."""
     long = jnp.maximum(jnp.max(size, axis=-1, keepdims=True), 1)  # 0: a padding image
     extent = (size * side).astype(jnp.float32) / long.astype(jnp.float32)
-    return side / long[:, 0].astype(jnp.float32), extent, long
+    return side / long[:, 0].astype(jnp.float32), extent
 
 
 def canvas_centres(

@@ -20,18 +20,6 @@ def cxcywh_to_xyxy(boxes: Float[Array, "*n 4"]) -> Float[Array, "*n 4"]:
     return jnp.concatenate([centre - half, centre + half], axis=-1)
 
 
-def xyxy_to_cxcywh(boxes: Float[Array, "*n 4"]) -> Float[Array, "*n 4"]:
-    """Corners to centre and size (cx, cy, w, h)."""
-    low, high = boxes[..., :2], boxes[..., 2:]
-    return jnp.concatenate([(low + high) / 2, high - low], axis=-1)
-
-
-def iou_xyxy(a: Float[Array, "*n 4"], b: Float[Array, "*n 4"]) -> Float[Array, "*n"]:
-    """Intersection over union of boxes paired by row, in [0, 1]; 0 for empty boxes."""
-    inter, union = _overlap(a, b)
-    return inter / union
-
-
 def giou_xyxy(a: Float[Array, "*n 4"], b: Float[Array, "*n 4"]) -> Float[Array, "*n"]:
     """Generalized IoU of boxes paired by row, in (-1, 1].
 

@@ -20,7 +20,6 @@ from ml_collections import config_flags
 from tqgd_jax.config import Config, checked
 
 TRACEBACK = flags.DEFINE_bool("traceback", False, "show where an error was raised")
-CONFIG = config_flags.DEFINE_config_file("config", help_string="a file in configs/")
 
 
 def run(main: Callable[[list[str]], None]) -> None:
@@ -47,6 +46,11 @@ def run(main: Callable[[list[str]], None]) -> None:
     app.run(guarded, flags_parser=_parse)
 
 
+def define_config() -> None:
+    """Gives a script the flag `--config` and its overrides."""
+    config_flags.DEFINE_config_file("config", help_string="a file in configs/")
+
+
 def config_name() -> str:
     """The name of the configuration file, without folder and suffix."""
     return Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
@@ -54,16 +58,17 @@ def config_name() -> str:
 
 def config() -> Config:
     """The settings of the command line, checked."""
-    if CONFIG.value is None:
+    if flags.FLAGS.config is None:
         _exit("--config is missing; for example --config=configs/tqgdnet.py")
     try:
-        return checked(CONFIG.value)
+        return checked(flags.FLAGS.config)
     except ValueError as error:
         _exit(str(error))
 
 
 def _parse(argv: list[str]) -> list[str]:
-    _check_names(argv)
+    if "config" in flags.FLAGS:
+        _check_names(argv)
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:
@@ -95,6 +100,8 @@ def _check_names(argv: list[str]) -> None:
 
 def _ours(error: Exception) -> bool:
     """Whether code of this project raised the error, knowing what went wrong."""
+    if not isinstance(error, ValueError | OSError | RuntimeError | FloatingPointError):
+        return False
     raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
     return Path(raised_in).is_relative_to(Path(__file__).parent)
 

@@ -209,7 +209,16 @@ class Optim:
     def __post_init__(self) -> None:
         one_of("optim.schedule", self.schedule, ("linear", "cosine"))
         one_of("optim.warmup", self.warmup, ("ramp", "step"))
-        at_least("optim.nominal_batch", self.nominal_batch, 0)
+        for name in (
+            *("nominal_batch", "warmup_epochs", "warmup_min_steps", "warmup_bias_lr"),
+            *("weight_decay", "lr_end"),
+        ):
+            at_least(f"optim.{name}", getattr(self, name), 0)
+        for name in ("momentum", "warmup_momentum", "ema_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(
+                    f"optim.{name} must be in [0, 1), got {getattr(self, name)}"
+                )
         for name in ("lr", "clip_norm", "ema_tau"):
             if not getattr(self, name) > 0:
                 raise ValueError(
@@ -277,6 +286,7 @@ class Data:
       batch_size: images per step over all devices.
       placement: "stream" (tf.data) or "resident" (whole set on the device).
       bad_labels: "error", "clip" (to the image, then drop what is empty) or "drop".
+        Unreadable files and boxes made for another image size are errors always.
       window: values shown as 0 and 1; (0, 0) means the full range of unsigned images
         and `hu_window` for signed ones.
       hu_window: Hounsfield units (§2.1.4).

@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array, lax
 from jaxtyping import Bool, Float, Int, Integer
 
+from tqgd_jax.augment_geometry import letterbox_geometry
 from tqgd_jax.types import Arr, Detections
 
 Number = float | Float[Array, ""]
@@ -169,34 +170,6 @@ def _greedy(waiting: Bool[Array, "k"], rivals: Bool[Array, "k k"]) -> Bool[Array
         return (state[0] != state[1]).any()
 
     return lax.while_loop(changed, again, (waiting, jnp.zeros_like(waiting)))[0]
-
-
-def letterbox_geometry(
-    size: Integer[Arr, "*b 2"] | tuple[int, int], image_size: int
-) -> tuple[Float[Arr, "*b"], Float[Arr, "*b"], Float[Arr, "*b"]]:
-    """How an image lies in the square input: network = native * gain + pad.
-
-    The long side fills the input, enlarged or shrunk; both axes have one gain; the
-    content is centred, with the padding above and to the left rounded down to whole
-    pixels. NumPy in, NumPy out; JAX in, JAX out; both the same numbers.
-
-    Args:
-      size: height and width of the native image, px, at least 1.
-      image_size: side of the network input, px.
-
-    Returns:
-      gain, pad_y, pad_x: network px per native px; network px.
-    """
-    xp = jnp if isinstance(size, Array) else np
-    size = xp.asarray(size).astype(xp.int32)
-    h, w = size[..., 0], size[..., 1]
-    side = xp.maximum(xp.maximum(h, w), 1)  # padding images have size 0
-    gain = xp.float32(image_size) / side.astype(xp.float32)
-    # In integers: floor((S - w * gain) / 2) of floats gives -1 for some full sides.
-    pad_y = (image_size * (side - h)) // (2 * side)
-    pad_x = (image_size * (side - w)) // (2 * side)
-    real = partial(xp.asarray, dtype=xp.float32)  # NumPy makes scalars of 0-d results
-    return real(gain), real(pad_y), real(pad_x)
 
 
 def unletterbox(

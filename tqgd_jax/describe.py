@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tqgd_jax import anchors
 from tqgd_jax.config import Config
 from tqgd_jax.detector import Detector
 
@@ -19,6 +20,8 @@ def describe(config: Config, num_classes: int) -> dict[str, Any]:
     moving average, momentum and gradients, and the activations that the backward pass
     reads before XLA merges any of them.
     """
+    if config.model.anchors != "kmeans":  # refuse what training would refuse
+        anchors.choose(config.model, np.zeros((0, 2), np.float32), config.seed)
     size = config.data.image_size
     detector = Detector(config.model, num_classes)
     variables = jax.eval_shape(

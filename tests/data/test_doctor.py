@@ -45,9 +45,33 @@ def test_recall_is_taken_at_the_image_size(tmp_path, capsys):
     # 2x2 in 32 px: no COCO anchor is within 4 times of it, but at 64 px it is 4x4
     root = voc_set(tmp_path, {c: [("x", 4, 4, 6, 6)] for c in "abcdefghij"}, h=8, w=32)
     _, text = said(capsys, str(root), "--image_size", "32")
-    assert "recall 0.0000 (COCO anchors, 32 px)" in text
+    assert "recall 0.0000 (coco, heads 3,4,5, 32 px)" in text
     _, text = said(capsys, str(root), "--image_size", "64")
-    assert "recall 1.0000 (COCO anchors, 64 px)" in text
+    assert "recall 1.0000 (coco, heads 3,4,5, 64 px)" in text
+
+
+def test_recall_is_of_the_anchors_of_the_model(tmp_path, capsys):
+    # 2x2 to 13x13 px at 32 px; every third box is tall
+    boxes = {
+        chr(97 + k): [("x", 1, 1, 3 + k, 3 + k * (1 + k % 3 // 2))] for k in range(12)
+    }
+    words = [str(voc_set(tmp_path, boxes, h=32, w=32)), "--image_size", "32"]
+    _, text = said(capsys, *words, "--heads", "5")
+    assert "recall 0.0000 (coco, heads 5, 32 px)" in text
+    _, text = said(capsys, *words, "--heads", "5", "--anchors", "2,2 4,4 9,9")
+    assert "recall 1.0000 (2,2 4,4 9,9, heads 5, 32 px)" in text
+    _, text = said(capsys, *words, "--heads", "5", "--anchors", "kmeans")
+    assert "recall 1.0000 (kmeans, heads 5, 32 px)" in text
+    for heads, anchors, says in (
+        ("2,3", "coco", "has anchors for P3 to P5 only"),
+        ("3,4,5", "kmeans", "needs 9 boxes of different size"),
+        ("5", "9,9", "must be 'coco', 'kmeans' or 3 pairs"),
+        ("P5", "coco", "levels such as 3,4,5, got 'P5'"),
+        ("9", "coco", "model.heads"),
+    ):
+        code, text = said(capsys, *words, "--heads", heads, "--anchors", anchors)
+        assert code == 2
+        assert says in text
 
 
 def test_every_problem_is_printed_with_its_line(tmp_path, capsys):
@@ -63,6 +87,8 @@ def test_every_problem_is_printed_with_its_line(tmp_path, capsys):
     for row in (
         "problems: 1 degenerate, 1 missing_image, 1 not_in_split, 1 out_of_image, "
         "1 unknown_class, 2 unreadable",
+        "\n  1 degenerate: box without area, or not a number\n",
+        "\n  2 unreadable: file that cannot be read\n",
         "a.xml:3: degenerate",
         "a.xml:4: out_of_image",
         "a.xml:4: unknown_class: 'z'",
@@ -78,7 +104,8 @@ def test_unusable_folders(tmp_path, capsys):
     assert said(capsys, str(tmp_path))[0] == 2
     assert said(capsys, str(tmp_path / "gone")) == (
         2,
-        f"unusable: data.dir: no folder '{tmp_path / 'gone'}'; --config.data.dir=DIR\n",
+        f"unusable: data.dir: no folder '{tmp_path / 'gone'}'; --config.data.dir=DIR "
+        "(--data_dir=DIR in eval.py)\n",
     )
     small(tmp_path)
     code, text = said(capsys, str(tmp_path), "--image_size", "100")

@@ -85,6 +85,20 @@ def test_an_annotation_of_another_size_is_a_problem():
     assert check(said(size=(30, 20)), "drop") == ([], [(0, "size_mismatch")])
 
 
+@pytest.mark.parametrize("policy", ["error", "clip", "drop"])
+def test_no_policy_keeps_boxes_made_for_another_size(policy):
+    other = said((1, 2, 5, 9), size=(40, 60))
+    _, _, found = labels.check(other, (20, 30), {"a": 0}, policy)
+    with pytest.raises(ValueError, match="1 size_mismatch") as caught:
+        labels.enforce(found, policy)
+    assert "60x40 px, the image has 30x20: scale the boxes to this" in str(caught.value)
+    assert "bad_labels" not in str(caught.value)
+
+
+def test_every_kind_has_its_meaning():
+    assert {*labels.INFO, *labels.FATAL} <= set(labels.KINDS)
+
+
 def problems(kind: str, n: int) -> list[Problem]:
     return [Problem(FILE, k, kind, f"text {k}") for k in range(1, n + 1)]
 

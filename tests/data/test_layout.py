@@ -156,6 +156,27 @@ def test_coco_one_file_per_split(tmp_path):
     assert [i.name for i in found.parts["val"]] == ["c"]
 
 
+@pytest.mark.parametrize(
+    ("file", "part"),
+    [
+        ("instances_train2017.json", "train"),
+        ("Validation.json", "val"),
+        ("valid/_annotations.coco.json", "val"),
+        ("trainval.json", "train"),
+        ("test-1.json", "test"),
+        ("latest.json", None),
+        ("constrained.json", None),
+        ("intervals.json", None),
+    ],
+)
+def test_the_part_of_a_json_is_a_whole_word_of_its_name(tmp_path, file, part):
+    picture(tmp_path / "images" / "a.png")
+    coco_json(tmp_path / file, [(1, "a.png")], [box(1, 1, 2, 4, 7)])
+    found = scan(config(tmp_path, ratio=(1.0, 0.0, 0.0)))
+    assert found.mode == ("json" if part else "ratio")
+    assert list(found.parts) == [part or "train"]
+
+
 def test_coco_problems_carry_their_line(tmp_path):
     picture(tmp_path / "a.png")
     stray = picture(tmp_path / "stray.png")

@@ -127,6 +127,21 @@ def test_a_packed_set_refuses_other_settings(packed):
     open_data(config(packed, image_size=64))
 
 
+def test_a_packed_set_refuses_another_seed_only_where_the_seed_drew(
+    cfg, packed, tmp_path
+):
+    assert cfg.seed == 11
+    open_data(config(packed))  # seed 0; a csv gave the parts
+    drawn = config(Path(cfg.data.dir), Path(cfg.data.prepared_dir), hold_out=0.4)
+    drawn.seed = 3
+    pack(drawn, tmp_path / "drawn.npz")
+    again = config(tmp_path / "drawn.npz")
+    with pytest.raises(ValueError, match=r"drawn by seed=3, the run says 0; pack it"):
+        open_data(again)
+    again.seed = 3
+    assert len(open_data(again)["val"].names) == 2
+
+
 def test_a_damaged_packed_set_is_refused_by_name(packed, tmp_path):
     bad = tmp_path / "bad.npz"
     for share in (0, 0.3, 0.9):
@@ -161,11 +176,14 @@ def test_pack_by_command(cfg, tmp_path):
         "from tests.data.sets import config\nfrom pathlib import Path\n"
         f"def get_config():\n    return config(Path({cfg.data.dir!r}))\n"
     )
-    run[5:] = [str(out), f"--config={file}", "--config.data.hold_out=0.4"]
-    run[3:5] = ["--out"]
-    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert len(open_data(config(out))["val"].names) == 2
+    for words in ([f"--config={file}"], ["--config", str(file)]):
+        out.unlink()
+        run[3:] = ["--out", str(out), *words, "--config.data.hold_out=0.4"]
+        done = subprocess.run(
+            run, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert len(open_data(config(out))["val"].names) == 2
     run[-1] = "--config.data.bad_labels=dorp"
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode != 0

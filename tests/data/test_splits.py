@@ -183,6 +183,16 @@ def test_a_ratio_by_csv_column(tmp_path):
     assert found.groups["d"] == "y"
 
 
+def test_a_ratio_reads_the_group_column_unasked(tmp_path):
+    patients(tmp_path, 10)
+    rows = [f"p{k // 3:02d}_{k % 3},{'xyz'[k % 3]}" for k in range(30)]
+    table(tmp_path, rows, "image,group")
+    parts, _ = split(config(tmp_path, split="ratio", ratio=(0.34, 0.33, 0.33)))
+    assert {p: len(of) for p, of in parts.items()} == dict.fromkeys(splits.PARTS, 10)
+    # the patient is what follows "_"
+    assert all(len({name[-1] for name in of}) == 1 for of in parts.values())
+
+
 @pytest.mark.parametrize(
     ("group", "says"),
     [

@@ -1,5 +1,7 @@
 """Changes of size, by hand and against SciPy."""
 
+import chex
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -56,3 +58,40 @@ def test_resize_averages_down_and_interpolates_up():
     )
     assert pool.resize_to(x, 4) is x
     assert pool.resize_to(x, 8).shape == (1, 8, 8, 1)
+
+
+class EveryVariant(chex.TestCase):
+    """The same values with and without jit, and on devices of its own."""
+
+    @chex.variants(with_jit=True, without_jit=True, with_device=True)
+    def test_sizes_change_alike(self):
+        x = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
+
+        @self.variant
+        def all_of_them(x):
+            return (
+                pool.max_pool(x, window=3, stride=2),
+                pool.avg_pool(x, 2),
+                pool.upsample_nearest(x),
+                pool.upsample_bilinear(x, 4),
+            )
+
+        windows = np.lib.stride_tricks.sliding_window_view(
+            np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf),
+            (3, 3),
+            axis=(1, 2),
+        )[:, ::2, ::2]
+        blocks = np.asarray(x).reshape(2, 4, 2, 4, 2, 3)
+        expected = (
+            windows.max((-2, -1)),
+            blocks.mean((2, 4)),
+            np.asarray(x).repeat(2, 1).repeat(2, 2),
+            jax.image.resize(x, (2, 32, 32, 3), "bilinear"),
+        )
+        chex.assert_trees_all_close(all_of_them(x), expected, atol=1e-6)
+
+
+def test_the_first_of_equal_values_gets_the_gradient_of_a_maximum():
+    x = jnp.full((1, 2, 2, 1), 7.0)
+    g = jax.grad(lambda x: pool.max_pool(x, window=3, stride=2).sum())(x)
+    np.testing.assert_array_equal(g[0, :, :, 0], [[1, 0], [0, 0]])

@@ -38,6 +38,12 @@ def test_step_warm_up_keeps_the_first_momentum_for_three_epochs():
     assert set(found.momentum[101:]) == {np.float32(0.937)}
 
 
+def test_without_warm_up_the_first_step_is_a_full_one():
+    found = plan(Optim(warmup_epochs=0.0, warmup_min_steps=0), **ORCASCORE)
+    assert found.lr[0] == found.lr_bias[0] == pytest.approx(0.01)
+    assert found.momentum[0] == pytest.approx(0.937)
+
+
 @pytest.mark.parametrize(
     ("steps_per_epoch", "nominal", "steps"),
     [(33, 64, 425), (33, 4, 6600), (52, 64, 669), (52, 4, 10400)],

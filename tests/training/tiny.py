@@ -104,7 +104,7 @@ class Run:
         checkpoints = Checkpoints(workdir / "checkpoints", cfg.train.keep)
         state, start, meta = self.create(), 0, {}
         if checkpoints.latest() is not None:
-            state, meta = checkpoints.restore(state)
+            state, meta = checkpoints.restore(state, repair=True)
             start = int(state.step)
         try:
             return loop.run(

@@ -1,6 +1,6 @@
 """Prints what is in a folder of images and boxes, and everything wrong with it.
 
-python -m tqgd_jax.data.doctor DIR [--image_size 640] [--format auto] ...
+python -m tqgd_jax.data.doctor DIR [--image_size 640] [--anchors coco] ...
 
 Exit code 0: clean, 1: problems found, 2: unusable.
 """
@@ -14,36 +14,37 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from tqgd_jax.anchors import best_possible_recall
-from tqgd_jax.config import Config, Data
+from tqgd_jax.anchors import best_possible_recall, choose
+from tqgd_jax.config import Config, Data, Model
 from tqgd_jax.data import images, labels
 from tqgd_jax.data.annotations import Problem
 from tqgd_jax.data.scan import Item, Scan, scan
 
-COCO = ((10, 13), (16, 30), (33, 23), (30, 61), (62, 45), (59, 119), (116, 90),
-        (156, 198), (373, 326))  # fmt: skip
 AREAS = ((0, 10), (10, 100), (100, 200), (200, np.inf))  # px, the paper's bins
 
 
-def examine(data: Data, seed: int = 0) -> int:
+def examine(config: Config) -> int:
     """Prints the report and returns the exit code."""
     try:
-        scanned = scan(Config(seed=seed, data=data))
+        scanned = scan(config)
     except ValueError as error:
         print(f"unusable: {error}")
         return 2
     items = [item for of in scanned.parts.values() for item in of]
     problems = sorted([*scanned.problems, *_damaged(items)])
     _summary(scanned, items, problems)
-    _boxes(items, data.image_size)
+    _boxes(items)
     unusable = not items
     try:
+        _anchors(scanned, items, config)
         images.same_kind([i.path for i in items], [i.header for i in items])
     except ValueError as error:
         print(f"\nunusable: {error}")
         unusable = True
     bad = labels.faults(problems)
     print(f"\nproblems: {labels.counts(bad) or 'none'}")
+    for kind, n in sorted(Counter(p.kind for p in bad).items()):
+        print(f"  {n} {kind}: {labels.KINDS[kind]}")
     for problem in bad:
         print(f"  {problem}")
     return 2 if unusable else int(bool(bad))
@@ -76,7 +77,7 @@ def _summary(scanned: Scan, items: list[Item], problems: list[Problem]) -> None:
     print(f"no boxes  {empty} images, {unlabelled} of them without annotation file")
 
 
-def _boxes(items: list[Item], image_size: int) -> None:
+def _boxes(items: list[Item]) -> None:
     counts = np.array([len(i.labels) for i in items] or [0])
     print(
         f"boxes     {counts.sum()}; per image {counts.min()} to {counts.max()}, "
@@ -84,7 +85,7 @@ def _boxes(items: list[Item], image_size: int) -> None:
     )
     if not counts.sum():
         return
-    wh = np.concatenate([i.boxes[:, 2:] - i.boxes[:, :2] for i in items])
+    wh = _sides(items)
     for axis, name in enumerate(("width", "height")):
         low, middle, high = np.percentile(wh[:, axis], (5, 50, 95))
         print(
@@ -95,18 +96,40 @@ def _boxes(items: list[Item], image_size: int) -> None:
     for (low, high), n in zip(AREAS, area_counts(wh), strict=True):
         name = f"> {low:g} px" if high == np.inf else f"{low:g}-{high:g} px"
         print(f"  {name:>11}  {n:6d}  {'#' * round(50 * n / len(wh))}")
-    gains = [image_size / max(i.header[:2]) for i in items]
-    scaled = wh * np.repeat(gains, counts)[:, None].astype(np.float32)
-    recall = best_possible_recall(scaled, np.array(COCO, np.float32))
+
+
+def _anchors(scanned: Scan, items: list[Item], config: Config) -> None:
+    """Raises ValueError when a run would have no anchors."""
+    side, model = config.data.image_size, config.model
+    train = _sides(scanned.parts.get("train", []), side)
+    anchors = choose(model, train, config.seed).reshape(-1, 2)
+    recall = best_possible_recall(_sides(items, side), anchors)
+    heads = ",".join(map(str, model.heads))
     print(
-        f"anchors   best possible recall {recall:.4f} (COCO anchors, {image_size} px)"
+        f"anchors   best possible recall {recall:.4f} ({model.anchors}, heads {heads}, "
+        f"{side} px)"
     )
+
+
+def _sides(items: list[Item], side: int = 0) -> Float[np.ndarray, "n 2"]:
+    """Width and height of every box; with `side`, the long side of its image there."""
+    gains = [side / max(i.header[:2]) if side else 1.0 for i in items]
+    boxes = [i.boxes * np.float32(g) for i, g in zip(items, gains, strict=True)]
+    every = np.concatenate([np.zeros((0, 4), np.float32), *boxes])
+    return every[:, 2:] - every[:, :2]
 
 
 def area_counts(wh: Float[np.ndarray, "n 2"]) -> list[int]:
     """Boxes in each bin of `AREAS`; a bin ends with its upper edge."""
     areas = wh.astype(np.float64).prod(axis=1)
     return [int(((areas > low) & (areas <= high)).sum()) for low, high in AREAS]
+
+
+def _levels(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(level) for level in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"--heads: levels such as 3,4,5, got {text!r}") from error
 
 
 def main(argv: Sequence[str]) -> int:
@@ -117,13 +140,19 @@ def main(argv: Sequence[str]) -> int:
         default = getattr(plain, name)
         parser.add_argument(f"--{name}", type=type(default), default=default)
     parser.add_argument("--classes", default="", help="comma-separated, in order")
+    parser.add_argument(
+        "--anchors", default=Model().anchors, help="as model.anchors: coco, kmeans, ..."
+    )
+    heads = ",".join(map(str, Model().heads))
+    parser.add_argument("--heads", default=heads, help="as model.heads: 3,4,5")
     parser.add_argument("--seed", type=int, default=0)
     said = vars(parser.parse_args(argv))
-    seed = said.pop("seed")
+    seed, anchors, heads = (said.pop(name) for name in ("seed", "anchors", "heads"))
     said["classes"] = tuple(name for name in said["classes"].split(",") if name)
     logging.basicConfig(level=logging.WARNING)
     try:
-        return examine(Data(**said), seed)
+        model = Model(anchors=anchors, heads=_levels(heads))
+        return examine(Config(seed=seed, model=model, data=Data(**said)))
     except ValueError as error:
         print(f"unusable: {error}")
         return 2

@@ -38,7 +38,7 @@ def open_packed(path: Path, config: Config) -> dict[str, Source]:
     arrays = _arrays(path)
     if not all(f"{part}/pixels" in arrays for part in _meta(arrays)["parts"]):
         raise ValueError(f"{path}: has no pixels; make it with tqgd_jax.data.pack")
-    _same_settings(path, _meta(arrays)["settings"], config)
+    _same_settings(path, _meta(arrays), config)
 
     def pixels(part: str) -> Callable[[int], np.ndarray]:
         flat, sizes = arrays[f"{part}/pixels"], arrays[f"{part}/sizes"]
@@ -96,8 +96,8 @@ def _sources(
     return sources
 
 
-def _same_settings(path: Path, packed: dict[str, Any], config: Config) -> None:
-    plain = Data()
+def _same_settings(path: Path, meta: dict[str, Any], config: Config) -> None:
+    plain, packed = Data(), meta["settings"]
     for name in BAKED:
         now = getattr(config.data, name)
         now = list(now) if isinstance(now, tuple) else now
@@ -108,3 +108,9 @@ def _same_settings(path: Path, packed: dict[str, Any], config: Config) -> None:
                 f"{path} was packed with data.{name}={packed[name]!r}, the run says "
                 f"{now!r}; pack it again, or leave data.{name} out"
             )
+    if meta["seed"] not in (None, config.seed):  # None: the seed drew nothing
+        raise ValueError(
+            f"{path} was packed with parts drawn by seed={meta['seed']}, the run says "
+            f"{config.seed}; pack it again with --config.seed={config.seed}, or split "
+            "by a csv file, which no seed changes"
+        )

@@ -26,7 +26,8 @@ KINDS = {
     "no_annotation": "image without annotation: taken as an image without boxes",
 }
 INFO = ("no_annotation",)  # no fault
-FATAL = ("unreadable",)  # neither with nor without boxes: no policy can decide
+# No policy can decide: the boxes are not known, or those of another image size.
+FATAL = ("unreadable", "size_mismatch")
 LISTED = 20
 ROUNDING = 0.05  # px; a text file's decimals may put an edge so far over the image
 
@@ -44,7 +45,10 @@ def check(
     problems = list(said.problems)
     if said.size is not None and said.size != size:
         claimed = "{1}x{0}".format(*said.size)
-        text = f"made for an image of {claimed} px, the image has {w}x{h}"
+        text = (
+            f"made for an image of {claimed} px, the image has {w}x{h}: scale the "
+            "boxes to this image, or correct the size if only that is wrong"
+        )
         problems.append(Problem(said.file, 0, "size_mismatch", text))
     edge = np.array([w, h, w, h], np.float64)
     scaled = said.boxes * (edge[None, :] if said.relative else 1.0)

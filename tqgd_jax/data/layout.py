@@ -46,7 +46,10 @@ def find(data: Data) -> Layout:
     """Raises ValueError when the folder is unusable."""
     root = Path(data.dir).expanduser()
     if not data.dir or not root.is_dir():
-        raise ValueError(f"data.dir: no folder {data.dir!r}; --config.data.dir=DIR")
+        raise ValueError(
+            f"data.dir: no folder {data.dir!r}; --config.data.dir=DIR "
+            "(--data_dir=DIR in eval.py)"
+        )
     files = _walk(root)
     images = [f for f in files if f.suffix.lower() in SUFFIXES]
     if not images:

@@ -58,7 +58,8 @@ def main(argv: Sequence[str]) -> None:
 FLAGS = flags.FLAGS
 
 if __name__ == "__main__":
-    if any(word.lstrip("-").startswith(("config=", "config ")) for word in sys.argv):
+    # "--config=FILE" or "--config FILE"; not "--config.data.dir=DIR"
+    if any(w[:1] == "-" and w.lstrip("-").split("=")[0] == "config" for w in sys.argv):
         config_flags.DEFINE_config_file("config")
     else:
         config_flags.DEFINE_config_dataclass("config", Config())

@@ -115,7 +115,7 @@ def _index(scanned: Scan, config: Config, mark: str) -> dict[str, Any]:
         "kind": "tqgd_jax",
         "fingerprint": mark,
         "settings": {name: getattr(config.data, name) for name in BAKED},
-        "seed": config.seed,
+        "seed": config.seed if scanned.seeded else None,
         "classes": scanned.classes,
         "dtype": header.dtype,
         "shape": [*shape, header.channels],

@@ -15,7 +15,7 @@ from tqgd_jax.data.annotations import Annotation, Problem
 from tqgd_jax.data.layout import Layout, find
 
 MAX_CLASSES = 10_000
-STORE = 1  # version of what `prepare` writes; raise it when that changes
+STORE = 2  # version of what `prepare` writes; raise it when that changes
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +32,11 @@ class Item:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """Everything but the pixels."""
+    """Everything but the pixels; `mode` and `seeded` are those of `Splits`."""
 
     layout: Layout
     mode: str
+    seeded: bool
     classes: tuple[str, ...]
     parts: dict[str, list[Item]]
     problems: list[Problem]
@@ -71,7 +72,7 @@ def scan(config: Config) -> Scan:
             problems += found
             item = Item(e.path, e.name, split.groups[e.name], header, boxes, kinds)
             parts[part].append(item)
-    return Scan(layout, split.mode, tuple(classes), parts, problems)
+    return Scan(layout, split.mode, split.seeded, tuple(classes), parts, problems)
 
 
 def _read(layout: Layout, names: tuple[str, ...]) -> Iterator[tuple[str, Annotation]]:

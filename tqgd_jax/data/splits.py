@@ -15,6 +15,9 @@ logger = logging.getLogger("tqgd_jax")
 
 PARTS = ("train", "val", "test")
 WORDS = {"valid": "val", "validation": "val"} | {p: p for p in PARTS}
+JSON = re.compile(
+    r"(?<![a-z])(trainval|train|val|valid|validation|test)(?![a-z])", re.IGNORECASE
+)
 FOLDER = re.compile(r"(train|val|valid|validation|test)[-_]?\d*")
 
 
@@ -39,7 +42,7 @@ def source(layout: Layout, data: Data) -> tuple[str, list[Path]]:
     table = layout.root / "split.csv"
     tables = [table] if table.is_file() else []
     if data.split == "ratio":
-        return "ratio", tables if data.group else []
+        return "ratio", tables  # its column "group" counts
     if data.split != "auto":
         for path in (Path(data.split).expanduser(), layout.root / data.split):
             if path.is_file():
@@ -57,7 +60,9 @@ def source(layout: Layout, data: Data) -> tuple[str, list[Path]]:
         lists = [both, *(f for f in lists if f.stem == "test")]
     if lists:
         return "imagesets", lists
-    if layout.format == "coco" and all(_json_part(f) for f in layout.labels):
+    if layout.format == "coco" and all(
+        _json_part(layout.root, f) for f in layout.labels
+    ):
         return "json", []
     if any(_folder_part(layout.root, e.path) for e in layout.entries):
         return "folders", []
@@ -110,7 +115,7 @@ def split(layout: Layout, data: Data, seed: int) -> Splits:
     else:
         for e in layout.entries:
             if mode == "json" and e.label is not None:
-                part = _json_part(e.label)
+                part = _json_part(layout.root, e.label)
             else:
                 part = _folder_part(layout.root, e.path)
             if part:
@@ -140,10 +145,12 @@ def _folder_part(root: Path, path: Path) -> str:
     return ""
 
 
-def _json_part(file: Path) -> str:
-    for text in (file.stem, file.parent.name):
-        if match := re.search(r"train|val|test", text.lower()):
-            return match[0]
+def _json_part(root: Path, file: Path) -> str:
+    # the name of the set's own folder says nothing of its parts
+    for text in (file.stem, *file.relative_to(root).parts[-2:-1]):
+        if match := JSON.search(text):
+            # as in ImageSets/Main, trainval is what there is to train on
+            return WORDS[match[1].lower().replace("trainval", "train")]
     return ""
 
 

@@ -32,23 +32,36 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, step: int, state: TrainState, meta: dict[str, Any]) -> None:
-        """Writes `state` (one copy) and `meta` (plain data); goes on in the background."""
-        if step in self._manager.all_steps():
-            return
-        self._manager.save(
+        """Writes `state` (one copy) and `meta` (plain data); goes on in the background.
+
+        Raises:
+          RuntimeError: the folder has this step or a later one.
+        """
+        saved = self._manager.save(
             step,
             args=ocp.args.Composite(
                 state=ocp.args.StandardSave(_named(state)),
                 meta=ocp.args.JsonSave(meta),
             ),
         )
+        if not saved:
+            raise RuntimeError(
+                f"step {step} was not saved: {self._manager.directory} already holds "
+                f"step {self.latest()}; another run writes there, or files were copied in"
+            )
 
     def restore(
-        self, like: TrainState, step: int | None = None
+        self, like: TrainState, step: int | None = None, *, repair: bool = False
     ) -> tuple[TrainState, dict[str, Any]]:
         """The state (NumPy arrays) and plain data of a step, as a rule the newest.
 
         Falls back to an older step, with a warning, when the newest cannot be read.
+
+        Args:
+          like: a state of the same shapes.
+          step: which; None is the newest.
+          repair: moves steps that cannot be read out of the way, to `damaged-STEP`
+            beside the folder, so that the run can be written on.
 
         Raises:
           FileNotFoundError: there is no step, or not this one.
@@ -64,6 +77,7 @@ class Checkpoints:
                 "first, with train.py and the same --workdir"
             )
         template = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), _named(like))
+        unreadable = []
         for newest in steps:
             try:
                 found = self._manager.restore(
@@ -73,17 +87,27 @@ class Checkpoints:
                         meta=ocp.args.JsonRestore(),
                     ),
                 )
+                if repair:
+                    self._move_aside(unreadable)
                 return TrainState(**_unnamed(found["state"], like)), found["meta"]
             except (ValueError, OSError, KeyError) as error:
                 log.warning(
                     "checkpoint %s/%d cannot be read (%s); trying the one before",
                     self._manager.directory, newest, str(error).splitlines()[0],
                 )  # fmt: skip
+                unreadable.append(newest)
         raise ValueError(
             f"none of the checkpoints {steps} in {self._manager.directory} can be read "
             "with this configuration; restore the folder from a copy or delete it to "
             "train again"
         )
+
+    def _move_aside(self, steps: list[int]) -> None:
+        folder = Path(self._manager.directory)
+        for step in steps:
+            (folder / str(step)).rename(folder.parent / f"damaged-{step}")
+        if steps:
+            self._manager.reload()
 
     def wait(self) -> None:
         """Returns when everything is on disk."""
@@ -98,17 +122,17 @@ class Checkpoints:
 def _named(state: TrainState) -> dict[str, Any]:
     """Plain dicts and lists; nodes without leaves (optax's) are left out."""
     fields = state._asdict()
-    fields["opt_state"] = dict(enumerate_as_text(jax.tree.leaves(fields["opt_state"])))
+    fields["opt_state"] = dict(_numbered(jax.tree.leaves(fields["opt_state"])))
     return {k: v for k, v in fields.items() if jax.tree.leaves(v)}
 
 
 def _unnamed(found: dict[str, Any], like: TrainState) -> dict[str, Any]:
     fields = like._asdict() | found
-    leaves = [found["opt_state"][k] for k, _ in enumerate_as_text(found["opt_state"])]
+    leaves = [found["opt_state"][k] for k, _ in _numbered(found["opt_state"])]
     fields["opt_state"] = jax.tree.unflatten(jax.tree.structure(like.opt_state), leaves)
     return fields
 
 
-def enumerate_as_text(items: Any) -> list[tuple[str, Any]]:
-    """Pairs of "000", "001", … and the items."""
+def _numbered(items: Any) -> list[tuple[str, Any]]:
+    """Pairs of "0000", "0001", … and the items."""
     return [(f"{i:04d}", item) for i, item in enumerate(items)]

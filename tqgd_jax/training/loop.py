@@ -23,7 +23,7 @@ log = logging.getLogger("tqgd_jax")
 Evaluate = Callable[[Any], dict[str, Any]]  # EMA variables -> results
 
 
-class Stopped(Exception):
+class Stopped(RuntimeError):
     """A signal ended the run after its state was saved.
 
     Attributes:
@@ -103,13 +103,15 @@ def run(
             for s, m in waiting
         ]
         waiting.clear()
-        for row in rows:
+        for at, row in enumerate(rows):
             if not np.isfinite([row["loss"], row["grad_norm"]]).all():
+                lines.write(rows[:at])
                 terms = ", ".join(f"{k}={v}" for k, v in row.items() if k != "step")
                 raise FloatingPointError(
                     f"step {row['step']}: not finite: {terms}. Images of the batch: "
                     f"{describe_batch(row['step'] - 1)}. The last checkpoint is from "
-                    f"before it; look at these images, or lower optim.lr."
+                    "before it; look at these images, or train with a lower optim.lr in "
+                    "another --workdir."
                 )
         if not rows:
             return
@@ -204,7 +206,7 @@ def _event_writer(workdir: Path, start: int) -> Any:
             "numbers); pip install tensorboardX, or --config.train.tensorboard=False"
         )
         return None
-    return SummaryWriter(str(workdir / "events"), purge_step=start, flush_secs=30)
+    return SummaryWriter(str(workdir / "events"), purge_step=start + 1, flush_secs=30)
 
 
 def _numbers(results: dict[str, Any]) -> dict[str, float]:

@@ -67,7 +67,7 @@ def plan(cfg: Optim, *, batch_size: int, epochs: int, steps_per_epoch: int) -> H
         factor = (1 - np.cos(epoch * np.pi / epochs)) / 2 * (end - 1) + 1
     target = cfg.lr * factor
 
-    ramp = np.minimum(i / warmup, 1.0)
+    ramp = np.minimum(i / warmup, 1.0) if warmup else np.ones(total)
     momentum = cfg.warmup_momentum + (cfg.momentum - cfg.warmup_momentum) * (
         ramp if cfg.warmup == "ramp" else (i > warmup)
     )
