@@ -74,7 +74,8 @@ def main(_: list[str]) -> None:
     plots.precision_recall(
         out / "precision_recall.png", found, run["classes"], threshold
     )
-    shown = overlays.choose(found, threshold or 0.0, OVERLAYS.value)
+    cut = figures["optimistic"]["threshold"] if threshold is None else threshold
+    shown = overlays.choose(found, 0.0 if cut is None else cut, OVERLAYS.value)
     overlays.overlay_page(
         out / "overlays.png",
         [(chosen.image(i), found[i]) for i in shown],

@@ -119,11 +119,12 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(waiting, tmp_path, ca
     for file in newest.rglob("*"):
         if file.is_file():
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    (tmp_path / "damaged-4" / "before").mkdir(parents=True)  # it happened once already
     # The run goes on from step 2 and can save again, also the step that was damaged.
     waiting.train(tmp_path, 3)
     waiting.train(tmp_path, 4)
     assert "checkpoints/4 cannot be read" in caplog.text
-    assert (tmp_path / "damaged-4").is_dir()
+    assert (tmp_path / "damaged-4-again" / "state").is_dir()
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["3", "4"]
 
 

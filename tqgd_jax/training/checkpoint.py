@@ -87,15 +87,17 @@ class Checkpoints:
                         meta=ocp.args.JsonRestore(),
                     ),
                 )
-                if repair:
-                    self._move_aside(unreadable)
-                return TrainState(**_unnamed(found["state"], like)), found["meta"]
+                state = TrainState(**_unnamed(found["state"], like))
             except (ValueError, OSError, KeyError) as error:
                 log.warning(
                     "checkpoint %s/%d cannot be read (%s); trying the one before",
                     self._manager.directory, newest, str(error).splitlines()[0],
                 )  # fmt: skip
                 unreadable.append(newest)
+                continue
+            if repair:
+                self._move_aside(unreadable)
+            return state, found["meta"]
         raise ValueError(
             f"none of the checkpoints {steps} in {self._manager.directory} can be read "
             "with this configuration; restore the folder from a copy or delete it to "
@@ -105,7 +107,10 @@ class Checkpoints:
     def _move_aside(self, steps: list[int]) -> None:
         folder = Path(self._manager.directory)
         for step in steps:
-            (folder / str(step)).rename(folder.parent / f"damaged-{step}")
+            aside = folder.parent / f"damaged-{step}"
+            while aside.exists():
+                aside = aside.with_name(f"{aside.name}-again")
+            (folder / str(step)).rename(aside)
         if steps:
             self._manager.reload()
 
