@@ -84,7 +84,7 @@ def test_every_setting_is_read_somewhere():
     read = set()
     scripts = [ROOT / "train.py", ROOT / "eval.py"]
     for file in [*(ROOT / "tqgd_jax").rglob("*.py"), *scripts]:
-        tree = ast.parse(file.read_text())
+        tree = ast.parse(file.read_text("utf-8"))
         for node in ast.walk(tree):  # a check alone is no use of a setting
             if isinstance(node, ast.FunctionDef) and node.name == "__post_init__":
                 node.body = []

@@ -1,0 +1,59 @@
+"""Settings of a run: every default of the paper and of the YOLOv5 recipe stands here.
+
+"§" and "Eq." are Wang et al., 2025 (TQGDNet). Where the paper is silent, the value is the
+YOLOv5 recipe's and `docs/design/` says so. Only plain types appear, because each field is
+also a command-line flag (`--config.optim.lr=0.02`).
+"""
+
+from dataclasses import dataclass, field
+
+from tqgd_jax.config.checks import at_least, checked, differences, from_dict, one_of
+from tqgd_jax.config.data import CT_FORMATS, IMAGE_FORMATS, Crop, Data
+from tqgd_jax.config.model import LEVELS, PRESETS, Gd, Model, Thr
+from tqgd_jax.config.training import Augment, Eval, Loss, Optim, Train
+
+__all__ = [
+    "CT_FORMATS",
+    "IMAGE_FORMATS",
+    "LEVELS",
+    "PRESETS",
+    "Augment",
+    "Config",
+    "Crop",
+    "Data",
+    "Eval",
+    "Gd",
+    "Loss",
+    "Model",
+    "Optim",
+    "Thr",
+    "Train",
+    "at_least",
+    "checked",
+    "differences",
+    "from_dict",
+    "one_of",
+]
+
+
+@dataclass
+class Config:
+    """One run. `seed` decides everything random."""
+
+    seed: int = 0
+    model: Model = field(default_factory=Model)
+    data: Data = field(default_factory=Data)
+    augment: Augment = field(default_factory=Augment)
+    loss: Loss = field(default_factory=Loss)
+    optim: Optim = field(default_factory=Optim)
+    train: Train = field(default_factory=Train)
+    eval: Eval = field(default_factory=Eval)
+
+    def __post_init__(self) -> None:
+        wanted = self.data.channels
+        if wanted > 1 and self.model.in_channels != wanted:
+            raise ValueError(
+                f"data.neighbours={self.data.neighbours} makes images of {wanted} "
+                f"channels, model.in_channels is {self.model.in_channels}; set it to "
+                f"{wanted}"
+            )

@@ -1,0 +1,71 @@
+"""Checks and conversions of settings trees."""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def one_of(name: str, value: object, allowed: Iterable[object]) -> None:
+    """Raises ValueError naming the setting, the value, what is allowed and the nearest."""
+    allowed = tuple(allowed)
+    if value not in allowed:
+        near = difflib.get_close_matches(str(value), [str(a) for a in allowed], 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        there = ", ".join(str(a) for a in allowed)
+        raise ValueError(f"{name}: unknown value {value!r}; there are: {there}{hint}")
+
+
+def at_least(name: str, value: float, least: float) -> None:
+    """Raises ValueError naming the setting when it is below `least`."""
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def checked(config: T) -> T:
+    """A copy of a settings tree with every check run again.
+
+    Overrides from the command line set fields after `__post_init__`.
+    """
+    assert dataclasses.is_dataclass(config)
+    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+    return type(config)(
+        **{
+            k: checked(v) if dataclasses.is_dataclass(v) else v
+            for k, v in values.items()
+        }
+    )
+
+
+def from_dict(kind: type[T], values: Mapping[str, Any], path: str = "config") -> T:
+    """A settings tree from plain data, such as a `config.json`.
+
+    Raises:
+      ValueError: a field that `kind` does not have; the nearest one is named.
+    """
+    assert dataclasses.is_dataclass(kind)
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    made = {}
+    for name, value in values.items():
+        one_of(f"{path}: field", name, fields)
+        default = fields[name].default_factory
+        if dataclasses.is_dataclass(default):
+            value = from_dict(default, value, f"{path}.{name}")
+        made[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**made)
+
+
+def differences(a: object, b: object, path: str = "") -> dict[str, tuple[Any, Any]]:
+    """Dotted names of the fields in which two settings trees differ, with both values."""
+    assert dataclasses.is_dataclass(a)
+    found = {}
+    for f in dataclasses.fields(a):
+        x, y = getattr(a, f.name), getattr(b, f.name)
+        name = f"{path}{f.name}"
+        if dataclasses.is_dataclass(x):
+            found |= differences(x, y, f"{name}.")
+        elif x != y:
+            found[name] = (x, y)
+    return found

@@ -1,0 +1,162 @@
+"""Settings of images, scans and boxes (§2.1)."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tqgd_jax.config.checks import at_least, one_of
+
+IMAGE_FORMATS = ("voc", "yolo", "coco")
+CT_FORMATS = ("orcascore", "masks", "dicom")
+
+
+@dataclass
+class Crop:
+    """Heart crop of CT scans (§2.1.4, §3.1). docs/design/0010-heart-crop.md.
+
+    Attributes:
+      method: "anatomical" (body, lungs, mediastinum; needs no training), "none", or a csv
+        file with the columns scan, z, x0, y0, x1, y1 (`python -m tqgd_jax.heart` writes
+        one with a trained heart detector).
+      per: "slice" (the paper) or "volume": one window for a whole scan.
+      margin_mm: added to the heart box on every side.
+    """
+
+    method: str = "anatomical"
+    per: str = "slice"
+    margin_mm: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not self.method.endswith(".csv"):
+            one_of(
+                "data.crop.method (or a csv file)", self.method, ("anatomical", "none")
+            )
+        one_of("data.crop.per", self.per, ("slice", "volume"))
+        at_least("data.crop.margin_mm", self.margin_mm, 0)
+
+
+@dataclass
+class Data:
+    """Images or CT scans, and boxes. docs/data.md tells how to get and prepare each.
+
+    Attributes:
+      dir: folder of the data set, or a packed `.npz` made by `tqgd_jax.data.pack`.
+      format: "auto"; of images: "voc" (LabelImg XML), "yolo" (txt) or "coco" (json); of
+        CT: "orcascore" (the challenge's layout), "masks" (volumes and label volumes) or
+        "dicom" (DICOM series, VOC XML named by SOPInstanceUID).
+      classes: names in the order of their index; empty means those found (VOC, COCO,
+        classes.txt), sorted for VOC and COCO, by index for YOLO, and one class "calcium"
+        for masks. ("LAD", "LCX", "RCA") tells the arteries of an orCaScore mask apart.
+      split: "auto" (split.csv, ImageSets/Main, train/val/test folders, else "folds" for
+        CT and "ratio" for images), a csv file with columns image and split, "ratio"
+        (seeded, by patient), "folds" (`folds` and `fold`; by patient, balanced, seeded),
+        or a json manifest of `python -m tqgd_jax.data.make_folds`.
+      folds: number of folds for split="folds".
+      fold: the one that is the test part, counted from 1; the paper's 4:1 is fold 1 of 5.
+      group: csv column or regular expression (first group matched against the file
+        name) that gives the patient of an image or scan; empty means a csv column
+        "group" if there is one, else what the format says of patients, else every image
+        or scan its own.
+      ratio: shares of train, val and test for split="ratio".
+      hold_out: share of the training patients held back for validation when the split
+        has no val part; 0 trains on all of them, and no threshold can be chosen.
+      scan_pattern, mask_pattern: CT: regular expressions for file names without suffix;
+        a scan and a mask belong together when their first groups agree, in any case.
+        Empty means those of the format (`data/cohort.py`).
+      boxes: CT: csv file with the columns scan, z, x0, y0, x1, y1 and, for several
+        classes, class; instead of masks or XML.
+      lesion_hu: CT: mask voxels at or below are no lesion (§2.1.2).
+      slices: CT: "all", or "positive": those with a box only (the paper, H 34).
+      neighbours: CT: slices on either side that become channels; 1 gives z-1, z, z+1.
+      neighbour_mm: CT: distance between these channels; the nearest slice is taken. 0
+        means the next slice, whatever its distance.
+      crop: CT: to the heart.
+      image_size: side of the square network input, px; a multiple of 32.
+      batch_size: images per step over all devices.
+      placement: "stream" (tf.data) or "resident" (whole set on the device).
+      bad_labels: "error", "clip" (to the image, then drop what is empty) or "drop".
+        Unreadable files and boxes made for another image size are errors always.
+      window: values shown as 0 and 1; (0, 0) means the full range of unsigned images
+        and `hu_window` for signed ones.
+      hu_window: Hounsfield units (§2.1.4).
+      pad_value: grey value (of 255) around images; YOLOv5's 114 is +141 HU in the
+        paper's window. docs/design/0005-pad-value.md.
+      prepared_dir: where prepared sets are kept; empty means $TQGD_CACHE, else
+        ~/.cache/tqgd_jax.
+      prefetch: batches that tf.data prepares ahead.
+    """
+
+    dir: str = ""
+    format: str = "auto"
+    classes: tuple[str, ...] = ()
+    split: str = "auto"
+    folds: int = 5
+    fold: int = 1
+    group: str = ""
+    ratio: tuple[float, ...] = (0.7, 0.1, 0.2)
+    hold_out: float = 0.0
+    scan_pattern: str = ""
+    mask_pattern: str = ""
+    boxes: str = ""
+    lesion_hu: float = 130.0
+    slices: str = "all"
+    neighbours: int = 0
+    neighbour_mm: float = 0.0
+    crop: Crop = field(default_factory=Crop)
+    image_size: int = 640
+    batch_size: int = 4
+    placement: str = "stream"
+    bad_labels: str = "error"
+    window: tuple[float, ...] = (0.0, 0.0)
+    hu_window: tuple[float, ...] = (-1200.0, 1800.0)
+    pad_value: float = 114.0
+    prepared_dir: str = ""
+    prefetch: int = 4
+
+    def __post_init__(self) -> None:
+        one_of("data.format", self.format, ("auto", *IMAGE_FORMATS, *CT_FORMATS))
+        one_of("data.placement", self.placement, ("stream", "resident"))
+        one_of("data.bad_labels", self.bad_labels, ("error", "clip", "drop"))
+        one_of("data.slices", self.slices, ("all", "positive"))
+        if self.image_size < 32 or self.image_size % 32:
+            raise ValueError(
+                f"data.image_size must be a multiple of 32 (the coarsest stride), got "
+                f"{self.image_size}; nearest: {max(32, round(self.image_size / 32) * 32)}"
+            )
+        for name, least in (("batch_size", 1), ("prefetch", 1), ("folds", 2)):
+            at_least(f"data.{name}", getattr(self, name), least)
+        at_least("data.neighbours", self.neighbours, 0)
+        at_least("data.neighbour_mm", self.neighbour_mm, 0)
+        if not 1 <= self.fold <= self.folds:
+            raise ValueError(
+                f"data.fold must be 1 to data.folds={self.folds}, got {self.fold}"
+            )
+        for name in ("window", "hu_window"):
+            window = getattr(self, name)
+            empty = name == "window" and tuple(window) == (0, 0)
+            if len(window) != 2 or not (window[0] < window[1] or empty):
+                raise ValueError(f"data.{name} must increase, got {window}")
+        if (
+            len(self.ratio) != 3
+            or min(self.ratio) < 0
+            or abs(sum(self.ratio) - 1) > 1e-6
+        ):
+            raise ValueError(
+                f"data.ratio must be three shares with sum 1, got {self.ratio}"
+            )
+        if not 0 <= self.hold_out < 1:
+            raise ValueError(f"data.hold_out must be in [0, 1), got {self.hold_out}")
+
+    @property
+    def channels(self) -> int:
+        """Slices of a scan that one image holds."""
+        return 2 * self.neighbours + 1
+
+    def window_of(self, dtype: Any) -> tuple[float, float]:
+        """The values of a stored image of that type that are shown as 0 and 1."""
+        if any(self.window):
+            return self.window[0], self.window[1]
+        if np.issubdtype(dtype, np.signedinteger):
+            return self.hu_window[0], self.hu_window[1]
+        return 0.0, float(np.iinfo(dtype).max)

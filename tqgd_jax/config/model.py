@@ -1,0 +1,137 @@
+"""Settings of the network (§2.2)."""
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from tqgd_jax.config.checks import at_least, one_of
+
+LEVELS = (2, 3, 4, 5)  # P2..P5, strides 4, 8, 16, 32
+
+
+@dataclass
+class Thr:
+    """ThrConvs blocks of the stem (Eqs. 1-4), read when `model.stem` is "thr".
+
+    Defaults are the preset `paper`. `stem="thr:snapshot"` and `stem="thr:light"` replace
+    them by the values in `PRESETS`. docs/design/0001-thrconvs.md.
+
+    Attributes:
+      positions: where a block stands: "in" on the image, "p1" after the stride-2
+        convolution, "p2" after the stride-4 convolution.
+      kernels: sizes of the convolutions a, b and c (§2.2.1 names 8x8 and 12x12); six
+        numbers give each of two blocks its own.
+      depthwise: one filter per channel instead of full convolutions.
+      skip: what Eq. 4 adds, "x1" (the paper) or "x2".
+      sign: the residual of Eq. 3, "x-x2" (the paper) or "x2-x".
+      act: "silu" or "none", after batch normalisation.
+    """
+
+    positions: tuple[str, ...] = ("p1", "p2")
+    kernels: tuple[int, ...] = (8, 12, 8)
+    depthwise: bool = False
+    skip: str = "x1"
+    sign: str = "x-x2"
+    act: str = "silu"
+
+    def __post_init__(self) -> None:
+        for position in self.positions:
+            one_of("model.thr.positions", position, ("in", "p1", "p2"))
+        if len(self.kernels) not in (3, 3 * len(self.positions)) or (
+            min(self.kernels) < 1
+        ):
+            raise ValueError(
+                "model.thr.kernels must be three sizes of at least 1, or three for each "
+                f"position; got {self.kernels} for positions {self.positions}"
+            )
+        one_of("model.thr.skip", self.skip, ("x1", "x2"))
+        one_of("model.thr.sign", self.sign, ("x-x2", "x2-x"))
+        one_of("model.thr.act", self.act, ("silu", "none"))
+
+
+PRESETS = {
+    "paper": {},
+    "snapshot": {"kernels": (1, 1, 1), "skip": "x2", "sign": "x2-x"},
+    "light": {"depthwise": True},
+}
+
+
+@dataclass
+class Gd:
+    """Low-stage gather-and-distribute (Eqs. 6-10). docs/design/0003-gd.md.
+
+    Attributes:
+      gather: level whose size the four maps are brought to (Eq. 6): 5 is the smallest
+        map, as the paper says; 4 is Gold-YOLO's choice.
+      fuse_blocks: RepConv blocks on the gathered map (Eq. 7).
+      out_blocks: RepConv blocks after each injection; the paper has "a RepConvBlock".
+      gate: "sigmoid" (Eq. 8) or "hard_sigmoid" (Gold-YOLO).
+      split: project the global map once and split it by channels over the levels
+        (Gold-YOLO) instead of giving every level all of it.
+      laf: fuse each local map with its neighbours before the injection (Gold-YOLO).
+    """
+
+    gather: int = 5
+    fuse_blocks: int = 3
+    out_blocks: int = 1
+    gate: str = "sigmoid"
+    split: bool = False
+    laf: bool = False
+
+    def __post_init__(self) -> None:
+        one_of("model.gd.gather", self.gather, (3, 4, 5))
+        one_of("model.gd.gate", self.gate, ("sigmoid", "hard_sigmoid"))
+        at_least("model.gd.fuse_blocks", self.fuse_blocks, 0)
+        at_least("model.gd.out_blocks", self.out_blocks, 0)
+
+
+@dataclass
+class Model:
+    """The network (§2.2).
+
+    Attributes:
+      size: "n", "s", "m" or "l", YOLOv5's depth and width multiples; the paper does not
+        say which, the counts of docs/design/0004-sizes.md speak for "s".
+      stem: "conv" (YOLOv5) or "thr" (ThrConvs, settings in `thr`), "thr:paper",
+        "thr:snapshot", "thr:light" (presets).
+      neck: fusion stages in order; each name is a module in `tqgd_jax/fusion/`.
+      heads: levels with a detection head, coarsest last; 2 is stride 4, 5 is stride 32.
+      anchors: "coco" (YOLOv5's nine, P3 to P5), "kmeans" (clustered on the training
+        boxes), or given in pixels at `data.image_size`, three per head, heads
+        separated by "|": "10,13 16,30 33,23 | 30,61 62,45 59,119".
+      in_channels: 3 (a grey image is repeated), 1, or the slices of
+        `data.neighbours`.
+      dtype: of the computation, "float32" or "bfloat16". Parameters, batch statistics,
+        losses and decoding are float32 always.
+    """
+
+    size: str = "s"
+    stem: str = "thr"
+    neck: tuple[str, ...] = ("queen", "gd")
+    heads: tuple[int, ...] = (3, 4, 5)
+    anchors: str = "coco"
+    in_channels: int = 3
+    dtype: str = "float32"
+    thr: Thr = field(default_factory=Thr)
+    gd: Gd = field(default_factory=Gd)
+
+    def __post_init__(self) -> None:
+        one_of("model.size", self.size, ("n", "s", "m", "l"))
+        one_of("model.stem", self.stem, ("conv", "thr", *(f"thr:{p}" for p in PRESETS)))
+        one_of("model.in_channels", self.in_channels, (1, 3, 5, 7, 9))
+        one_of("model.dtype", self.dtype, ("float32", "bfloat16"))
+        if isinstance(self.neck, str) or any("," in stage for stage in self.neck):
+            raise ValueError(
+                f"model.neck must be a tuple of stage names, got {self.neck!r}; on the "
+                "command line: --config.model.neck=\"('queen','gd')\""
+            )
+        if not self.heads or tuple(sorted(set(self.heads))) != tuple(self.heads):
+            raise ValueError(f"model.heads must be increasing levels, got {self.heads}")
+        for level in self.heads:
+            one_of("model.heads", level, LEVELS)
+
+    def resolved_thr(self) -> Thr | None:
+        """The stem's ThrConvs with its preset applied; None for a plain stem."""
+        if self.stem == "conv":
+            return None
+        _, _, preset = self.stem.partition(":")
+        return dataclasses.replace(self.thr, **PRESETS[preset]) if preset else self.thr

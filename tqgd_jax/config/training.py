@@ -1,0 +1,187 @@
+"""Settings of loss, optimiser, augmentation, loop and evaluation (§3.1)."""
+
+from dataclasses import dataclass
+
+from tqgd_jax.config.checks import at_least, one_of
+
+
+@dataclass
+class Loss:
+    """Objectness, class and box losses (§3.1), weights of YOLOv5.
+
+    Attributes:
+      iou: "giou" (the paper) or "ciou"; also the name of the box term in the logs.
+      box, obj, cls: gains for three heads, 640 px and 80 classes; `losses.gains` scales
+        them to the run.
+      anchor_threshold: a box matches an anchor when neither side's ratio reaches it.
+      label_smoothing: of the class targets.
+    """
+
+    iou: str = "giou"
+    box: float = 0.05
+    obj: float = 1.0
+    cls: float = 0.5
+    anchor_threshold: float = 4.0
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        one_of("loss.iou", self.iou, ("giou", "ciou"))
+
+
+@dataclass
+class Optim:
+    """SGD with Nesterov momentum and a warm-up of momentum and learning rate (§3.1).
+
+    Attributes:
+      lr, lr_end: learning rate of the first and (approached, not reached) last epoch.
+      schedule: "linear" or "cosine" in epochs.
+      momentum: after the warm-up.
+      warmup: "ramp" (linear, YOLOv5) or "step" (`warmup_momentum` until the end of the
+        warm-up, then `momentum`; the words of §3.1).
+      warmup_epochs: length; never less than `warmup_min_steps` iterations.
+      warmup_min_steps: iterations.
+      warmup_momentum: at iteration 0.
+      warmup_bias_lr: learning rate of biases at iteration 0; all others start at 0.
+      weight_decay: added to the gradient of kernels only, per optimiser step.
+      clip_norm: largest global gradient norm.
+      nominal_batch: images per optimiser step; gradients are summed until they are
+        reached. 0 means `data.batch_size` (no accumulation); YOLOv5's own is 64.
+      ema_decay, ema_tau: moving average of the weights, decay * (1 - exp(-k / tau)) at
+        optimiser step k.
+    """
+
+    lr: float = 0.01
+    lr_end: float = 0.0001
+    schedule: str = "linear"
+    momentum: float = 0.937
+    warmup: str = "ramp"
+    warmup_epochs: float = 3.0
+    warmup_min_steps: int = 100
+    warmup_momentum: float = 0.8
+    warmup_bias_lr: float = 0.1
+    weight_decay: float = 0.0005
+    clip_norm: float = 10.0
+    nominal_batch: int = 0
+    ema_decay: float = 0.9999
+    ema_tau: float = 2000.0
+
+    def __post_init__(self) -> None:
+        one_of("optim.schedule", self.schedule, ("linear", "cosine"))
+        one_of("optim.warmup", self.warmup, ("ramp", "step"))
+        for name in (
+            *("nominal_batch", "warmup_epochs", "warmup_min_steps", "warmup_bias_lr"),
+            *("weight_decay", "lr_end"),
+        ):
+            at_least(f"optim.{name}", getattr(self, name), 0)
+        for name in ("momentum", "warmup_momentum", "ema_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(
+                    f"optim.{name} must be in [0, 1), got {getattr(self, name)}"
+                )
+        for name in ("lr", "clip_norm", "ema_tau"):
+            if not getattr(self, name) > 0:
+                raise ValueError(
+                    f"optim.{name} must be above 0, got {getattr(self, name)}"
+                )
+
+
+@dataclass
+class Augment:
+    """Random changes of training images, on the device (§3.1, YOLOv5's values).
+
+    Attributes:
+      mosaic: probability of composing four images.
+      scale: zoom drawn from [1 - scale, 1 + scale].
+      translate: shift, as a fraction of the image size, in either direction.
+      flip: probability of a left-right flip.
+      hue, saturation: relative changes of colour images; inert on grey ones.
+      value: brightness gain drawn from [1 - value, 1 + value].
+      min_side: boxes whose side falls to this or below, in network pixels, after
+        scaling and clipping are not targets of that one view (YOLOv5: 2).
+      min_area: fraction of a box's scaled area that must stay inside the view.
+    """
+
+    mosaic: float = 1.0
+    scale: float = 0.5
+    translate: float = 0.1
+    flip: float = 0.5
+    hue: float = 0.015
+    saturation: float = 0.0
+    value: float = 0.4
+    min_side: float = 2.0
+    min_area: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("mosaic", "flip", "min_area"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(
+                    f"augment.{name} must be in [0, 1], got {getattr(self, name)}"
+                )
+        for name in ("scale", "translate", "hue", "saturation", "value"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(
+                    f"augment.{name} must be in [0, 1), got {getattr(self, name)}"
+                )
+
+
+@dataclass
+class Train:
+    """The loop.
+
+    Attributes:
+      epochs: passes over the training images (§3.1).
+      steps: stop after so many iterations; 0 means `epochs` decides. Schedules always
+        follow `epochs`.
+      eval_every: epochs between evaluations on the validation split; 0 means the last
+        epoch only.
+      checkpoint_every: epochs between checkpoints.
+      keep: newest checkpoints to keep.
+      parallel: "jit" (batch sharded over the devices, batch norm sees all of it) or
+        "pmap".
+      devices: how many to use; 0 means all. The batch must divide by it.
+      log_every: iterations between lines of metrics.jsonl.
+      tensorboard: write event files too.
+    """
+
+    epochs: int = 200
+    steps: int = 0
+    eval_every: int = 10
+    checkpoint_every: int = 5
+    keep: int = 2
+    parallel: str = "jit"
+    devices: int = 0
+    log_every: int = 10
+    tensorboard: bool = True
+
+    def __post_init__(self) -> None:
+        one_of("train.parallel", self.parallel, ("jit", "pmap"))
+        for name in ("epochs", "checkpoint_every", "keep", "log_every"):
+            at_least(f"train.{name}", getattr(self, name), 1)
+        for name in ("steps", "eval_every", "devices"):
+            at_least(f"train.{name}", getattr(self, name), 0)
+
+
+@dataclass
+class Eval:
+    """From raw predictions to detections, and the metrics (YOLOv5's values).
+
+    Attributes:
+      min_score: detections below are not kept; low, because AP needs the whole curve.
+      nms_iou: greedy suppression above this IoU.
+      max_detections: per image, after suppression.
+      batch_size: images per evaluation step.
+    """
+
+    min_score: float = 0.001
+    nms_iou: float = 0.6
+    max_detections: int = 300
+    batch_size: int = 8
+
+    def __post_init__(self) -> None:
+        for name in ("min_score", "nms_iou"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(
+                    f"eval.{name} must be in [0, 1], got {getattr(self, name)}"
+                )
+        at_least("eval.max_detections", self.max_detections, 1)
+        at_least("eval.batch_size", self.batch_size, 1)
