@@ -19,7 +19,7 @@ def said(*boxes: tuple[float, ...], name: str = "a", **more: object) -> Annotati
 
 
 def check(annotation: Annotation, policy: str):
-    boxes, kinds, problems = labels.check(
+    boxes, kinds, _, problems = labels.check(
         annotation, (20, 30), {"a": 0, "b": 1}, policy
     )
     assert len(boxes) == len(kinds)
@@ -61,7 +61,7 @@ def test_the_second_of_two_equal_boxes_goes(policy):
 def test_equal_boxes_of_two_classes_stay():
     a, b = said((1, 2, 5, 9)), said((1, 2, 5, 9), name="b")
     both = Annotation(FILE, np.concatenate([a.boxes, b.boxes]), ("a", "b"), (1, 2))
-    boxes, kinds, problems = labels.check(both, (20, 30), {"a": 0, "b": 1}, "drop")
+    boxes, kinds, _, problems = labels.check(both, (20, 30), {"a": 0, "b": 1}, "drop")
     assert len(boxes) == 2
     assert kinds.tolist() == [0, 1]
     assert problems == []
@@ -88,7 +88,7 @@ def test_an_annotation_of_another_size_is_a_problem():
 @pytest.mark.parametrize("policy", ["error", "clip", "drop"])
 def test_no_policy_keeps_boxes_made_for_another_size(policy):
     other = said((1, 2, 5, 9), size=(40, 60))
-    _, _, found = labels.check(other, (20, 30), {"a": 0}, policy)
+    found = labels.check(other, (20, 30), {"a": 0}, policy).problems
     with pytest.raises(ValueError, match="1 size_mismatch") as caught:
         labels.enforce(found, policy)
     assert "60x40 px, the image has 30x20: scale the boxes to this" in str(caught.value)

@@ -92,7 +92,7 @@ def yolo(root: Path, labels: dict[str, str]) -> Path:
 def test_yolo_set(tmp_path):
     yolo(tmp_path, {"train_a": "2 0.5 0.5 0.2 0.5\n"})
     found = scan(config(tmp_path))
-    assert found.layout.format == "yolo"
+    assert found.format == "yolo"
     assert found.classes == ("0", "1", "2")  # an index stays what it is
     assert {p: [i.name for i in of] for p, of in found.parts.items()} == {
         "train": ["train_a", "train_b"],
@@ -145,7 +145,7 @@ def test_coco_one_file_per_split(tmp_path):
     coco_json(folder / "instances_val.json", [(1, "c.png")], [])
     (tmp_path / "notes.json").write_text('{"by": "me"}')
     found = scan(config(tmp_path))
-    assert found.layout.format == "coco"
+    assert found.format == "coco"
     assert found.mode == "json"
     assert found.problems == []
     assert found.classes == ("bone", "cac")

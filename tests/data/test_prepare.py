@@ -215,14 +215,14 @@ def test_a_store_with_wrong_bytes_says_what_to_delete(cfg, file):
 KILLED = """
 import os, signal, sys
 from tests.data.sets import config
-from tqgd_jax.data import builder, prepare
+from tqgd_jax.data import images, prepare
 from pathlib import Path
-read = builder.read_image
+read = images.read_image
 def kill(path):
     if path.stem == "d":
         os.kill(os.getpid(), signal.SIGKILL)
     return read(path)
-builder.read_image = kill
+images.read_image = kill
 prepare.prepare(config(Path(sys.argv[1])))
 """
 

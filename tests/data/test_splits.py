@@ -74,7 +74,7 @@ def test_another_csv_by_name(tmp_path):
     parts, _ = split(config(tmp_path / "set", split=str(other)))
     assert parts == {"train": ["b"], "test": ["a"]}
     with pytest.raises(
-        ValueError, match=r"no file 'fold7\.csv'; there are: auto, ratio"
+        ValueError, match=r"no file 'fold7\.csv'; there are: auto, folds"
     ):
         split(config(tmp_path / "set", split="fold7.csv"))
 

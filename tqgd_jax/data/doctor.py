@@ -18,7 +18,8 @@ from tqgd_jax.anchors import best_possible_recall, choose
 from tqgd_jax.config import Config, Data, Model
 from tqgd_jax.data import images, labels
 from tqgd_jax.data.annotations import Problem
-from tqgd_jax.data.scan import Item, Scan, scan
+from tqgd_jax.data.items import Item, Scan
+from tqgd_jax.data.scan import scan
 
 AREAS = ((0, 10), (10, 100), (100, 200), (200, np.inf))  # px, the paper's bins
 
@@ -54,7 +55,7 @@ def _damaged(items: list[Item]) -> list[Problem]:
     found = []
     for item in items:
         try:
-            images.read_image(item.path)
+            item.pixels()
         except ValueError as error:
             text = str(error).removeprefix(f"{item.path}: ")
             found.append(Problem(item.path, 0, "unreadable", text))
@@ -62,8 +63,8 @@ def _damaged(items: list[Item]) -> list[Problem]:
 
 
 def _summary(scanned: Scan, items: list[Item], problems: list[Problem]) -> None:
-    print(f"folder    {scanned.layout.root}")
-    print(f"format    {scanned.layout.format}")
+    print(f"folder    {scanned.root}")
+    print(f"format    {scanned.format}")
     print(f"classes   {', '.join(scanned.classes)}")
     parts = ", ".join(f"{part} {len(of)}" for part, of in scanned.parts.items())
     print(f"split     {parts} (from: {scanned.mode})")

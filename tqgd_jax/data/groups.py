@@ -49,6 +49,14 @@ def groups(
         return {e.name: found.get(e.name, e.name) for e in layout.entries}
     if not group:
         return {e.name: e.name for e in layout.entries}
+    there = f" of the split file ({', '.join(columns) or 'there is none'})"
+    return {
+        e.name: pattern_group(group, e.path.name, e.path, there) for e in layout.entries
+    }
+
+
+def pattern_group(group: str, name: str, path: Path, columns: str = "") -> str:
+    """The patient that the regular expression `data.group` finds in a file name."""
     try:
         pattern = re.compile(group)
     except re.error as error:
@@ -57,19 +65,15 @@ def groups(
         ) from (error)
     if pattern.groups < 1:
         raise ValueError(
-            f"data.group: {group!r} is neither a column of the split file "
-            f"({', '.join(columns) or 'there is none'}) nor a regular expression with "
-            "a group in parentheses, such as '(P[0-9]+)_'"
+            f"data.group: {group!r} is neither a column{columns} nor a regular "
+            "expression with a group in parentheses, such as '(P[0-9]+)_'"
         )
-    found = {}
-    for e in layout.entries:
-        match = pattern.search(e.path.name)
-        if not match or not match[1]:
-            raise ValueError(
-                f"data.group: {group!r} finds no patient in the file name of {e.path}"
-            )
-        found[e.name] = match[1]
-    return found
+    match = pattern.search(name)
+    if not match or not match[1]:
+        raise ValueError(
+            f"data.group: {group!r} finds no patient in the file name of {path}"
+        )
+    return match[1]
 
 
 def by_ratio(

@@ -4,6 +4,7 @@ A prepared set keeps it as `index.npz` next to the records; a packed set is the 
 file with the pixels in it. NumPy alone reads both.
 """
 
+import dataclasses
 import json
 import zipfile
 import zlib
@@ -14,11 +15,22 @@ from typing import Any
 import numpy as np
 
 from tqgd_jax.config import Config, Data
+from tqgd_jax.data.items import Lesion, SliceInfo
 from tqgd_jax.data.source import Source
 
 # Settings that decided what is in a packed set
-BAKED = ("format", "classes", "split", "group", "ratio", "hold_out", "bad_labels")
+BAKED = (
+    *("format", "classes", "split", "folds", "fold", "group", "ratio", "hold_out"),
+    *("bad_labels", "scan_pattern", "mask_pattern", "boxes", "lesion_hu", "slices"),
+    *("neighbours", "neighbour_mm", "crop"),
+)
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, ValueError)
+
+
+def baked(data: Data) -> dict[str, Any]:
+    """The settings that decide what is in a packed set, as json gives them back."""
+    said = dataclasses.asdict(data)
+    return json.loads(json.dumps({name: said[name] for name in BAKED}))
 
 
 def open_prepared(folder: Path) -> dict[str, Source]:
@@ -92,21 +104,25 @@ def _sources(
             dtype=np.dtype(meta["dtype"]),
             fingerprint=meta["fingerprint"],
             image=image(part),
+            stamp=meta["stamp"],
+            slices=[_slice(row) for row in said.get("slices", ())],
+            lesions=[[Lesion(*row) for row in of] for of in said.get("lesions", ())],
         )
     return sources
 
 
+def _slice(row: list[Any]) -> SliceInfo:
+    scan, scanner, z, spacing, crop = row
+    return SliceInfo(scan, scanner, z, tuple(spacing), tuple(crop))
+
+
 def _same_settings(path: Path, meta: dict[str, Any], config: Config) -> None:
-    plain, packed = Data(), meta["settings"]
+    plain, packed, now = baked(Data()), meta["settings"], baked(config.data)
     for name in BAKED:
-        now = getattr(config.data, name)
-        now = list(now) if isinstance(now, tuple) else now
-        default = getattr(plain, name)
-        default = list(default) if isinstance(default, tuple) else default
-        if now not in (packed[name], default):
+        if now[name] not in (packed[name], plain[name]):
             raise ValueError(
                 f"{path} was packed with data.{name}={packed[name]!r}, the run says "
-                f"{now!r}; pack it again, or leave data.{name} out"
+                f"{now[name]!r}; pack it again, or leave data.{name} out"
             )
     if meta["seed"] not in (None, config.seed):  # None: the seed drew nothing
         raise ValueError(

@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -23,19 +24,32 @@ KINDS = {
     "not_in_split": "image that no split names",
     "unsupported": "image format that is not read",
     "unreadable": "file that cannot be read",
+    "no_mask": "scan without its mask: left out",
     "no_annotation": "image without annotation: taken as an image without boxes",
+    "below_threshold": "mask voxels at or below data.lesion_hu: no lesion",
+    "crop_widened": "heart crop that would have cut a labelled box: widened",
 }
-INFO = ("no_annotation",)  # no fault
+NOTED = ("below_threshold", "crop_widened")  # no fault, but told
+INFO = ("no_annotation", *NOTED)  # no fault
 # No policy can decide: the boxes are not known, or those of another image size.
 FATAL = ("unreadable", "size_mismatch")
 LISTED = 20
 ROUNDING = 0.05  # px; a text file's decimals may put an edge so far over the image
 
 
+class Checked(NamedTuple):
+    """Boxes to keep, their class indices, their rows in what was said, and problems."""
+
+    boxes: Float[np.ndarray, "n 4"]
+    labels: Int[np.ndarray, " n"]
+    rows: list[int]
+    problems: list[Problem]
+
+
 def check(
     said: Annotation, size: tuple[int, int], classes: Mapping[str, int], policy: str
-) -> tuple[Float[np.ndarray, "n 4"], Int[np.ndarray, " n"], list[Problem]]:
-    """The boxes to keep, their class indices, and every problem.
+) -> Checked:
+    """The boxes to keep, and every problem.
 
     `size` is height and width of the image. The policy "clip" keeps what is inside the
     image of each box that reaches over it, and keeps small boxes; otherwise a box with
@@ -83,7 +97,7 @@ def check(
             kept.append(i)
     boxes = clipped[kept].reshape(-1, 4).astype(np.float32)
     labels = np.array([classes[said.names[i]] for i in kept], np.int32)
-    return boxes, labels, problems
+    return Checked(boxes, labels, kept, problems)
 
 
 def faults(problems: Iterable[Problem]) -> list[Problem]:

@@ -5,7 +5,6 @@ its image, wherever it lies; stems that occur twice are told apart by their fold
 """
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from tqgd_jax.config import Data
 from tqgd_jax.data.annotations import Problem
+from tqgd_jax.data.cohort import walk
 from tqgd_jax.data.images import SUFFIXES, UNSUPPORTED
 
 # Folders that hold one half of a pair; the rest of the path must agree.
@@ -50,10 +50,13 @@ def find(data: Data) -> Layout:
             f"data.dir: no folder {data.dir!r}; --config.data.dir=DIR "
             "(--data_dir=DIR in eval.py)"
         )
-    files = _walk(root)
+    files = walk(root)
     images = [f for f in files if f.suffix.lower() in SUFFIXES]
     if not images:
-        raise ValueError(f"{root}: no images (PNG or JPEG) in it")
+        raise ValueError(
+            f"{root}: no images (PNG or JPEG) and no CT scans (MetaImage, NRRD, NIfTI, "
+            "DICOM) in it"
+        )
     problems = [
         Problem(f, 0, "unsupported", "is not read; convert it to PNG")
         for f in files
@@ -77,15 +80,6 @@ def find(data: Data) -> Layout:
     return Layout(
         root, format, tuple(paired), tuple(labels), tuple(others), (*problems, *extra)
     )
-
-
-def _walk(root: Path) -> list[Path]:
-    found = []
-    for folder, folders, names in os.walk(root):
-        # macOS leaves "._x.png" and __MACOSX beside the real files
-        folders[:] = sorted(d for d in folders if d[0] != "." and d != "__MACOSX")
-        found += [Path(folder, n) for n in sorted(names) if n[0] != "."]
-    return found
 
 
 def _yolo_files(files: list[Path], images: list[Path]) -> list[Path]:

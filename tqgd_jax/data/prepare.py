@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from tqgd_jax.config import Config
-from tqgd_jax.data import images, labels
-from tqgd_jax.data.index import BAKED
-from tqgd_jax.data.scan import Scan, fingerprint, scan
+from tqgd_jax.data import images, labels, tables
+from tqgd_jax.data.index import baked
+from tqgd_jax.data.items import Item, Scan
+from tqgd_jax.data.scan import fingerprint, scan
 
 logger = logging.getLogger("tqgd_jax")
 
@@ -84,9 +85,19 @@ def _write(aside: Path, config: Config, root: Path, mark: str) -> None:
     if not items:
         raise ValueError(f"{root}: no image is left in any part of the split")
     images.same_kind([i.path for i in items], [i.header for i in items])
+    known = [p for p in scanned.problems if p.kind in labels.NOTED]
+    for problem in known[: labels.LISTED]:
+        logger.info("%s", problem)
+    more = [f"{labels.counts(known)} in all"] if len(known) > labels.LISTED else []
+    for note in (*more, *scanned.notes):
+        logger.info("%s", note)
+    if scanned.stamp:
+        logger.warning("%s", scanned.stamp)
     logger.info("preparing %d images of %s", len(items), root)
     _write_records(aside / "records", scanned)
     np.savez_compressed(aside / "index.npz", **_index(scanned, config, mark))
+    if items[0].slice is not None:
+        tables.write(aside, scanned)
     files = sorted(f for f in aside.rglob("*") if f.is_file())
     manifest = {
         "origin": str(root),
@@ -98,13 +109,15 @@ def _write(aside: Path, config: Config, root: Path, mark: str) -> None:
 def _write_records(folder: Path, scanned: Scan) -> None:
     import tensorflow_datasets as tfds
 
-    from tqgd_jax.data.builder import Slices
+    from tqgd_jax.data.builder import BUILDERS, Slices
 
     tfds.disable_progress_bar()  # ours counts images
     folder.mkdir()
     # tfds prints its own story to stdout, where `--dry_run` promises one json object
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        Slices(scanned.parts, folder).download_and_prepare()
+        BUILDERS.get(scanned.format, Slices)(
+            scanned.parts, folder
+        ).download_and_prepare()
 
 
 def _index(scanned: Scan, config: Config, mark: str) -> dict[str, Any]:
@@ -114,16 +127,14 @@ def _index(scanned: Scan, config: Config, mark: str) -> dict[str, Any]:
     meta = {
         "kind": "tqgd_jax",
         "fingerprint": mark,
-        "settings": {name: getattr(config.data, name) for name in BAKED},
+        "settings": baked(config.data),
         "seed": config.seed if scanned.seeded else None,
         "classes": scanned.classes,
         "dtype": header.dtype,
         "shape": [*shape, header.channels],
         "max_boxes": max(1, *(len(i.labels) for i in items)),
-        "parts": {
-            part: {"names": [i.name for i in of], "groups": [i.group for i in of]}
-            for part, of in scanned.parts.items()
-        },
+        "stamp": scanned.stamp,
+        "parts": {part: _said(of) for part, of in scanned.parts.items()},
     }
     arrays: dict[str, Any] = {"meta": np.array(json.dumps(meta))}
     for part, of in scanned.parts.items():
@@ -132,6 +143,19 @@ def _index(scanned: Scan, config: Config, mark: str) -> dict[str, Any]:
         arrays[f"{part}/boxes"] = np.concatenate([i.boxes for i in of])
         arrays[f"{part}/labels"] = np.concatenate([i.labels for i in of])
     return arrays
+
+
+def _said(items: list[Item]) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "names": [i.name for i in items],
+        "groups": [i.group for i in items],
+    }
+    if items[0].slice is not None:
+        said |= {
+            "slices": [i.slice for i in items],
+            "lesions": [i.lesions for i in items],
+        }
+    return said
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from tqgd_jax.config import Config, checked
+from tqgd_jax.data.items import Lesion, SliceInfo
 from tqgd_jax.data.order import eval_indices
 from tqgd_jax.types import Batch
 
@@ -31,6 +32,9 @@ class Source:
       dtype: of the pixels: uint8, uint16 or int16.
       fingerprint: of the files and settings the set was prepared from.
       image: reads one image at its own size.
+      stamp: what every result on this split must say; empty for an honest one.
+      slices: of CT: where each image comes from; else empty.
+      lesions: of CT: what is known of each box; else empty.
     """
 
     classes: tuple[str, ...]
@@ -44,6 +48,9 @@ class Source:
     dtype: np.dtype
     fingerprint: str
     image: Callable[[int], Int[np.ndarray, "h w c"]]
+    stamp: str = ""
+    slices: list[SliceInfo] = dataclasses.field(default_factory=list)
+    lesions: list[list[Lesion]] = dataclasses.field(default_factory=list)
 
 
 def open_data(config: Config) -> dict[str, Source]:

@@ -1,13 +1,15 @@
 """Which images train, validate and test, and which patient each belongs to."""
 
 import csv
+import hashlib
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqgd_jax.config import Data
-from tqgd_jax.data import groups
+from tqgd_jax.data import folds, groups
 from tqgd_jax.data.annotations import Problem
 from tqgd_jax.data.layout import Entry, Layout, finder
 
@@ -26,8 +28,10 @@ class Splits:
     """Entries of each part, in name order, and the patient of each entry's name.
 
     Attributes:
-      mode: where the parts come from: "csv", "imagesets", "json", "folders", "ratio".
+      mode: where the parts come from: "csv", "imagesets", "json", "folders", "ratio",
+        "folds", "manifest".
       seeded: whether the seed had a say.
+      stamp: what every result on these parts must say; empty for honest ones.
     """
 
     mode: str
@@ -35,22 +39,20 @@ class Splits:
     groups: dict[str, str]
     seeded: bool
     problems: list[Problem] = field(default_factory=list)
+    stamp: str = ""
 
 
 def source(layout: Layout, data: Data) -> tuple[str, list[Path]]:
     """Where the parts come from, and the files that say so."""
     table = layout.root / "split.csv"
     tables = [table] if table.is_file() else []
-    if data.split == "ratio":
-        return "ratio", tables  # its column "group" counts
+    if data.split in ("ratio", "folds"):
+        return data.split, tables  # its column "group" counts
     if data.split != "auto":
-        for path in (Path(data.split).expanduser(), layout.root / data.split):
-            if path.is_file():
-                return "csv", [path]
-        raise ValueError(
-            f"data.split: no file {data.split!r}; there are: auto, ratio, or a csv "
-            "file with the columns image and split"
-        )
+        path = named(layout.root, data.split)
+        if path.suffix == ".json":
+            return "manifest", [path, *tables]
+        return "csv", [path]
     if tables:
         return "csv", tables
     sets = layout.root / "ImageSets" / "Main"
@@ -64,20 +66,58 @@ def source(layout: Layout, data: Data) -> tuple[str, list[Path]]:
         _json_part(layout.root, f) for f in layout.labels
     ):
         return "json", []
-    if any(_folder_part(layout.root, e.path) for e in layout.entries):
+    if any(folder_part(layout.root, e.path) for e in layout.entries):
         return "folders", []
     return "ratio", []
 
 
-def split(layout: Layout, data: Data, seed: int) -> Splits:
-    """Raises ValueError when an image or a patient would be in two parts."""
+def named(root: Path, said: str) -> Path:
+    """The file that `data.split` names: as it stands, or inside the data folder."""
+    for path in (Path(said).expanduser(), root / said):
+        if path.is_file():
+            return path
+    raise ValueError(
+        f"data.split: no file {said!r}; there are: auto, folds, ratio, a csv file with "
+        "the columns image and split, or a json manifest of folds (python -m "
+        "tqgd_jax.data.make_folds)"
+    )
+
+
+def slices(
+    layout: Layout, data: Data, load: Callable[[Entry], float]
+) -> list[folds.Slice]:
+    """Every image as a manifest of folds wants it."""
+    table = layout.root / "split.csv"
+    rows, columns = read_csv(table) if table.is_file() else ([], [])
+    find = finder(layout.root, layout.entries)
+    group_of = groups.groups(layout, data.group, find, table, rows, columns)
+    found = []
+    for e in layout.entries:
+        with e.path.open("rb") as file:
+            mark = hashlib.file_digest(file, "sha256").hexdigest()
+        found.append(folds.Slice(e.name, group_of[e.name], mark, load(e), ""))
+    return found
+
+
+def split(
+    layout: Layout,
+    data: Data,
+    seed: int,
+    load: Callable[[Entry], float] = lambda _: 0.0,
+) -> Splits:
+    """Raises ValueError when an image or a patient would be in two parts.
+
+    `load` says how much there is to find in an image; folds balance it.
+    """
     mode, files = source(layout, data)
-    table, columns = _read_csv(files[0]) if files and mode != "imagesets" else ([], [])
+    tables = [f for f in files if f.suffix == ".csv" and mode != "imagesets"]
+    table, columns = read_csv(tables[0]) if tables else ([], [])
     problems: list[Problem] = []
     find = finder(layout.root, layout.entries)
-    file = files[0] if files else None
+    file = tables[0] if tables else None
     group_of = groups.groups(layout, data.group, find, file, table, columns)
     part_of: dict[str, str] = {}
+    stamp = ""
 
     def put(said: str, part: str, file: Path, line: int) -> None:
         name = find(said)
@@ -94,8 +134,16 @@ def split(layout: Layout, data: Data, seed: int) -> Splits:
 
     if mode == "ratio":
         part_of = groups.by_ratio(group_of, data.ratio, seed)
+    elif mode in ("folds", "manifest"):
+        every = slices(layout, data, load)
+        if mode == "folds":
+            made = folds.assign(every, data.folds, seed)
+        else:
+            made = folds.read(files[0])
+            folds.check(made, every, files[0])
+        part_of, stamp = folds.parts(made, data.fold), folds.stamp(made)
     elif mode == "csv":
-        _need(files[0], columns, "split")
+        need(files[0], columns, "split")
         for line, row in table:
             part = WORDS.get(row["split"].lower())
             if part is None:
@@ -117,14 +165,17 @@ def split(layout: Layout, data: Data, seed: int) -> Splits:
             if mode == "json" and e.label is not None:
                 part = _json_part(layout.root, e.label)
             else:
-                part = _folder_part(layout.root, e.path)
+                part = folder_part(layout.root, e.path)
             if part:
                 part_of[e.name] = part
-    seeded = mode == "ratio"
-    groups.refuse_leaks(part_of, group_of)
+    seeded = mode in ("ratio", "folds")
+    if not stamp:
+        groups.refuse_leaks(part_of, group_of)
     if data.hold_out > 0 and "val" not in part_of.values():
         seeded = True
-        groups.hold_out(part_of, group_of, data.hold_out, seed)
+        # whole patients cannot be held back where none is whole
+        unit = {name: name for name in group_of} if stamp else group_of
+        groups.hold_out(part_of, unit, data.hold_out, seed)
     elif data.hold_out > 0:
         logger.info("data.hold_out is not used: the split has a val part")
     parts: dict[str, list[Entry]] = {part: [] for part in PARTS}
@@ -135,10 +186,11 @@ def split(layout: Layout, data: Data, seed: int) -> Splits:
             text = f"no part of the split ({mode}) names it"
             problems.append(Problem(e.path, 0, "not_in_split", text))
     parts = {part: entries for part, entries in parts.items() if entries}
-    return Splits(mode, parts, group_of, seeded, problems)
+    return Splits(mode, parts, group_of, seeded, problems, stamp)
 
 
-def _folder_part(root: Path, path: Path) -> str:
+def folder_part(root: Path, path: Path) -> str:
+    """The part that a folder on the way to `path` names, or nothing."""
     for folder in path.relative_to(root).parts[:-1]:
         if match := FOLDER.fullmatch(folder.lower()):
             return WORDS[match[1]]
@@ -154,12 +206,13 @@ def _json_part(root: Path, file: Path) -> str:
     return ""
 
 
-def _read_csv(file: Path) -> tuple[groups.Table, list[str]]:
+def read_csv(file: Path, key: str = "image") -> tuple[groups.Table, list[str]]:
+    """Rows with their lines, and the columns, of which one is `key`."""
     with file.open(newline="", encoding="utf-8-sig") as lines:
         reader = csv.DictReader(lines, restval="")
         columns = [c.strip() for c in reader.fieldnames or []]
         reader.fieldnames = columns
-        _need(file, columns, "image")
+        need(file, columns, key)
         table = []
         for row in reader:
             if None in row:
@@ -168,6 +221,7 @@ def _read_csv(file: Path) -> tuple[groups.Table, list[str]]:
         return table, columns
 
 
-def _need(file: Path, columns: list[str], column: str) -> None:
+def need(file: Path, columns: list[str], column: str) -> None:
+    """Raises ValueError when a csv has no such column."""
     if column not in columns:
         raise ValueError(f"{file}:1: no column {column!r}; there are: {columns}")

@@ -15,7 +15,7 @@ def reader(folder: Path, part: str) -> Callable[[int], np.ndarray]:
     def records() -> Any:
         import tensorflow_datasets as tfds
 
-        home = next((folder / "records").glob("*/*/"))
+        home = next((folder / "records").glob("*/*/dataset_info.json")).parent
         builder: Any = tfds.builder_from_directory(home)
         return builder.as_data_source(split=part)
 

@@ -1,0 +1,159 @@
+"""How well the heart finder does, in a picture and in numbers.
+
+`python -m bench.heart --scan SCAN_OR_PHANTOM --out HEART.png [--truth heart_boxes.csv]`
+reads one scan (file or DICOM folder) or every scan of a phantom's folder. The picture
+has 12 slices of the scan, of a phantom's the one that fits worst: the heart found in
+red, the crop window with its margin in yellow, the true heart in green. Numbers need
+the truth; a phantom's folder brings it.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+from tqgd_jax.data.crop import crops, widened
+from tqgd_jax.data.heart import find_heart, read_boxes
+from tqgd_jax.data.volumes import read_mask, read_volume
+
+
+def main() -> None:
+    """Prints the statistics and writes the picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scan", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--truth", type=Path, help="csv scan,z,x0,y0,x1,y1")
+    parser.add_argument("--margin_mm", type=float, default=10)
+    args = parser.parse_args()
+
+    images = args.scan / "Training Set" / "Images"
+    scans = sorted(images.glob("*.mhd")) if images.is_dir() else [args.scan]
+    table = args.scan / "heart_boxes.csv"
+    truth = args.truth or (table if table.is_file() else None)
+    results = [one(path, truth, args.margin_mm) for path in scans]
+    if truth:
+        print(summary("all", results))
+    worst = min(results, key=lambda r: np.median(r["iou"]) if len(r["iou"]) else 1)
+    print(f"{args.out}: {worst['scan']}")
+    picture(worst, args.out)
+
+
+def one(path: Path, truth: Path | None, margin: float) -> dict:
+    """Everything about one scan: what was found, what is true, what would be cut."""
+    volume = read_volume(path)
+    start = time.perf_counter()
+    found = find_heart(volume.hu, volume.spacing)
+    seconds = time.perf_counter() - start
+    shape, mm = volume.hu.shape[1:], np.array(volume.spacing[:0:-1])
+    result = {
+        "scan": path.stem,
+        "hu": volume.hu,
+        "found": found,
+        "true": np.full_like(found, np.nan),
+        "iou": np.zeros(0),
+        "calcium": 0,
+    }
+    if truth:
+        result["true"] = read_boxes(truth, path.stem, len(found))
+    here, real = (~np.isnan(result[k][:, 0]) for k in ("found", "true"))
+    both = here & real
+    result["iou"] = overlap(found[both], result["true"][both])
+    # mm of heart beyond the box: right, front, left, back
+    result["beyond"] = (found - result["true"])[both] * (
+        [1, 1, -1, -1] * np.tile(mm, 2)
+    )
+    pairs = ((here & real), (~here & ~real), (here & ~real), (~here & real))
+    result["slices"] = np.array([p.sum() for p in pairs])
+    boxes = calcium(path, volume)
+    result["calcium"] = sum(map(len, boxes))
+    for per in ("volume", "slice"):
+        windows = crops(found, shape, volume.spacing[1:], per=per, margin_mm=margin)
+        _, result[per] = widened(windows, boxes, per=per, shape=shape, pad=0)
+        result[f"{per}_windows"] = windows
+        result[f"{per}_mm"] = (windows[:, 2:] - windows[:, :2]) * mm
+    where = f"slices {np.flatnonzero(here)[[0, -1]]}" if any(here) else "nowhere"
+    print(
+        f"{path.stem}: {len(found)} slices, {seconds:.2f} s; heart in {where}; windows of "
+        f"{median_sides([result], 'volume')} (per volume) and "
+        f"{median_sides([result], 'slice')} mm (per slice)"
+    )
+    if truth:
+        print(summary(path.stem, [result]))
+    return result
+
+
+def summary(name: str, results: list[dict]) -> str:
+    """One line of statistics over scans."""
+    iou = np.concatenate([r["iou"] for r in results])
+    yes, no, extra, missed = np.sum([r["slices"] for r in results], axis=0)
+    median, low = np.percentile(iou, [50, 5]) if len(iou) else (np.nan, np.nan)
+    beyond = np.concatenate([r["beyond"] for r in results]).max(initial=0)
+    cut = {p: sum(r[p] for r in results) for p in ("volume", "slice")}
+    return (
+        f"{name}: IoU median {median:.3f}, 5th percentile {low:.3f}; at most "
+        f"{beyond:.1f} mm of heart outside the box; slices with heart "
+        f"{yes} right, {missed} missed; without {no} right, {extra} wrong; calcium "
+        f"boxes cut: {cut['volume']} (per volume), {cut['slice']} (per slice) of "
+        f"{sum(r['calcium'] for r in results)}; windows of "
+        f"{median_sides(results, 'volume')} and {median_sides(results, 'slice')} mm"
+    )
+
+
+def median_sides(results: list[dict], per: str) -> str:
+    """Width x height of the crop windows, mm."""
+    sides = np.concatenate([r[f"{per}_mm"] for r in results])
+    return "x".join(f"{side:.0f}" for side in np.median(sides, axis=0))
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """IoU of boxes by row."""
+    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    common = np.prod(np.maximum(sides, 0), axis=1)
+    areas = np.prod(a[:, 2:] - a[:, :2], axis=1) + np.prod(b[:, 2:] - b[:, :2], axis=1)
+    return common / (areas - common)
+
+
+def calcium(path: Path, volume) -> list[np.ndarray]:
+    """Boxes of the mask's parts in each slice; none without a mask."""
+    folder = path.parent.parent / "Reference standard"
+    name = path.stem.removesuffix("CTI").removesuffix("CT") + "R.mhd"
+    boxes = [np.zeros((0, 4)) for _ in volume.hu]
+    if (folder / name).is_file():
+        mask = read_mask(folder / name, volume)
+        for k, plane in enumerate(mask):
+            parts = np.zeros(plane.shape, np.int32)
+            ndimage.label(plane > 0, np.ones((3, 3)), output=parts)
+            found = [
+                (x.start, y.start, x.stop, y.stop)
+                for y, x in ndimage.find_objects(parts)
+            ]
+            boxes[k] = np.array(found, float).reshape(-1, 4)
+    return boxes
+
+
+def picture(result: dict, out: Path) -> None:
+    """Twelve slices in a mediastinal window with their boxes."""
+    hu, tiles = result["hu"], []
+    side = 384
+    for k in np.linspace(0, len(hu) - 1, 12).round().astype(int):
+        grey = ((hu[k].astype(np.float32) + 160) / 400).clip(0, 1) * 255
+        image = Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+        image, draw = (i := image.resize((side, side))), ImageDraw.Draw(i)
+        scale = np.array([side / hu.shape[2], side / hu.shape[1]] * 2)
+        draw.text((4, 4), f"{result['scan']} {k}", fill="white")
+        for key, colour in (
+            ("volume_windows", "yellow"), ("slice_windows", "orange"),
+            ("true", "lime"), ("found", "red"),
+        ):  # fmt: skip
+            if not np.isnan(box := result[key][k].astype(float)).any():
+                draw.rectangle((box * scale - [0, 0, 1, 1]).tolist(), outline=colour)
+        tiles.append(np.asarray(image))
+    rows = [np.hstack(tiles[i : i + 4]) for i in range(0, 12, 4)]
+    Image.fromarray(np.vstack(rows)).save(out)
+
+
+if __name__ == "__main__":
+    main()

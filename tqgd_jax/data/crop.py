@@ -1,0 +1,138 @@
+"""Crop windows around the heart: geometry only, in pixels of a slice.
+
+A window is (x0, y0, x1, y1) in whole pixels with x1 and y1 exclusive, so a slice is
+cropped by `image[y0:y1, x0:x1]`. docs/design/0010-heart-crop.md has the reasons.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+PER = ("volume", "slice")
+
+
+def crops(
+    boxes: Float[np.ndarray, "z 4"],
+    shape: tuple[int, int],
+    spacing_yx: tuple[float, float],
+    *,
+    per: str,
+    margin_mm: float,
+) -> Int[np.ndarray, "z 4"]:
+    """Crop window of each slice.
+
+    Args:
+      boxes: heart per slice, xyxy in px edges; a row of NaN has no heart.
+      shape: height and width of a slice, px.
+      spacing_yx: mm per px down and across.
+      per: "volume" gives every slice the hull of all hearts; "slice" gives each its
+        own, and a slice without heart the nearest one's (of two, the lower index's).
+      margin_mm: added on each side, then clipped to the image.
+
+    Returns:
+      Windows rounded outwards; the whole image where there is no heart at all.
+
+    Raises:
+      ValueError: for a box that is half NaN, empty or outside the image, a negative
+        margin, or another `per`.
+    """
+    _check_per(per)
+    h, w = shape
+    if not 0 <= margin_mm < np.inf or not all(0 < s < np.inf for s in spacing_yx):
+        raise ValueError(
+            f"crop margin {margin_mm} mm at {spacing_yx} mm/px: the margin must not be "
+            "negative and pixel sizes must be positive; correct the setting or the scan"
+        )
+    present = ~np.isnan(boxes).all(axis=1)
+    found = boxes[present].astype(np.float64)
+    for k, box in zip(np.flatnonzero(present), found, strict=True):
+        x0, y0, x1, y1 = box
+        if not (max(x0, 0) < min(x1, w) and max(y0, 0) < min(y1, h)):
+            raise ValueError(
+                f"heart box {box.tolist()} of slice {k} is empty or outside the "
+                f"{w}x{h} px image; boxes are x0,y0,x1,y1 in pixels"
+            )
+    if not present.any():
+        return np.tile(np.array([0, 0, w, h]), (len(boxes), 1))
+    if per == "volume":
+        found = np.broadcast_to(_hull(found), (len(boxes), 4))
+    else:
+        have = np.flatnonzero(present)
+        near = np.abs(np.arange(len(boxes))[:, None] - have[None, :]).argmin(axis=1)
+        found = found[near]
+    dy, dx = (margin_mm / s for s in spacing_yx)
+    return _outwards(found + np.array([-dx, -dy, dx, dy]), shape)
+
+
+def widened(
+    windows: Int[np.ndarray, "z 4"],
+    boxes: list[Float[np.ndarray, "_ 4"]],
+    *,
+    per: str,
+    shape: tuple[int, int],
+    pad: int,
+) -> tuple[Int[np.ndarray, "z 4"], int]:
+    """Windows enlarged so that they cut no labelled box, and how many they would have.
+
+    Args:
+      windows: of each slice, as `crops` gives them.
+      boxes: labelled boxes of each slice, xyxy in px of the whole slice.
+      per: with "volume", all slices get the hull of the enlarged windows.
+      shape: height and width of a slice, px.
+      pad: px kept free around each box, as far as the image goes.
+    """
+    _check_per(per)
+    if len(boxes) != len(windows):
+        raise ValueError(
+            f"{len(windows)} crop windows and labels of {len(boxes)} slices; give one "
+            "array of boxes for each slice, empty where there is none"
+        )
+    result, cut = windows.copy(), 0
+    for k, found in enumerate(boxes):
+        if len(found):
+            low, high = windows[k, :2], windows[k, 2:]
+            outside = (found[:, :2] < low).any(axis=1) | (found[:, 2:] > high).any(
+                axis=1
+            )
+            cut += int(outside.sum())
+            around = np.array([-pad, -pad, pad, pad])
+            wanted = _outwards(found.astype(np.float64) + around, shape)
+            result[k] = _hull(np.concatenate([windows[k : k + 1], wanted]))
+    if per == "volume" and len(result):
+        result[:] = _hull(result)
+    return result, cut
+
+
+def to_crop(
+    boxes: Float[np.ndarray, "n 4"], window: Int[np.ndarray, "4"]
+) -> Float[np.ndarray, "n 4"]:
+    """Boxes of the whole slice in the crop's coordinates; nothing is clipped."""
+    return boxes - _corner(boxes, window)
+
+
+def from_crop(
+    boxes: Float[np.ndarray, "n 4"], window: Int[np.ndarray, "4"]
+) -> Float[np.ndarray, "n 4"]:
+    """Boxes found in a crop in the whole slice's coordinates; undoes `to_crop`."""
+    return boxes + _corner(boxes, window)
+
+
+def _corner(boxes: np.ndarray, window: np.ndarray) -> np.ndarray:
+    # at least float32: float16 has steps of half a pixel at 512
+    return window[[0, 1, 0, 1]].astype(np.result_type(boxes.dtype, np.float32))[None]
+
+
+def _hull(boxes: np.ndarray) -> np.ndarray:
+    return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
+
+
+def _outwards(boxes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    h, w = shape
+    low, high = np.floor(boxes[:, :2]), np.ceil(boxes[:, 2:])
+    return np.clip(np.concatenate([low, high], axis=1), 0, [w, h, w, h]).astype(
+        np.int64
+    )
+
+
+def _check_per(per: str) -> None:
+    if per not in PER:
+        raise ValueError(f"unknown crop per {per!r}; there are: {', '.join(PER)}")

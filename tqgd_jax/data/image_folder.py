@@ -1,0 +1,130 @@
+"""One look at a folder of images: layout, split, sizes, boxes and every problem."""
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tqgd_jax.config import Config
+from tqgd_jax.data import annotations, coco, folds, images, labels, splits
+from tqgd_jax.data.annotations import Annotation, Problem
+from tqgd_jax.data.items import Item, Scan
+from tqgd_jax.data.layout import Layout, find
+
+MAX_CLASSES = 10_000
+
+
+def scan(config: Config) -> Scan:
+    """Collects problems instead of raising them; unreadable images are left out."""
+    data = config.data
+    layout = find(data)
+    names = _yolo_names(layout)
+    said = dict(_read(layout, names or data.classes))
+    split = splits.split(layout, data, config.seed, lambda e: _area(said[e.name]))
+    problems = [*layout.problems, *split.problems]
+    classes = data.classes or names or _classes(layout, said)
+    if not classes:
+        raise ValueError(f"{layout.root}: no box in it names a class; set data.classes")
+    if len(set(classes)) != len(classes):
+        raise ValueError(f"data.classes: a name is there twice: {classes}")
+    index = {name: k for k, name in enumerate(classes)}
+    parts: dict[str, list[Item]] = {}
+    for part, entries in split.parts.items():
+        parts[part] = []
+        for e in entries:
+            try:
+                header = images.read_header(e.path)
+            except ValueError as error:
+                text = str(error).removeprefix(f"{e.path}: ")
+                problems.append(Problem(e.path, 0, "unreadable", text))
+                continue
+            checked = labels.check(said[e.name], header[:2], index, data.bad_labels)
+            problems += checked.problems
+            item = Item(
+                e.path,
+                e.name,
+                split.groups[e.name],
+                header,
+                checked.boxes,
+                checked.labels,
+                pixels=functools.partial(images.read_image, e.path),
+            )
+            parts[part].append(item)
+    return Scan(
+        layout.root,
+        layout.format,
+        split.mode,
+        split.seeded,
+        tuple(classes),
+        parts,
+        problems,
+        split.stamp,
+    )
+
+
+def slices(config: Config) -> list[folds.Slice]:
+    """Every image as a manifest of folds wants it."""
+    layout = find(config.data)
+    said = dict(_read(layout, _yolo_names(layout) or config.data.classes))
+    return splits.slices(layout, config.data, lambda e: _area(said[e.name]))
+
+
+def _area(said: Annotation) -> float:
+    wh = said.boxes[:, 2:] - said.boxes[:, :2]
+    return float(np.nan_to_num(wh).clip(0).prod(axis=1).sum())
+
+
+def _read(layout: Layout, names: tuple[str, ...]) -> Iterator[tuple[str, Annotation]]:
+    for e in layout.entries:
+        if e.label is None:
+            yield e.name, annotations.nothing(e.path)
+        elif layout.format == "coco":
+            yield e.name, coco.annotation(e)
+        elif layout.format == "voc":
+            yield e.name, annotations.read_voc(e.label)
+        else:
+            yield e.name, annotations.read_yolo(e.label, names)
+
+
+def _yolo_names(layout: Layout) -> tuple[str, ...]:
+    files = [f for f in layout.others if f.name == "classes.txt"]
+    if len(files) > 1:
+        raise ValueError(f"two lists of classes: {files[0]} and {files[1]}; keep one")
+    if not files:
+        return ()
+    rows = files[0].read_text("utf-8-sig").rstrip().splitlines()
+    return tuple(row.strip() for row in rows)
+
+
+def _classes(layout: Layout, said: dict[str, Annotation]) -> tuple[str, ...]:
+    found = {name for a in said.values() for name in a.names}
+    if layout.format == "yolo":  # an index must stay what it is
+        most = max((int(name) for name in found), default=-1)
+        if most >= MAX_CLASSES:
+            raise ValueError(f"{layout.root}: class index {most}; set data.classes")
+        return tuple(str(k) for k in range(most + 1))
+    return tuple(sorted(found))
+
+
+def marks(config: Config) -> tuple[dict[str, Any], Path, list[Path]]:
+    """The settings that matter, the folder, and every file that is read."""
+    data = config.data
+    layout = find(data)
+    mode, files = splits.source(layout, data)
+    seeded = mode in ("ratio", "folds") or data.hold_out > 0
+    settings = {
+        "format": layout.format,
+        "classes": list(data.classes),
+        "split": mode,
+        "group": data.group,
+        "ratio": list(data.ratio) if mode == "ratio" else None,
+        "folds": data.folds if mode == "folds" else None,
+        "fold": data.fold if mode in ("folds", "manifest") else None,
+        "hold_out": data.hold_out,
+        "bad_labels": data.bad_labels,
+        "seed": config.seed if seeded else None,
+    }
+    every = [e.path for e in layout.entries]
+    return settings, layout.root, [*every, *layout.labels, *layout.others, *files]
