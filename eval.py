@@ -68,9 +68,12 @@ def main(_: list[str]) -> None:
     if SPLIT.value == "val" and threshold is not None:
         figures["note"] += " The threshold was chosen on these very images."
     figures |= {"split": SPLIT.value, "step": step, "workdir": str(folder)}
+    if chosen.stamp:
+        figures["stamp"] = chosen.stamp
 
     out = Path(OUT.value) if OUT.value else folder / f"eval-{SPLIT.value}"
-    results.write(out, figures, found, run["classes"], sizes=chosen.sizes.tolist())
+    sizes = chosen.sizes.tolist()
+    results.write(out, figures, found, run["classes"], sizes, chosen.slices)
     plots.precision_recall(
         out / "precision_recall.png", found, run["classes"], threshold
     )

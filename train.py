@@ -51,6 +51,8 @@ def main(_: list[str]) -> None:
     splits = source.open_data(config)
     train = source.required(splits, "train", config)
     classes = len(train.classes)
+    if train.stamp:
+        print(f"NOT A RESULT: {train.stamp}", file=sys.stderr)
     anchors = anchor_boxes.choose(
         config.model, source.boxes_at(train, config.data.image_size), config.seed
     )
@@ -81,6 +83,7 @@ def main(_: list[str]) -> None:
             "classes": list(train.classes),
             "anchors": anchors.tolist(),
             "fingerprint": train.fingerprint,
+            "stamp": train.stamp,
         }
         workdir.record(folder, config, run)
         checkpoints = Checkpoints(folder / "checkpoints", config.train.keep)

@@ -359,6 +359,27 @@ def test_hue_moves_colours_but_not_greys():
     assert jnp.max(out[0, 1]) == pytest.approx(0.6, abs=1e-6)  # the value is kept
 
 
+def test_slices_of_a_scan_are_no_colours():
+    hu = noise(64, 64, 3).astype(np.int16) * 4 - 200
+    cfg = dataclasses.replace(STILL, hue=0.5, saturation=0.5)
+    batch = make_batch([[hu]])
+    data = Data(image_size=64, hu_window=(-200, 900))
+    out, _, _ = augment(jax.random.key(0), batch, cfg=cfg, data=data, channels=3)
+    # hue and saturation would mix or spread the channels
+    np.testing.assert_allclose(out[0], (hu + 200.0) / 1100, atol=1e-6)
+
+
+@pytest.mark.parametrize("window", [(-1200.0, 1800.0), (-150.0, 750.0)])
+def test_hounsfield_units_come_back_from_the_device(window):
+    low, high = window
+    hu = np.arange(-1200, 1801).astype(np.int16)
+    hu = hu[(hu >= low) & (hu <= high)]
+    image = np.resize(hu, (64, 64)).astype(np.int16)
+    out, _ = boxed(make_batch([[image]]), channels=1, hu_window=window)
+    back = np.asarray(out[0, ..., 0], np.float64) * (high - low) + low
+    assert np.abs(back - image).max() <= 0.5  # float32 alone: about 2e-4
+
+
 def test_channels_follow_the_model():
     grey, colour = noise(64, 64), noise(64, 64, 3)
     three, _ = boxed(make_batch([[grey]]), channels=3)

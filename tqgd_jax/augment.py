@@ -57,11 +57,14 @@ def augment(
     if tiles not in (1, 4):
         raise ValueError(f"augment needs 4 tiles for mosaic or 1 without, got {tiles}")
 
+    # three slices of a scan are no colours
+    coloured = not jnp.issubdtype(batch.image.dtype, jnp.signedinteger)
+
     def one(number, image, size, boxes, labels, valid):
         pose, colour = jax.random.split(jax.random.fold_in(key, number))
         place, view = draw(pose, size, cfg, data.image_size)
         pixels = _render(image, size, place, view, data)
-        pixels = jitter(colour, pixels, cfg)
+        pixels = jitter(colour, pixels, cfg, coloured=coloured)
         targets, counts = _targets(boxes, labels, valid, place, view, cfg, data)
         return _to_channels(pixels, channels), targets, counts
 
@@ -134,15 +137,20 @@ def to_unit(image: Integer[Array, "*n"], data: Data) -> Float[Array, "*n"]:
 
 
 def jitter(
-    key: PRNGKeyArray, image: Float[Array, "h w c"], cfg: Augment
+    key: PRNGKeyArray,
+    image: Float[Array, "h w c"],
+    cfg: Augment,
+    *,
+    coloured: bool = True,
 ) -> Float[Array, "h w c"]:
     """Random gains of hue, saturation and value, each drawn from [1 - x, 1 + x].
 
-    Hue and saturation exist in colour only. Values are clipped to [0, 1], not rounded.
+    Hue and saturation exist in colour only: in three channels that are `coloured`.
+    Values are clipped to [0, 1], not rounded.
     """
     limits = jnp.array([cfg.hue, cfg.saturation, cfg.value])
     gain = 1 + limits * jax.random.uniform(key, (3,), minval=-1.0)
-    if image.shape[-1] != 3 or not (cfg.hue or cfg.saturation):
+    if not coloured or image.shape[-1] != 3 or not (cfg.hue or cfg.saturation):
         return jnp.clip(image * gain[2], 0.0, 1.0)
     h, s, v = jnp.moveaxis(rgb_to_hsv(image), -1, 0)
     s, v = jnp.clip(s * gain[1], 0.0, 1.0), jnp.clip(v * gain[2], 0.0, 1.0)

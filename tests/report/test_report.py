@@ -11,6 +11,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from tqgd_jax.data.items import SliceInfo
 from tqgd_jax.metrics.evaluate import Image, evaluate
 from tqgd_jax.report.overlays import choose, overlay_page, windowed
 from tqgd_jax.report.plots import precision_recall
@@ -73,6 +74,27 @@ def test_detections_csv_tells_each_outcome(tmp_path):
     write(tmp_path, evaluate(SET, 1, threshold=None), SET, ["calcium"])
     with (tmp_path / "detections.csv").open(newline="") as lines:
         assert {r["above_threshold"] for r in csv.DictReader(lines)} == {""}
+
+
+def test_detections_of_ct_are_told_in_the_whole_slice_too(tmp_path):
+    places = [
+        SliceInfo("scan", "V1", 7 + i, (3.0, 0.5, 0.5), (100, 200, 164, 264))
+        for i in range(len(SET))
+    ]
+    results = evaluate(SET, 1, threshold=0.5)
+    write(tmp_path, results, SET, ["calcium"], [(64, 64)] * 3, places)
+    with (tmp_path / "detections.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert [(r["scan"], r["z"]) for r in rows] == [
+        ("scan", "7"),
+        ("scan", "7"),
+        ("scan", "8"),
+    ]
+    corners = ("x0", "y0", "x1", "y1")
+    assert [float(rows[1][f"slice_{k}"]) for k in corners] == [150, 250, 160, 260]
+    truth = json.loads((tmp_path / "ground_truth.json").read_text())
+    assert truth["images"][2]["z"] == 9
+    assert truth["images"][2]["crop"] == [100, 200, 164, 264]
 
 
 def test_pycocotools_reads_the_pair_and_agrees(tmp_path):

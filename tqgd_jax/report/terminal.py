@@ -34,6 +34,8 @@ def summary(results: dict[str, Any]) -> str:
             f"  frozen: {counts['tp']} found, {counts['fn']} missed, "
             f"{counts['fp']} false alarms"
         )
+    if stamp := results.get("stamp"):
+        lines += ["", f"NOT A RESULT: {stamp}"]
     if results["note"]:
         lines += ["", *(f"Note: {part}" for part in results["note"].split("; "))]
     if rows := results.get("classes", []):

@@ -1,0 +1,28 @@
+"""A detector of hearts for `data.crop.method`, as the paper crops with YOLOv5 (§3.1).
+
+Its boxes come from a csv (scan, z, x0, y0, x1, y1); the CT phantom writes one. After
+training: `python -m tqgd_jax.heart --workdir RUN --data_dir DIR --out hearts.csv`.
+"""
+
+from dataclasses import replace
+
+from tqgd_jax.config import Augment, Config, Crop, Data, Model, Train
+
+
+def get_config() -> Config:
+    """YOLOv5n on whole slices at 256 px: a heart is large."""
+    return replace(
+        Config(),
+        model=Model(size="n", stem="conv", neck=("pan",)),
+        data=Data(
+            classes=("heart",),
+            boxes="heart_boxes.csv",
+            crop=Crop(method="none"),
+            hold_out=0.15,
+            image_size=256,
+            batch_size=8,
+            placement="resident",
+        ),
+        augment=Augment(mosaic=0.0, flip=0.0),  # a heart lies on the left
+        train=Train(epochs=20),
+    )
