@@ -38,3 +38,31 @@ def test_bccd_has_two_degenerate_boxes(realdata, capsys):
 def test_doctor_finds_nuclei_clean(realdata, capsys):
     assert doctor.main([str(realdata / "nuclei"), "--image_size", "256"]) == 0
     assert "problems: none" in capsys.readouterr().out
+
+
+def test_the_rods_of_the_scanned_phantom_by_threshold_and_components(realdata):
+    # Where they are: ../shared/data/README.md; the 1 mm rod by the spacing of its row.
+    from tqgd_jax.data.lesions import lesion_boxes
+    from tqgd_jax.data.volumes import read_volume
+
+    volume = read_volume(realdata / "qrm_phantom_ct" / "dicom")
+    z = round((600.875 - volume.origin[2]) / 3.0)
+    mask = np.zeros(volume.hu.shape, np.uint8)
+    mask[z - 1 : z + 2, 140:320, 160:320] = 1
+    boxes, _ = lesion_boxes(mask, volume.hu, volume.spacing, 130)
+    clear = [b for b in boxes if b.z == z and b.hu_max >= 200]
+    five = [(181, 221), (291, 151), (299, 282)]
+    three = [(206, 221), (281, 173), (285, 261)]
+    held = [
+        [
+            (x, y)
+            for x, y in (*five, *three, (231, 221))
+            if x0 <= x < x1 and y0 <= y < y1
+        ]
+        for x0, y0, x1, y1 in (b.box for b in clear)
+    ]
+    assert sorted(len(h) for h in held) == [1] * 7  # each box one rod, each rod one box
+    wide = {h[0]: b.box[2] - b.box[0] for h, b in zip(held, clear, strict=True)}
+    # 5 mm are 10.2 px; the scanner's blur adds a few at 130 HU
+    assert all(10 <= wide[rod] <= 18 for rod in five)
+    assert all(6 <= wide[rod] <= 14 for rod in three)

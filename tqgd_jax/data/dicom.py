@@ -1,8 +1,8 @@
 """Folders of DICOM slices: which files are one scan, and in which order.
 
-Headers come from `dicom_header` and are judged here, one by one and against each other,
-before GDCM (in SimpleITK) decodes a pixel. DICOM PS3.3 C.7.6.2 gives position and
-orientation.
+Headers come from `dicom_header`, are judged one by one in `dicom_slice` and against
+each other here, before GDCM (in SimpleITK) decodes a pixel. DICOM PS3.3 C.7.6.2 gives
+position and orientation.
 """
 
 import logging
@@ -15,20 +15,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int16
 
-from tqgd_jax.data.dicom_header import (
-    CONVERT,
-    Header,
-    check_pixels,
-    floats,
-    integer,
-    read_header,
-)
+from tqgd_jax.data import dicom_slice
+from tqgd_jax.data.dicom_header import Header, read_header
+from tqgd_jax.data.dicom_slice import MAX_TILT, listed
 from tqgd_jax.data.volume_files import MAX_VOXELS, Grid, reason, to_int16
 
 logger = logging.getLogger("tqgd_jax")
-
-CT = "1.2.840.10008.5.1.4.1.1.2"
-ENHANCED = (f"{CT}.1", f"{CT}.2")
 
 IDS = {
     "patient": "PatientID",
@@ -40,16 +32,6 @@ IDS = {
     "kvp": "KVP",
     "kernel": "ConvolutionKernel",
 }
-MAX_TILT = 0.1  # degrees
-
-
-class Place(NamedTuple):
-    """Where one slice lies: mm and direction cosines in LPS."""
-
-    position: tuple[float, ...]  # of the first pixel's centre
-    across: tuple[float, ...]  # along a row, then along a column
-    spacing: tuple[float, ...]  # of rows, of columns
-    size: tuple[int, int]  # rows, columns
 
 
 class Stack(NamedTuple):
@@ -149,7 +131,7 @@ def decode(stack: Stack) -> Int16[np.ndarray, "_ _ _"]:
 
 def assemble(headers: list[Header]) -> Stack:
     """Orders the slices of one series by position along their normal."""
-    slices = [(_place(header), header) for header in headers]
+    slices = [(dicom_slice.place(header), header) for header in headers]
     (_, across, spacing, size), first = slices[0]
     for place, header in slices:
         for name, a, b in (
@@ -159,8 +141,8 @@ def assemble(headers: list[Header]) -> Stack:
         ):
             if not np.allclose(a, b, rtol=0, atol=1e-4):
                 raise ValueError(
-                    f"{header.path}: {name} {_list(a)}, but {first.path.name} of the "
-                    f"same series has {_list(b)}; move one of them to another folder"
+                    f"{header.path}: {name} {listed(a)}, but {first.path.name} of the "
+                    f"same series has {listed(b)}; move one of them to another folder"
                 )
         for name in ("PatientID", "StudyInstanceUID"):
             a, b = header.text.get(name, ""), first.text.get(name, "")
@@ -179,7 +161,7 @@ def assemble(headers: list[Header]) -> Stack:
     slices.sort(key=lambda s: float(normal @ np.array(s[0].position)))
     paths = tuple(header.path for _, header in slices)
     positions = np.array([place.position for place, _ in slices])
-    thickness = _thickness(first)
+    thickness = dicom_slice.thickness(first)
     step = _step(paths, positions, normal, min(spacing), thickness)
     return Stack(
         paths,
@@ -246,86 +228,6 @@ def _step(
             *(paths[0].parent, step, thickness),
         )
     return step
-
-
-def _place(header: Header) -> Place:
-    """Geometry of one slice, after every check that needs no other slice."""
-    path, text = header.path, header.text
-    kind, modality = text.get("SOPClassUID", ""), text.get("Modality", "")
-    if kind in ENHANCED or integer(header, "NumberOfFrames", "1") != 1:
-        raise ValueError(
-            f"{path}: enhanced or multi-frame CT ({text.get('NumberOfFrames', 'all')} "
-            "frames in one file); convert it to single slices (dcm4che emf2sf) or "
-            "NIfTI (dcm2niix)"
-        )
-    if modality != "CT" or kind not in ("", CT):
-        raise ValueError(
-            f"{path}: Modality {modality!r}, SOP class {kind}; only CT images hold HU. "
-            "Choose another series of the folder with series="
-        )
-    for name, allowed in (
-        ("SamplesPerPixel", "1"),
-        ("PhotometricInterpretation", "MONOCHROME2"),
-        ("BitsAllocated", "16"),
-    ):
-        if text.get(name) != allowed:
-            raise ValueError(
-                f"{path}: {name} {text.get(name)}; CT needs {allowed}. Take the original "
-                "images, not screenshots"
-            )
-    stored, signed = text.get("BitsStored", ""), text.get("PixelRepresentation")
-    if stored not in map(str, range(8, 17)) or signed not in ("0", "1"):
-        raise ValueError(
-            f"{path}: BitsStored {stored}, PixelRepresentation {signed}; CT has 8 to 16 "
-            "bits, 0 or 1. Export the series again"
-        )
-    if text.get("HighBit") != str(int(stored) - 1):
-        raise ValueError(
-            f"{path}: HighBit {text.get('HighBit')} with {stored} bits stored; {CONVERT}"
-        )
-    check_pixels(header)
-    (slope,) = floats(header, "RescaleSlope", 1)
-    floats(header, "RescaleIntercept", 1)
-    if slope == 0:
-        raise ValueError(
-            f"{path}: RescaleSlope 0 makes all pixels one HU; export it again"
-        )
-    if text.get("RescaleType", "") not in ("", "HU", "HU_MOD", "US"):  # unspecified
-        raise ValueError(
-            f"{path}: RescaleType {text['RescaleType']} is another quantity than HU; "
-            "take the CT images themselves"
-        )
-    (tilt,) = floats(header, "GantryDetectorTilt", 1, "0")
-    if abs(tilt) > MAX_TILT:
-        raise ValueError(
-            f"{path}: gantry tilt of {tilt:g} degrees; boxes and scores need axial "
-            "slices: resample the scan to an untilted grid (dcm2niix does)"
-        )
-    spacing = floats(header, "PixelSpacing", 2)
-    if min(spacing) <= 0:
-        raise ValueError(
-            f"{path}: PixelSpacing {_list(spacing)} must be above 0; export it again"
-        )
-    across = floats(header, "ImageOrientationPatient", 6)
-    row, column = np.array(across[:3]), np.array(across[3:])
-    if abs(row @ row - 1) + abs(column @ column - 1) + abs(row @ column) > 1e-3:
-        raise ValueError(
-            f"{path}: ImageOrientationPatient {_list(across)} is not two perpendicular "
-            "directions of length 1; export the series again"
-        )
-    position = floats(header, "ImagePositionPatient", 3)
-    return Place(position, across, spacing, (int(text["Rows"]), int(text["Columns"])))
-
-
-def _thickness(header: Header) -> float | None:
-    if not header.text.get("SliceThickness"):
-        return None
-    (value,) = floats(header, "SliceThickness", 1)
-    return value if value > 0 else None
-
-
-def _list(values: tuple[float, ...]) -> str:
-    return "\\".join(f"{v:g}" for v in values)
 
 
 def _is_localizer(header: Header) -> bool:

@@ -4,7 +4,6 @@ DICOM PS3.5 gives the encoding: elements, sequences, compressed pixels. Every le
 held against the bytes that are there, and nothing behind the header is decoded.
 """
 
-import math
 import mmap
 import struct
 from collections.abc import Iterator
@@ -59,7 +58,6 @@ SYNTAXES = (IMPLICIT, EXPLICIT, RLE, *(f"1.2.840.10008.1.2.4.{n}" for n in JPEG)
 DICOMDIR = "1.2.840.10008.1.3.10"
 
 MAX_FILE = 2**26  # bytes of one slice; 512 x 512 has half a MiB
-MAX_SIDE = 2**13
 MAX_ELEMENTS = 10**5
 CONVERT = "convert it with dcmdjpeg, dcmconv or gdcmconv --raw"
 
@@ -250,52 +248,3 @@ def _coded_size(data: mmap.mmap, at: int) -> tuple[int, int] | None:
             return rows, columns
         at += 1 if marker == 0xFF else 2 + struct.unpack_from(">H", code, at + 2)[0]
     return None
-
-
-def check_pixels(header: Header) -> None:
-    """Pixel data are there, and no more and no fewer than the header says."""
-    path, text = header.path, header.text
-    syntax = text.get("TransferSyntaxUID", "")
-    rows, columns = integer(header, "Rows"), integer(header, "Columns")
-    if not (0 < rows <= MAX_SIDE and 0 < columns <= MAX_SIDE):
-        raise ValueError(
-            f"{path}: {rows} x {columns} pixels; 1 to {MAX_SIDE} are read. Copy it again"
-        )
-    if header.pixels < 0:
-        raise ValueError(f"{path}: no pixel data; remove it, or copy it again")
-    if syntax in (IMPLICIT, EXPLICIT):
-        if header.pixels != 2 * rows * columns:
-            raise ValueError(
-                f"{path}: {header.pixels} bytes of pixels, the header claims "
-                f"{2 * rows * columns} for {rows} x {columns}; copy it again"
-            )
-    elif syntax != RLE and header.coded != (rows, columns):
-        raise ValueError(
-            f"{path}: the compressed image is {header.coded}, the header claims "
-            f"({rows}, {columns}) rows and columns; export it again"
-        )
-
-
-def floats(header: Header, name: str, count: int, given: str = "") -> tuple[float, ...]:
-    """The `count` finite numbers of one element, or of `given`; ValueError if not so."""
-    text = header.text.get(name, "") or given
-    if not text:
-        raise ValueError(
-            f"{header.path}: no {name}, which every CT image has; take the original "
-            "series, not a derived one"
-        )
-    try:
-        values = tuple(float(part) for part in text.split("\\"))
-    except ValueError:
-        values = ()
-    if len(values) != count or not all(map(math.isfinite, values)):
-        raise ValueError(
-            f"{header.path}: {name} {text[:80]!r} is not {count} numbers; export it again"
-        )
-    return values
-
-
-def integer(header: Header, name: str, given: str = "") -> int:
-    """The one number of an element, or of `given`, without its fraction."""
-    (value,) = floats(header, name, 1, given)
-    return int(value)
