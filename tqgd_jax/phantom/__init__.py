@@ -1,0 +1,1 @@
+"""A simulator of cardiac CT with coronary calcium: the built-in data set."""
