@@ -1,9 +1,20 @@
-# `make test` needs Python >= 3.11 and make, nothing else.
+# `make demo` and `make test` need Python >= 3.11 and make, nothing else.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test lint format check
+# The phantom of the demonstration: gated or nongated.
+PRESET ?= gated
+
+.PHONY: demo setup test lint format check
+
+demo: $(VENV)/.ready
+	$(BIN)/python -m tqgd_jax.phantom --out runs/phantom-$(PRESET) --preset $(PRESET) \
+	    --patients 24 --slices 20
+	$(BIN)/python train.py --config=configs/demo.py --workdir=runs/demo-$(PRESET) \
+	    --config.data.dir=runs/phantom-$(PRESET)
+	$(BIN)/python eval.py --workdir=runs/demo-$(PRESET)
+	@echo "Pictures, on patients that were not trained on: runs/demo-$(PRESET)/eval-test/overlays.png"
 
 setup: $(VENV)/.ready
 
