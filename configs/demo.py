@@ -21,7 +21,7 @@ def get_config() -> Config:
         data=Data(
             dir="runs/phantom-gated",
             slices="positive",
-            hold_out=0.1,
+            hold_out=0.15,
             crop=Crop(margin_mm=5.0),
             window=(-150.0, 750.0),
             pad_value=0.0,

@@ -9,6 +9,8 @@ from tqgd_jax.phantom.lesions import Lesion, Lobe
 from tqgd_jax.phantom.presets import Preset
 from tqgd_jax.phantom.tubes import xyz
 
+DENSEST_HU = 1100  # above blood, after any blur: peaks stay near 1200 HU
+
 
 def _frame(direction: np.ndarray, rng: np.random.Generator):
     u = direction / (np.linalg.norm(direction) + 1e-9)
@@ -71,7 +73,7 @@ def coronary(
             lobes += lump(
                 rng, at, u, piece, min(aspect, 1.8), 1 + int(rng.integers(0, 2))
             )
-        hu = float(np.clip(rng.lognormal(np.log(preset.lesion_hu), 0.36), 200, 1100))
+        hu = float(np.clip(rng.lognormal(np.log(preset.lesion_hu), 0.36), 200, DENSEST_HU))
         found.append(Lesion(artery.name, tuple(lobes), hu))
     return found
 
