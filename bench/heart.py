@@ -19,6 +19,13 @@ from tqgd_jax.data.crop import crops, widened
 from tqgd_jax.data.heart import find_heart, read_boxes
 from tqgd_jax.data.volumes import read_mask, read_volume
 
+KEY = {
+    "volume_windows": ("yellow", "crop of the whole scan (per=volume)"),
+    "slice_windows": ("orange", "crop of this slice (per=slice)"),
+    "true": ("lime", "true heart, where it is known"),
+    "found": ("red", "heart as found"),
+}
+
 
 def main() -> None:
     """Prints the statistics and writes the picture."""
@@ -144,14 +151,16 @@ def picture(result: dict, out: Path) -> None:
         image, draw = (i := image.resize((side, side))), ImageDraw.Draw(i)
         scale = np.array([side / hu.shape[2], side / hu.shape[1]] * 2)
         draw.text((4, 4), f"{result['scan']} {k}", fill="white")
-        for key, colour in (
-            ("volume_windows", "yellow"), ("slice_windows", "orange"),
-            ("true", "lime"), ("found", "red"),
-        ):  # fmt: skip
+        for key, (colour, _) in KEY.items():
             if not np.isnan(box := result[key][k].astype(float)).any():
                 draw.rectangle((box * scale - [0, 0, 1, 1]).tolist(), outline=colour)
         tiles.append(np.asarray(image))
-    rows = [np.hstack(tiles[i : i + 4]) for i in range(0, 12, 4)]
+    band = Image.new("RGB", (4 * side, 24))
+    draw = ImageDraw.Draw(band)
+    for i, (colour, text) in enumerate(KEY.values()):
+        draw.text((8 + i * side, 6), text, fill=colour)
+    rows = [np.asarray(band)]
+    rows += [np.hstack(tiles[i : i + 4]) for i in range(0, 12, 4)]
     Image.fromarray(np.vstack(rows)).save(out)
 
 
