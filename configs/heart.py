@@ -6,11 +6,11 @@ training: `python -m tqgd_jax.heart --workdir RUN --data_dir DIR --out hearts.cs
 
 from dataclasses import replace
 
-from tqgd_jax.config import Augment, Config, Crop, Data, Model, Train
+from tqgd_jax.config import Augment, Config, Crop, Data, Loss, Model, Optim, Train
 
 
 def get_config() -> Config:
-    """YOLOv5n on whole slices at 256 px: a heart is large."""
+    """YOLOv5n on whole slices at 128 px: a heart is large."""
     return replace(
         Config(),
         model=Model(size="n", stem="conv", neck=("pan",)),
@@ -19,10 +19,14 @@ def get_config() -> Config:
             boxes="heart_boxes.csv",
             crop=Crop(method="none"),
             hold_out=0.15,
-            image_size=256,
+            pad_value=0.0,
+            image_size=128,
             batch_size=8,
             placement="resident",
         ),
         augment=Augment(mosaic=0.0, flip=0.0),  # a heart lies on the left
-        train=Train(epochs=20),
+        # YOLOv5 scales objectness with the area of the image; at 128 px little is left
+        loss=Loss(obj=10.0),
+        optim=Optim(ema_tau=200.0),
+        train=Train(epochs=15, eval_every=0),
     )

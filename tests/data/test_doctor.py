@@ -125,3 +125,27 @@ def test_as_a_command(tmp_path):
     assert done.stderr == ""
     words += ["--format", "coco"]
     assert subprocess.run(words, cwd=root, capture_output=True).returncode == 2
+
+
+def test_ct_is_told_with_scanners_spacing_and_what_the_crop_did(tmp_path, capsys):
+    from tests.data.ct_sets import orcascore
+
+    root = orcascore(tmp_path / "set", 2)
+    assert doctor.main([str(root), "--crop", "none"]) == 0
+    text = capsys.readouterr().out
+    assert "note      2 patients cannot make 5 folds" in text
+    assert "2 scans of 2 patients" in text
+    assert "spacing   3 x 0.5 mm" in text
+    assert "scanners  TRV1: 1, TRV2: 1" in text
+    assert "boxes     3; per image 0 to 2" not in text
+    assert "boxes     3; per image 0 to 1" in text
+    (root / "hearts.csv").write_text(
+        "scan,z,x0,y0,x1,y1\nTRV1P1CTI,4,20,5,40,20\nTRV2P2CTI,0,0,0,48,40\n"
+    )
+    assert doctor.main([str(root), "--crop", "hearts.csv"]) == 0
+    assert "would have cut 1 labelled boxes" in capsys.readouterr().out
+    (root / "Training Set" / "Reference standard" / "TRV1P1R.mhd").unlink()
+    assert doctor.main([str(root), "--crop", "none"]) == 1
+    assert "1 no_mask" in capsys.readouterr().out
+    assert doctor.main([str(root), "--crop", "middle"]) == 2
+    assert "unknown value 'middle'" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Prints what is in a folder of images and boxes, and everything wrong with it.
+"""Prints what is in a folder of images or scans, and everything wrong with it.
 
 python -m tqgd_jax.data.doctor DIR [--image_size 640] [--anchors coco] ...
 
@@ -15,19 +15,25 @@ import numpy as np
 from jaxtyping import Float
 
 from tqgd_jax.anchors import best_possible_recall, choose
-from tqgd_jax.config import Config, Data, Model
-from tqgd_jax.data import images, labels
+from tqgd_jax.config import Config, Crop, Data, Model
+from tqgd_jax.data import folds, images, labels
 from tqgd_jax.data.annotations import Problem
 from tqgd_jax.data.items import Item, Scan
 from tqgd_jax.data.scan import scan
 
+SIZES = 8  # kinds of images listed one by one
 AREAS = ((0, 10), (10, 100), (100, 200), (200, np.inf))  # px, the paper's bins
 
 
 def examine(config: Config) -> int:
     """Prints the report and returns the exit code."""
     try:
-        scanned = scan(config)
+        try:
+            scanned = scan(config)
+        except folds.TooFewError as error:
+            print(f"note      {error}\n")  # for training; the data may be sound
+            config.data.split, config.data.ratio = "ratio", (1.0, 0.0, 0.0)
+            scanned = scan(config)
     except ValueError as error:
         print(f"unusable: {error}")
         return 2
@@ -42,6 +48,8 @@ def examine(config: Config) -> int:
     except ValueError as error:
         print(f"\nunusable: {error}")
         unusable = True
+    for problem in [p for p in problems if p.kind in labels.NOTED][: labels.LISTED]:
+        print(f"note      {problem}")
     bad = labels.faults(problems)
     print(f"\nproblems: {labels.counts(bad) or 'none'}")
     for kind, n in sorted(Counter(p.kind for p in bad).items()):
@@ -71,8 +79,21 @@ def _summary(scanned: Scan, items: list[Item], problems: list[Problem]) -> None:
     patients = len({item.group for item in items})
     print(f"images    {len(items)} of {patients} patients or single images")
     kinds = Counter(i.header for i in items)
-    for (h, w, c, dtype), n in sorted(kinds.items()):
+    for (h, w, c, dtype), n in sorted(kinds.items()) if len(kinds) <= SIZES else ():
         print(f"          {n} of {w}x{h} px, {'grey' if c == 1 else 'RGB'}, {dtype}")
+    if len(kinds) > SIZES:
+        w, h = ([header[axis] for header in kinds] for axis in (1, 0))
+        print(
+            f"          {min(w)} to {max(w)} px wide, {min(h)} to {max(h)} px high, "
+            + ", ".join(sorted({k.dtype for k in kinds}))
+        )
+    for note in (*scanned.notes, *([scanned.stamp] if scanned.stamp else [])):
+        print(f"          {note}")
+    if scans := {i.slice.scan: i.slice for i in items if i.slice is not None}:
+        mm = sorted({f"{s.spacing[0]:g} x {s.spacing[2]:.3g}" for s in scans.values()})
+        print(f"spacing   {', '.join(mm[:SIZES])} mm (slices x pixels)")
+        by = Counter(s.scanner or "unknown" for s in scans.values())
+        print("scanners  " + ", ".join(f"{k}: {n}" for k, n in sorted(by.items())))
     empty = sum(not len(i.labels) for i in items)
     unlabelled = sum(p.kind == "no_annotation" for p in problems)
     print(f"no boxes  {empty} images, {unlabelled} of them without annotation file")
@@ -137,7 +158,10 @@ def main(argv: Sequence[str]) -> int:
     plain = Data()
     parser = argparse.ArgumentParser("tqgd_jax.data.doctor", description=__doc__)
     parser.add_argument("dir", help="folder of the data set")
-    for name in ("image_size", "format", "split", "group", "bad_labels", "hold_out"):
+    for name in (
+        *("image_size", "format", "split", "group", "bad_labels", "hold_out"),
+        *("slices", "boxes", "scan_pattern", "mask_pattern", "lesion_hu"),
+    ):
         default = getattr(plain, name)
         parser.add_argument(f"--{name}", type=type(default), default=default)
     parser.add_argument("--classes", default="", help="comma-separated, in order")
@@ -146,12 +170,15 @@ def main(argv: Sequence[str]) -> int:
     )
     heads = ",".join(map(str, Model().heads))
     parser.add_argument("--heads", default=heads, help="as model.heads: 3,4,5")
+    crop = Crop().method
+    parser.add_argument("--crop", default=crop, help="as data.crop.method, for CT")
     parser.add_argument("--seed", type=int, default=0)
     said = vars(parser.parse_args(argv))
     seed, anchors, heads = (said.pop(name) for name in ("seed", "anchors", "heads"))
     said["classes"] = tuple(name for name in said["classes"].split(",") if name)
     logging.basicConfig(level=logging.WARNING)
     try:
+        said["crop"] = Crop(method=said.pop("crop"))
         model = Model(anchors=anchors, heads=_levels(heads))
         return examine(Config(seed=seed, model=model, data=Data(**said)))
     except ValueError as error:

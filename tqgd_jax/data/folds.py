@@ -35,6 +35,10 @@ logger = logging.getLogger("tqgd_jax")
 LEAKY = "slice-level split: slices of one patient train and test; measures leakage only"
 
 
+class TooFewError(ValueError):
+    """There are fewer patients than folds."""
+
+
 def assign(
     slices: Sequence[Slice], folds: int, seed: int, level: str = "patient"
 ) -> Manifest:
@@ -60,7 +64,7 @@ def assign(
     slices = sorted(slices)
     units = sorted({s.patient if level == "patient" else s.name for s in slices})
     if len(units) < folds:
-        raise ValueError(
+        raise TooFewError(
             f"{len(units)} {level}s cannot make {folds} folds, each fold needs one to "
             f"test; use at most {len(units)} folds, or data.split=ratio"
         )
