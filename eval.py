@@ -19,6 +19,12 @@ DATA = flags.DEFINE_string("data_dir", None, "data set, if it has moved since tr
 OVERLAYS = flags.DEFINE_integer("overlays", 12, "images on the page of overlays")
 
 
+POSITIVE = (
+    "only slices with a labelled box were judged (data.slices=positive, the paper's "
+    "protocol): false alarms on all others are not counted"
+)
+
+
 def main(_: list[str]) -> None:
     """Config, data, weights, detections, figures, pictures."""
     from dataclasses import replace
@@ -68,8 +74,10 @@ def main(_: list[str]) -> None:
     if SPLIT.value == "val" and threshold is not None:
         figures["note"] += " The threshold was chosen on these very images."
     figures |= {"split": SPLIT.value, "step": step, "workdir": str(folder)}
-    if chosen.stamp:
-        figures["stamp"] = chosen.stamp
+    if stamp := chosen.stamp or run.get("stamp", ""):
+        figures["stamp"] = stamp
+    if chosen.slices and config.data.slices == "positive":
+        figures["protocol"] = POSITIVE
 
     out = Path(OUT.value) if OUT.value else folder / f"eval-{SPLIT.value}"
     sizes = chosen.sizes.tolist()

@@ -44,13 +44,13 @@ def main(_: list[str]) -> None:
     import jax
     from tqdm import tqdm
 
-    from tqgd_jax.data import cohort, heart, volumes
+    from tqgd_jax.data import cohort, command, heart, volumes
     from tqgd_jax.detector import Detector
     from tqgd_jax.inference import make_predict
     from tqgd_jax.training import state, workdir
     from tqgd_jax.training.checkpoint import Checkpoints
 
-    folder = Path(WORKDIR.value or "")
+    folder, out = Path(WORKDIR.value or ""), Path(OUT.value or "").expanduser()
     config, run = workdir.read(folder)
     if len(run["classes"]) != 1 or config.data.neighbours:
         raise ValueError(
@@ -61,6 +61,7 @@ def main(_: list[str]) -> None:
     found = cohort.find(data, masks=False)
     if found is None:
         raise ValueError(f"--data_dir={DATA.value!r}: no folder of CT scans")
+    command.make_room(out)
     detector = Detector(config.model, 1)
     checkpoints = Checkpoints(folder / "checkpoints", config.train.keep)
     now, meta = checkpoints.restore(state.create(detector, config))
@@ -82,11 +83,14 @@ def main(_: list[str]) -> None:
                     x0, y0, x1, y1 = best.boxes[k].tolist()
                     rows.append((study.scan, z, x0, y0, x1, y1))
         without += [study.scan] if len(rows) == before else []
-    out = Path(OUT.value or "")
     heart.write_boxes(out, rows)
     print(f"{out}: {len(rows)} slices with a heart, score >= {least:.3f}")
     if without:
-        print(f"no heart found in {len(without)} scans: {', '.join(without[:8])}")
+        print(
+            f"no heart found in {len(without)} scans: {', '.join(without[:8])}. A crop "
+            "by this file needs a row for each scan: add one by hand, or lower "
+            "--min_score"
+        )
 
 
 if __name__ == "__main__":

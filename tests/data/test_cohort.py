@@ -156,3 +156,49 @@ def test_patients_with_one_name_apart_by_case_are_one(tmp_path):
     write(root / "trv1p1cti.mhd", np.asarray(hu))
     with pytest.raises(ValueError, match="two scans of"):
         found(root)
+
+
+def test_a_mask_pattern_alone_leaves_the_usual_scans(tmp_path):
+    root = tmp_path / "set"
+    hu, label = scan([LAD])
+    write(root / "p1.nii.gz", hu)
+    write(root / "p1_lesions.nii.gz", label)
+    got = pairs(root, mask_pattern=r"(.+)_lesions")
+    assert got == {"p1.nii.gz": "p1_lesions.nii.gz"}
+
+
+def test_a_folder_for_each_patient(tmp_path):
+    root = tmp_path / "set"
+    hu, label = scan([LAD])
+    for name in ("pat1", "pat2"):
+        write(root / name / "ct.nii.gz", hu)
+        write(root / name / "mask.nii.gz", label)
+    assert [(s.scan, s.key) for s in found(root).studies] == [
+        ("PAT1", "PAT1"),
+        ("PAT2", "PAT2"),
+    ]
+    write(root / "pat1" / "second.nii.gz", hu)
+    with pytest.raises(ValueError, match=r"two scans of 'PAT1'.*second\.nii\.gz"):
+        found(root)
+
+
+def test_dicom_beside_a_picture_must_be_told_apart(tmp_path):
+    from tests.data.scan_files import series
+    from tests.data.sets import picture
+
+    root = tmp_path / "set"
+    hu, _ = scan([LAD])
+    series(root / "one", hu)
+    picture(root / "preview.png")
+    with pytest.raises(ValueError, match=r"DICOM files and images .*preview\.png"):
+        found(root)
+    assert found(root, format="dicom").format == "dicom"
+
+
+def test_a_linked_folder_is_followed_once(tmp_path):
+    root = orcascore(tmp_path / "real", 2)
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "set").symlink_to(root, target_is_directory=True)
+    (root / "back").symlink_to(linked, target_is_directory=True)
+    assert len(found(linked).studies) == 2

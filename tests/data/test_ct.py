@@ -181,7 +181,9 @@ def test_boxes_of_a_csv_instead_of_masks(tmp_path):
     with pytest.raises(ValueError, match="no column 'class'"):
         train(root, boxes="h.csv")
     (root / "h.csv").write_text("scan,z,x0,y0,x1,y1\nTRV1P1CTI,9,3,4,30.5,20\n")
-    with pytest.raises(ValueError, match="slice 9 of 6 has a box"):
+    with pytest.raises(
+        ValueError, match=r"h\.csv:2: slice 9 has a box, the scan has the slices 0 to 5"
+    ):
         train(root, boxes="h.csv", classes=("heart",))
     (root / "h.csv").write_text("scan,z,x0,y0,x1,y1\nNONE,1,3,4,30.5,20\n")
     with pytest.raises(ValueError, match=r"h\.csv:2: no scan is called 'NONE'"):
@@ -228,3 +230,105 @@ def test_the_builder_reads_its_manual_directory_by_itself(tmp_path):
     x0, y0, x1, y1 = first["crop"]
     assert first["image"].shape == (y1 - y0, x1 - x0, 1)
     assert np.array_equal(first["image"][:, :, 0], hu[1, y0:y1, x0:x1])
+
+
+def dicom(root: Path, **tags: object) -> Path:
+    """A DICOM series of 5 slices of 6x7 px and one XML: a box in the slice of UID 3."""
+    from tests.data.scan_files import series, some_hu
+    from tests.data.sets import voc
+
+    series(root / "one", some_hu(), **tags)
+    voc(root / "labels" / "1.2.3.4.5.3.xml", [("nodule", 1, 2, 4, 5)], h=6, w=7)
+    return root
+
+
+def test_dicom_boxes_by_sop_instance_uid(tmp_path):
+    data = train(dicom(tmp_path / "set"))
+    assert data.classes == ("nodule",)
+    assert [len(b) for b in data.boxes] == [0, 0, 1, 0, 0]
+    assert data.boxes[2].tolist() == [[1, 2, 4, 5]]
+
+
+def test_boxes_turn_with_a_scan_that_is_stored_the_other_way_round(tmp_path):
+    # rows and columns run to the right and to the front (prone)
+    root = dicom(tmp_path / "set", ImageOrientationPatient="-1\\0\\0\\0\\-1\\0")
+    data = train(root)
+    # turned by 180 degrees in 7x6 px: x 7-4..7-1, y 6-5..6-2
+    assert data.boxes[2].tolist() == [[3, 1, 6, 4]]
+    from tests.data.scan_files import some_hu
+
+    assert np.array_equal(data.image(2)[:, :, 0], some_hu()[2, ::-1, ::-1])
+
+
+def test_a_series_twice_and_two_annotations_of_a_slice_are_refused(tmp_path):
+    import shutil
+
+    root = dicom(tmp_path / "set")
+    xml = root / "labels" / "1.2.3.4.5.3.xml"
+    (root / "again").mkdir()
+    shutil.copy(xml, root / "again" / xml.name)
+    with pytest.raises(ValueError, match=r"two annotations of one slice: .*again"):
+        train(root)
+    shutil.rmtree(root / "again")
+    shutil.copytree(root / "one", root / "two")
+    with pytest.raises(ValueError, match=r"one and .*two hold the same slice"):
+        train(root)
+
+
+def test_boxes_of_a_csv_take_the_place_of_xml(tmp_path):
+    root = dicom(tmp_path / "set")
+    (root / "b.csv").write_text("scan,z,x0,y0,x1,y1\none,0,1,1,3,3\n")
+    data = train(root, boxes="b.csv", classes=("heart",))
+    assert [len(b) for b in data.boxes] == [1, 0, 0, 0, 0]
+
+
+def test_a_label_that_is_no_artery_is_a_fault(tmp_path):
+    root = tmp_path / "set"
+    patient(root, "TRV1P1", [(LAD[0], 300, 7), RCA])
+    with pytest.raises(ValueError, match=r"2 unknown_class.*\n.*TRV1P1R\.mhd.*'7'"):
+        train(root)
+    assert sum(len(b) for b in train(root, bad_labels="drop").boxes) == 1
+
+
+def test_one_artery_as_the_class_takes_no_other(tmp_path):
+    root = orcascore(tmp_path / "set", 2)
+    with pytest.raises(ValueError, match=r"unknown_class.*\n.*'RCA'"):
+        train(root, classes=("LAD",))
+    data = train(root, classes=("LAD",), bad_labels="drop")
+    assert [len(b) for b in data.boxes[:6]] == [0, 1, 1, 0, 0, 0]
+    with pytest.raises(ValueError, match="knows LAD, LCX and RCA"):
+        train(root, classes=("a", "b"))
+
+
+@pytest.mark.parametrize("box", ["nan,1,3,3", "inf,1,3,3", "5,1,3,3", "90,90,99,99"])
+@pytest.mark.parametrize("method", ["anatomical", "none"])
+def test_bad_boxes_of_a_csv_are_named_by_line_and_can_be_dropped(tmp_path, box, method):
+    root = orcascore(tmp_path / "set", 2)
+    rows = f"TRV1P1CTI,2,{box}\nTRV1P1CTI,3,1,1,3,3\n"
+    (root / "b.csv").write_text("scan,z,x0,y0,x1,y1\n" + rows)
+    said = {"boxes": "b.csv", "classes": ("heart",)}
+    with pytest.raises(ValueError, match=r"b\.csv:2: (degenerate|out_of_image)"):
+        train(root, method, **said)
+    data = train(root, method, bad_labels="drop", **said)
+    assert [len(b) for b in data.boxes[:4]] == [0, 0, 0, 1]
+
+
+def test_settings_of_scans_are_refused_for_images(tmp_path):
+    from tests.data.sets import config as images
+    from tests.data.sets import small
+
+    root = small(tmp_path / "set")
+    with pytest.raises(
+        ValueError, match=r"holds images, and data\.slices is a setting"
+    ):
+        open_data(images(root, slices="positive"))
+
+
+def test_only_files_that_are_read_decide(tmp_path):
+    root = orcascore(tmp_path / "set", 2)
+    one = prepare(config(root, **EVERY))
+    hu, _ = scan([LAD])
+    write(root / "Training Set" / "Images" / "TRV1P1CTAI.mhd", hu)
+    (root / "TrainingSet.zip").write_bytes(b"PK")
+    (root / "gone.raw").symlink_to(root / "nowhere")
+    assert prepare(config(root, **EVERY)) == one

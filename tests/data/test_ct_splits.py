@@ -138,3 +138,84 @@ def test_images_have_folds_too(tmp_path: Path):
     make(images(root, group=r"(p\d)_"), path, 5, 0, "patient")
     parts = patients(images(root, group=r"(p\d)_", split=str(path)))
     assert len(parts["test"]) == 1
+
+
+@pytest.mark.parametrize("split", ["folds", "ratio", "manifest"])
+def test_patients_of_a_csv_stay_whole_whoever_makes_the_parts(tmp_path, split):
+    root = orcascore(tmp_path / "set")
+    # TRV1P1 and TRV2P2 are one person
+    rows = ["TRV1P1,a", "TRV2P2,a", "TRV1P3,b", "TRV2P4,c", "TRV1P5,d"]
+    (root / "split.csv").write_text("\n".join(["image,group", *rows]) + "\n")
+    said: dict[str, object] = {"split": split, "folds": 4}
+    if split == "ratio":
+        said["ratio"] = (0.5, 0.25, 0.25)
+    if split == "manifest":
+        made = make(config(root, split="folds"), tmp_path / "f.json", 4, 0, "patient")
+        assert {e.patient for e in made.slices.values()} == set("abcd")
+        said["split"] = str(tmp_path / "f.json")
+    for fold in range(1, 5):
+        parts = patients(config(root, **said, fold=fold))
+        assert sorted(p for of in parts.values() for p in of) == ["a", "b", "c", "d"]
+
+
+def test_a_group_that_is_no_column_is_refused(tmp_path):
+    root = orcascore(tmp_path / "set")
+    with pytest.raises(ValueError, match="'persn' is neither a column"):
+        open_data(config(root, group="persn"))
+    with pytest.raises(ValueError, match="finds no patient in the file name"):
+        open_data(config(root, group="(XYZ)"))
+
+
+def test_nobody_without_a_positive_slice_is_held_out(tmp_path):
+    root = orcascore(tmp_path / "set")  # the fifth has no calcium
+    (root / "split.csv").write_text(
+        "image,split\nTRV2P4,test\n"
+        + "".join(f"{p},train\n" for p in ("TRV1P1", "TRV2P2", "TRV1P3", "TRV1P5"))
+    )
+    for seed in range(6):
+        cfg = config(root, hold_out=0.25, slices="positive")
+        cfg.seed = seed
+        parts = patients(cfg)
+        assert len(parts["val"]) == 1
+        assert parts["val"] != ["TRV1P5"]
+
+
+def test_a_part_without_a_positive_slice_is_told(tmp_path, caplog):
+    root = orcascore(tmp_path / "set", 2)
+    (root / "split.csv").write_text("image,split\nTRV1P1,train\nTRV2P2,test\n")
+    assert list(patients(config(root, slices="positive"))) == ["train"]
+    assert "no slice of the test patients has a box" in caplog.text
+
+
+def test_lower_case_scans_in_a_csv(tmp_path):
+    from tests.data.ct_sets import LAD, scan, write
+
+    root = tmp_path / "set"
+    for name in ("p1", "p2"):
+        hu, mask = scan([LAD])
+        write(root / f"{name}.nii.gz", hu)
+        write(root / f"{name}_mask.nii.gz", mask)
+    (root / "split.csv").write_text("image,split\np1,train\np2,test\n")
+    assert patients(config(root)) == {"train": ["P1"], "test": ["P2"]}
+
+
+def test_dicom_series_in_folders_of_parts(tmp_path):
+    from tests.data.scan_files import series, some_hu
+
+    root = tmp_path / "set"
+    for k, part in enumerate(("train", "test")):
+        tags = {"SeriesInstanceUID": f"1.2.{k}", "PatientID": part}
+        uid = {"change": lambda z, k=k: {"SOPInstanceUID": f"1.{k}.{z}"}}
+        series(root / part, some_hu(), **tags, **uid)
+    assert patients(config(root, classes=("x",))) == {
+        "train": ["train"],
+        "test": ["test"],
+    }
+
+
+def test_a_manifest_may_have_more_folds_than_the_default(tmp_path):
+    root = orcascore(tmp_path / "set", 6)
+    made = make(config(root), tmp_path / "f.json", 6, 0, "patient")
+    parts = patients(config(root, split=str(tmp_path / "f.json"), fold=6))
+    sixth = {e.patient for e in made.slices.values() if e.fold == 6}
+    assert set(parts["test"]) == sixth

@@ -140,7 +140,7 @@ def test_ct_is_told_with_scanners_spacing_and_what_the_crop_did(tmp_path, capsys
     assert "boxes     3; per image 0 to 2" not in text
     assert "boxes     3; per image 0 to 1" in text
     (root / "hearts.csv").write_text(
-        "scan,z,x0,y0,x1,y1\nTRV1P1CTI,4,20,5,40,20\nTRV2P2CTI,0,0,0,48,40\n"
+        "scan,z,x0,y0,x1,y1\nTRV1P1CTI,4,30,5,40,10\nTRV2P2CTI,0,0,0,48,40\n"
     )
     assert doctor.main([str(root), "--crop", "hearts.csv"]) == 0
     assert "would have cut 1 labelled boxes" in capsys.readouterr().out

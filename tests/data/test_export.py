@@ -1,8 +1,10 @@
 """What is exported reads back as it was, by our readers and by those of others."""
 
+import ast
 import csv
 import json
 import logging
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -344,6 +346,12 @@ def test_splits_that_cannot_be_exported_are_refused(tmp_path):
         export(fine, tmp_path / "out", "voc", "8", HU)
 
 
+@pytest.mark.parametrize("classes", [["cac"], ["a <&> b", "it's"], ['$HOME "`!\\']])
+def test_classes_survive_a_shell(classes):
+    (word,) = shlex.split(export_module._word(classes))
+    assert ast.literal_eval(word) == tuple(classes)
+
+
 def run(*words: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "tqgd_jax.data.export", *words],
@@ -355,7 +363,7 @@ def run(*words: str) -> subprocess.CompletedProcess:
 
 
 def test_the_command_exports_and_says_how_to_read(tmp_path):
-    root, out = small(tmp_path / "set"), tmp_path / "out"
+    root, out = small(tmp_path / "set"), tmp_path / "a new" / "out"
     words = [f"--data_dir={root}", f"--config.data.prepared_dir={tmp_path / 'cache'}"]
     done = run(*words, f"--out={out}", "--format=coco", "--pixels=window8")
     assert done.returncode == 0, done.stderr
@@ -363,6 +371,9 @@ def test_the_command_exports_and_says_how_to_read(tmp_path):
     assert f"{out}: test 2 images, 1 boxes\n" in done.stdout
     assert "one of 256 levels is 1 grey values" in done.stdout
     assert "--config.data.classes=\"('cac', 'other')\"" in done.stdout
+    words_of_shell = shlex.split(done.stdout.splitlines()[-1])
+    assert f"--config.data.dir={out}" in words_of_shell
+    assert "--config.data.classes=('cac', 'other')" in words_of_shell
     # 8 bits in, the whole range out: no pixel changes
     pixels = read_image(out / "images" / "a.png")
     assert np.array_equal(pixels, read_image(root / "images" / "a.png"))

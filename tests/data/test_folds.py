@@ -232,6 +232,20 @@ def test_thousands_of_patients_are_balanced_in_no_time():
         assert fold.patients == 1200
 
 
+@pytest.mark.parametrize(
+    ("patients", "says"),
+    [
+        ("", "folds need at least 2 patients; add some, or data.split=ratio"),
+        ("a", "folds need at least 2 patients; add some, or data.split=ratio"),
+        ("ab", "use at most 2 folds, or data.split=ratio"),
+    ],
+)
+def test_the_way_out_of_too_few_patients_is_one(patients, says):
+    few = [Slice(f"{p}1", p, "", 0.0, "A") for p in patients]
+    with pytest.raises(folds.TooFewError, match=f"{says}$"):
+        assign(few, 5, 0)
+
+
 def test_a_slice_level_manifest_may_hold_a_patient_twice(slices, tmp_path):
     leaky = assign(slices, 5, 0, "slice")
     write(leaky, tmp_path / "f.json")

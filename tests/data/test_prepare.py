@@ -124,7 +124,7 @@ def test_the_same_data_is_prepared_once(cfg):
 @pytest.mark.parametrize("what", ["pixels", "boxes", "split", "new image"])
 def test_changed_files_are_prepared_again(cfg, what, caplog):
     root = Path(cfg.data.dir)
-    old = prepare(cfg)
+    prepare(cfg)
     if what == "pixels":
         picture(root / "images" / "a.png", value=99)
     elif what == "boxes":
@@ -137,7 +137,8 @@ def test_changed_files_are_prepared_again(cfg, what, caplog):
             file.write("f,train\n")
     with caplog.at_level(logging.INFO, "tqgd_jax"):
         data = open_data(cfg)
-    assert f"data or settings changed since {old}" in caplog.text
+    assert "no prepared set fits these files and settings" in caplog.text
+    assert "others of this folder, kept: 1" in caplog.text
     seen = {
         "pixels": data["train"].image(0)[0, 0, 0] == 99,
         "boxes": data["train"].boxes[0].tolist() == [[1, 2, 5, 8]],
@@ -145,6 +146,22 @@ def test_changed_files_are_prepared_again(cfg, what, caplog):
         "new image": "f" in data["train"].names,
     }
     assert seen == {k: k == what for k in seen}
+
+
+def test_of_several_prepared_sets_one_line_is_said(cfg, tmp_path, caplog):
+    root = Path(cfg.data.dir)
+    with caplog.at_level(logging.INFO, "tqgd_jax"):
+        prepare(config(small(tmp_path / "other")))
+        prepare(cfg)  # the other folder's set is none of this one
+        assert "preparing anew" not in caplog.text
+        for part in (0.3, 0.6):
+            caplog.clear()
+            prepare(config(root, hold_out=part))
+            assert caplog.text.count("preparing anew") == 1
+        assert "kept: 2" in caplog.text
+        caplog.clear()
+        prepare(cfg)  # there it is
+    assert "preparing" not in caplog.text
 
 
 def test_settings_that_matter_are_prepared_apart(cfg):

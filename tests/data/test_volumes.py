@@ -96,6 +96,36 @@ def test_info_agrees_with_the_volume(tmp_path, suffix):
     assert info == (found.hu.shape, found.spacing, found.origin, found.ids)
 
 
+@pytest.mark.parametrize("suffix", ["mhd", "nhdr"])
+@pytest.mark.parametrize("compress", [True, False])
+def test_files_renamed_to_lower_case_are_one_scan_still(tmp_path, suffix, compress):
+    hu = scan_files.some_hu()
+    said = scan_files.write(tmp_path / f"TRV1P1CTI.{suffix}", hu, compress)
+    before = read_volume(said)
+    for file in list(tmp_path.iterdir()):
+        file.rename(file.with_name(file.name.lower()))
+    path = tmp_path / said.name.lower()
+    assert "TRV1P1CTI." in path.read_text("latin-1")
+    found = read_volume(path)
+    np.testing.assert_array_equal(found.hu, hu)
+    assert read_info(path) == (found.hu.shape, before.spacing, before.origin, found.ids)
+
+
+def test_a_payload_in_other_letters_must_be_one_and_in_the_folder(tmp_path):
+    inside = tmp_path / "in"
+    inside.mkdir()
+    path = scan_files.meta(inside, ElementDataFile="SCAN.RAW")
+    np.testing.assert_array_equal(read_volume(path).hu, 0)  # of scan.raw
+    (inside / "Scan.raw").write_bytes(bytes(48))
+    with pytest.raises(ValueError, match=r"no such file but \['Scan.raw', 'scan.raw'"):
+        read_volume(path)
+    (inside / "Scan.raw").unlink()
+    (inside / "scan.raw").rename(tmp_path / "out.raw")
+    (inside / "scan.raw").symlink_to(tmp_path / "out.raw")
+    with pytest.raises(ValueError, match="outside the header's folder"):
+        read_volume(path)
+
+
 def test_info_decodes_no_pixels(tmp_path):
     path = scan_files.write(tmp_path / "a.mhd", scan_files.some_hu())
     (tmp_path / "a.zraw").write_bytes(b"no zlib data")
@@ -153,6 +183,20 @@ def test_mask_of_whole_numbers_in_any_type(tmp_path):
     for dtype in ("i2", "f4"):
         path = scan_files.write(tmp_path / f"{dtype}.mha", labels.astype(dtype))
         np.testing.assert_array_equal(read_mask(path, scan), labels)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("dtype", ["i8", "u8"])
+def test_64_bit_numbers_are_read_of_masks_only(tmp_path, suffix, dtype):
+    scan = read_volume(scan_files.write(tmp_path / "a.mhd", scan_files.some_hu()))
+    labels = np.random.default_rng(1).integers(0, 256, scan.hu.shape).astype(dtype)
+    path = scan_files.write(tmp_path / f"b.{suffix}", labels)
+    np.testing.assert_array_equal(read_mask(path, scan), labels)
+    with pytest.raises(ValueError, match=r"64-bit image .*save it as MET_SHORT"):
+        read_volume(path)
+    labels[1, 2, 3] = 2**40
+    with pytest.raises(ValueError, match=r"slice 1 holds [0-9]+\.\.1\.09951e\+12"):
+        read_mask(scan_files.write(tmp_path / f"b.{suffix}", labels), scan)
 
 
 @pytest.mark.parametrize(

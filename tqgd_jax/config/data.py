@@ -52,7 +52,7 @@ class Data:
         CT and "ratio" for images), a csv file with columns image and split, "ratio"
         (seeded, by patient), "folds" (`folds` and `fold`; by patient, balanced, seeded),
         or a json manifest of `python -m tqgd_jax.data.make_folds`.
-      folds: number of folds for split="folds".
+      folds: number of folds for split="folds"; a manifest says it itself.
       fold: the one that is the test part, counted from 1; the paper's 4:1 is fold 1 of 5.
       group: csv column or regular expression (first group matched against the file
         name) that gives the patient of an image or scan; empty means a csv column
@@ -128,7 +128,8 @@ class Data:
             at_least(f"data.{name}", getattr(self, name), least)
         at_least("data.neighbours", self.neighbours, 0)
         at_least("data.neighbour_mm", self.neighbour_mm, 0)
-        if not 1 <= self.fold <= self.folds:
+        at_least("data.fold", self.fold, 1)
+        if self.fold > self.folds and not self.split.endswith(".json"):
             raise ValueError(
                 f"data.fold must be 1 to data.folds={self.folds}, got {self.fold}"
             )

@@ -8,6 +8,7 @@ manual directory:
         download_config=tfds.download.DownloadConfig(manual_dir=DIR))
 """
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,16 +36,20 @@ class Slices(tfds.core.GeneratorBasedBuilder):
     FORMAT: ClassVar[str] = ""
 
     def __init__(
-        self, parts: Parts | None = None, data_dir: Path | str | None = None
+        self,
+        parts: Parts | None = None,
+        data_dir: Path | str | None = None,
+        data: Data | None = None,
     ) -> None:
-        """Without `parts`, those of the manual directory, for CT only."""
+        """Without `parts`, those of the manual directory by `data`, for CT only."""
         if parts is None and not self.FORMAT:
             raise ValueError(
                 f"{type(self).__name__} needs the parts of a scanned folder; "
                 "`tqgd_jax.data.prepare` hands them over"
             )
         self.parts = parts
-        self.kind = (1, "int16")
+        self.data = data or Data()
+        self.kind = (self.data.channels, "int16")
         if parts is not None:
             header = next(item.header for items in parts.values() for item in items)
             self.kind = (header.channels, header.dtype)
@@ -79,7 +84,8 @@ class Slices(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[Any]]:
         parts = self.parts
         if parts is None:
-            data = Data(dir=str(dl_manager.manual_dir), format=self.FORMAT)
+            where = str(dl_manager.manual_dir)
+            data = dataclasses.replace(self.data, dir=where, format=self.FORMAT)
             found = scan(Config(data=data))
             labels.enforce(found.problems, data.bad_labels)
             parts = found.parts

@@ -25,6 +25,8 @@ PATTERNS = {
         r"(.+?)(?:[-_. ](?:mask|seg|segmentation|label|labels|gt))?",
     ),
 }
+NO_DICOM = (*SUFFIXES, ".xml", ".txt", ".csv", ".json", ".md")
+ALONE = re.compile(r"masks?|seg|segmentation|labels?|gt", re.IGNORECASE)
 MASK_FOLDER = re.compile(
     r"masks?|labels?(tr|ts)?|segmentations?|reference[ _]standard|gt", re.IGNORECASE
 )
@@ -74,15 +76,20 @@ def find(data: Data, *, masks: bool = True) -> Cohort | None:
     files = walk(root)
     scans = [f for f in files if volumes.is_volume(f)]
     format = data.format
-    if format == "auto":
-        if scans:
-            format = "orcascore" if _orcascore(scans) else "masks"
-        elif any(f.suffix.lower() in SUFFIXES for f in files):
+    if format == "auto" and scans:
+        format = "orcascore" if _orcascore(scans) else "masks"
+    elif format == "auto":
+        images = [f for f in files if f.suffix.lower() in SUFFIXES]
+        if all(f.suffix.lower() in NO_DICOM for f in files):
             return None
-        elif volumes.dicom_folders(root):
-            format = "dicom"
-        else:
+        if not volumes.dicom_folders(root):
             return None
+        if images:
+            raise ValueError(
+                f"{root}: DICOM files and images ({images[0]}) in one folder; set "
+                "data.format to dicom, or to voc, yolo or coco"
+            )
+        format = "dicom"
     if format not in CT_FORMATS:
         return None
     if format == "dicom":
@@ -93,7 +100,12 @@ def find(data: Data, *, masks: bool = True) -> Cohort | None:
 def walk(root: Path) -> list[Path]:
     """Files below a folder by name, without hidden ones and what macOS leaves."""
     found = []
-    for folder, folders, names in os.walk(root):
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        if (real := os.path.realpath(folder)) in seen:  # a link back
+            folders.clear()
+            continue
+        seen.add(real)
         # macOS leaves "._x.png" and __MACOSX beside the real files
         folders[:] = sorted(d for d in folders if d[0] != "." and d != "__MACOSX")
         found += [Path(folder, n) for n in sorted(names) if n[0] != "."]
@@ -122,20 +134,29 @@ def _volumes(
     scans: dict[str, Path] = {}
     masks: dict[str, Path] = {}
     by_name = format == "masks" and not (data.scan_pattern or data.mask_pattern)
+    # one folder for each patient: pat1/ct.nii.gz with pat1/mask.nii.gz
+    by_folder = by_name and any(ALONE.fullmatch(stem(f)) for f in files)
     for file in files:
         if by_name:
             inside = file.parent != root and MASK_FOLDER.fullmatch(file.parent.name)
-            mask = bool(inside or MASK_NAME.fullmatch(stem(file)))
+            alone = ALONE.fullmatch(stem(file)) or MASK_NAME.fullmatch(stem(file))
+            mask = bool(inside or alone)
+        elif data.mask_pattern:  # the user's own pattern decides before the usual one
+            mask = bool(is_mask.fullmatch(stem(file)))
         else:
             mask = not is_scan.fullmatch(stem(file))
         match = (is_mask if mask else is_scan).fullmatch(stem(file))
         if not match:
             continue
-        found, key = (masks if mask else scans), match[1].upper()
+        key = match[1].upper()
+        if by_folder:
+            key = file.parent.relative_to(root).as_posix().upper()
+        found = masks if mask else scans
         if key in found:
             what = "masks" if mask else "scans"
             raise ValueError(
-                f"{root}: two {what} of {match[1]!r}: {found[key]} and {file}; keep one"
+                f"{root}: two {what} of {key!r}: {found[key]} and {file}; keep one, or "
+                "set data.scan_pattern and data.mask_pattern"
             )
         found[key] = file
     if not scans:
@@ -156,7 +177,8 @@ def _volumes(
             continue
         match = is_scan.fullmatch(stem(file))
         scanner = match[2].upper() if match and is_scan.groups > 1 else ""
-        studies.append(Study(stem(file), key, file, masks.get(key), scanner=scanner))
+        name = key.replace("/", "_") if by_folder else stem(file)
+        studies.append(Study(name, key, file, masks.get(key), scanner=scanner))
     return Cohort(root, format, tuple(studies), (), tuple(problems))
 
 

@@ -1,6 +1,6 @@
 """Which slices train, validate and test: whole patients, unless a manifest leaks."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -31,31 +31,75 @@ class CtSplit:
     note: str = ""
 
 
-def source(root: Path, studies: Sequence[Path], data: Data) -> tuple[str, list[Path]]:
-    """Where the parts come from, and the files that say so."""
-    table = root / "split.csv"
+def source(cohort: Cohort, data: Data) -> tuple[str, list[Path]]:
+    """Where the parts come from, and the files that say so or name patients."""
+    table = cohort.root / "split.csv"
+    tables = [table] if table.is_file() else []
     if data.split in ("ratio", "folds"):
-        return data.split, []
+        return data.split, tables  # its column "group" counts
     if data.split != "auto":
-        path = splits.named(root, data.split)
-        return ("manifest" if path.suffix == ".json" else "csv"), [path]
-    if table.is_file():
-        return "csv", [table]
-    if any(splits.folder_part(root, path) for path in studies):
+        path = splits.named(cohort.root, data.split)
+        if path.suffix == ".json":
+            return "manifest", [path, *tables]
+        return "csv", [path]
+    if tables:
+        return "csv", tables
+    if any(_folder(cohort.root, s.path) for s in cohort.studies):
         return "folders", []
     return "folds", []
 
 
-def split(cohort: Cohort, rows: Sequence[Row], data: Data, seed: int) -> CtSplit:
-    """Raises ValueError when a patient would be in two parts without a stamp."""
-    mode, files = source(cohort.root, [s.path for s in cohort.studies], data)
+def _folder(root: Path, path: Path) -> str:
+    # a DICOM study is a folder itself
+    return splits.folder_part(root, path / "slices" if path.is_dir() else path)
+
+
+def patients(cohort: Cohort, rows: Sequence[Row], data: Data) -> dict[str, str]:
+    """Patient by slice name: a column of the split file before all else.
+
+    The column is `data.group`, or "group": known patients are never ignored.
+    """
     group_of = {row.slice.name: row.slice.patient for row in rows}
+    _, files = source(cohort, data)
+    tables = [f for f in files if f.suffix == ".csv"]
+    column = data.group or "group"
+    if data.group and "(" in data.group:
+        return group_of
+    columns: list[str] = []
+    if tables:
+        table, columns = splits.read_csv(tables[0])
+        names = _names(rows)
+        for line, row in table if column in columns else ():
+            if not row[column]:
+                raise ValueError(
+                    f"{tables[0]}:{line}: no {column} for {row['image']!r}"
+                )
+            for name in names.get(row["image"].casefold(), ()):
+                group_of[name] = row[column]
+    if data.group and column not in columns:
+        raise ValueError(
+            f"data.group: {data.group!r} is neither a column of a split file "
+            f"({', '.join(columns) or 'there is none'}) nor a regular expression with a "
+            "group in parentheses, such as '(P[0-9]+)_'"
+        )
+    return group_of
+
+
+def split(
+    cohort: Cohort, rows: Sequence[Row], wanted: Container[str], data: Data, seed: int
+) -> CtSplit:
+    """Raises ValueError when a patient would be in two parts without a stamp.
+
+    `wanted` are the slices that will be used; patients without any are not held out.
+    """
+    mode, files = source(cohort, data)
+    group_of = patients(cohort, rows, data)
     stamp = note = ""
     seeded = mode in ("ratio", "folds")
     if mode == "ratio":
         part_of = groups.by_ratio(group_of, data.ratio, seed)
     elif mode in ("folds", "manifest"):
-        slices = [row.slice for row in rows]
+        slices = [r.slice._replace(patient=group_of[r.slice.name]) for r in rows]
         if mode == "folds":
             manifest = folds.assign(slices, data.folds, seed)
         else:
@@ -65,13 +109,12 @@ def split(cohort: Cohort, rows: Sequence[Row], data: Data, seed: int) -> CtSplit
         stamp = folds.stamp(manifest)
         note = f"test is fold {data.fold} of {manifest.folds}"
     elif mode == "csv":
-        part_of, said = _by_table(files[0], rows, data.group)
-        group_of |= said
+        part_of = _by_table(files[0], rows)
     else:
         part_of = {
             row.slice.name: part
             for row in rows
-            if (part := splits.folder_part(cohort.root, row.path))
+            if (part := _folder(cohort.root, row.path))
         }
     if not stamp:
         groups.refuse_leaks(part_of, group_of)
@@ -79,26 +122,34 @@ def split(cohort: Cohort, rows: Sequence[Row], data: Data, seed: int) -> CtSplit
         seeded = True
         # whole patients cannot be held back where none is whole
         unit = {name: name for name in group_of} if stamp else group_of
-        groups.hold_out(part_of, unit, data.hold_out, seed)
+        used = {name: part for name, part in part_of.items() if name in wanted}
+        groups.hold_out(used, unit, data.hold_out, seed)
+        held = {unit[name] for name, part in used.items() if part == "val"}
+        part_of |= {
+            name: "val"
+            for name, part in part_of.items()
+            if part == "train" and unit[name] in held
+        }
     return CtSplit(mode, seeded, part_of, group_of, stamp, note)
 
 
-def _by_table(
-    file: Path, rows: Sequence[Row], group: str
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Part and, where a column says it, patient of each slice.
-
-    A row of the csv names a slice, a scan or a patient; all its slices follow.
-    """
-    table, columns = splits.read_csv(file)
-    splits.need(file, columns, "split")
+def _names(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """Slices by what a csv may call them: the slice, its scan or its patient."""
     names: dict[str, list[str]] = {}
     for row in rows:
-        for said in {row.slice.name, row.scan, row.slice.patient}:
-            names.setdefault(said.casefold(), []).append(row.slice.name)
+        for said in {
+            s.casefold() for s in (row.slice.name, row.scan, row.slice.patient)
+        }:
+            names.setdefault(said, []).append(row.slice.name)
+    return names
+
+
+def _by_table(file: Path, rows: Sequence[Row]) -> dict[str, str]:
+    """Part of each slice; a row of the csv names a slice, a scan or a patient."""
+    table, columns = splits.read_csv(file)
+    splits.need(file, columns, "split")
+    names = _names(rows)
     part_of: dict[str, str] = {}
-    group_of: dict[str, str] = {}
-    column = group or "group"
     for line, row in table:
         part = splits.WORDS.get(row["split"].lower())
         if part is None:
@@ -120,6 +171,4 @@ def _by_table(
                     f"{part_of[name]}, here: {part}); a slice belongs to one part, once"
                 )
             part_of[name] = part
-            if row.get(column):
-                group_of[name] = row[column]
-    return part_of, group_of
+    return part_of

@@ -12,20 +12,19 @@ import itertools
 import json
 import logging
 import os
+import shlex
 import shutil
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from jaxtyping import Integer, UInt
-from ml_collections import config_flags
 from tqdm import tqdm
 
-from tqgd_jax.config import IMAGE_FORMATS, Config, Data, checked, one_of
-from tqgd_jax.data import labels
+from tqgd_jax.config import IMAGE_FORMATS, Config, Data, one_of
+from tqgd_jax.data import command, labels
 from tqgd_jax.data.export_formats import WRITERS, Stems
 from tqgd_jax.data.images import read_image
 from tqgd_jax.data.scan import scan
@@ -228,26 +227,16 @@ def _facts(
     }
 
 
-def main(argv: Sequence[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown words {argv[1:]}; settings begin with --config.")
-    config: Config = FLAGS.config
-    if FLAGS.data_dir:
-        config.data.dir = FLAGS.data_dir
-    out = Path(FLAGS.out).expanduser()
-    try:
-        config = checked(config)
-        _refuse_full(out)  # before minutes of preparation
-        splits = open_data(config)
-        if out.resolve().is_relative_to(Path(config.data.dir).expanduser().resolve()):
-            raise ValueError(
-                f"--out: {out} lies in the data set, which would change it"
-            )
-        dtype = next(iter(splits.values())).dtype
-        window = config.data.window_of(dtype)
-        counts = export(splits, out, FLAGS.format, FLAGS.pixels, window)
-    except ValueError as error:
-        raise SystemExit(f"export: {error}") from error
+def main(config: Config, out: Path) -> None:
+    _refuse_full(out)  # before minutes of preparation
+    root = Path(config.data.dir).expanduser().resolve()
+    if config.data.dir and out.resolve().is_relative_to(root):
+        raise ValueError(f"--out: {out} lies in the data set, which would change it")
+    command.make_room(out, folder=True)
+    splits = open_data(config)
+    dtype = next(iter(splits.values())).dtype
+    window = config.data.window_of(dtype)
+    counts = export(splits, out, FLAGS.format, FLAGS.pixels, window)
     for part, count in counts.items():
         print(f"{out}: {part} {count['images']} images, {count['boxes']} boxes")
     facts = json.loads((out / "export.json").read_text("utf-8"))
@@ -255,23 +244,21 @@ def main(argv: Sequence[str]) -> None:
         unit = "HU" if dtype == np.int16 else "grey values"
         print(f"one of 256 levels is {facts['values_per_level']:.3g} {unit}")
     said = [f"--config.{k}={_word(v)}" for k, v in facts["read_with"].items()]
-    print("read it with", f"--config.data.dir={out}", *said)
+    print("read it with", f"--config.data.dir={shlex.quote(str(out))}", *said)
 
 
 def _word(value: Any) -> str:
-    return f'"{tuple(value)}"' if isinstance(value, list) else str(value)
+    """As a shell and then `--config` reads it."""
+    if isinstance(value, list):
+        text = str(tuple(value))
+        return f'"{text}"' if not set(text) & set('"$`\\!') else shlex.quote(text)
+    return shlex.quote(str(value))
 
 
 FLAGS = flags.FLAGS
 
 if __name__ == "__main__":
-    # "--config=FILE" or "--config FILE"; not "--config.data.dir=DIR"
-    if any(w[:1] == "-" and w.lstrip("-").split("=")[0] == "config" for w in sys.argv):
-        config_flags.DEFINE_config_file("config")
-    else:
-        config_flags.DEFINE_config_dataclass("config", Config())
-    flags.DEFINE_string("data_dir", "", "Folder of the data set (config.data.dir).")
-    flags.DEFINE_string("out", None, "Folder to write; empty or new.", required=True)
+    command.define("Folder to write; empty or new.")
     flags.DEFINE_enum("format", None, IMAGE_FORMATS, "Of the boxes.", required=True)
     flags.DEFINE_enum("pixels", "raw", PIXELS, "Every value, or 8 bits by the window.")
-    app.run(main)
+    command.run(main)

@@ -64,9 +64,12 @@ def assign(
     slices = sorted(slices)
     units = sorted({s.patient if level == "patient" else s.name for s in slices})
     if len(units) < folds:
+        way = f"use at most {len(units)} folds"
+        if len(units) < 2:
+            way = f"folds need at least 2 {level}s; add some"
         raise TooFewError(
             f"{len(units)} {level}s cannot make {folds} folds, each fold needs one to "
-            f"test; use at most {len(units)} folds, or data.split=ratio"
+            f"test; {way}, or data.split=ratio"
         )
     rng = np.random.default_rng((seed, folds))
     if level == "slice":

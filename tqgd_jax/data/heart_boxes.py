@@ -24,11 +24,31 @@ def read_boxes(path: Path, scan: str, slices: int) -> Float[np.ndarray, "z 4"]:
 
     Raises:
       ValueError: naming the line, for a missing column, a number that is none, a slice
-        outside the scan or named twice, an empty box; or when no row names the scan.
+        outside the scan or named twice, an empty box; or when no row names the scan or
+        the file is not UTF-8.
     """
+    try:
+        boxes, named = _read(path, scan, slices)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: not UTF-8 ({error.reason}); save it as CSV UTF-8"
+        ) from error
+    if np.isnan(boxes).all():
+        raise ValueError(
+            f"{path}: no row of scan {scan!r}; it has {len(named)} scans, such as "
+            f"{', '.join(sorted(map(str, named))[:3]) or 'none'}. Scans are named like "
+            "their files, without suffix"
+        )
+    return boxes
+
+
+def _read(
+    path: Path, scan: str, slices: int
+) -> tuple[Float[np.ndarray, "z 4"], set[str]]:
+    """Boxes of one scan, and the names of all."""
     boxes = np.full((slices, 4), np.nan)
     seen: dict[int, int] = {}
-    named = set()
+    named: set[str] = set()
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file, strict=True)
         missing = [c for c in HEADER if c not in (reader.fieldnames or [])]
@@ -50,13 +70,7 @@ def read_boxes(path: Path, scan: str, slices: int) -> Float[np.ndarray, "z 4"]:
                     seen[z], boxes[z] = reader.line_num, box
         except csv.Error as error:
             raise ValueError(f"{path}:{reader.line_num}: no csv: {error}") from error
-    if not seen:
-        raise ValueError(
-            f"{path}: no row of scan {scan!r}; it has {len(named)} scans, such as "
-            f"{', '.join(sorted(map(str, named))[:3]) or 'none'}. Scans are named like "
-            "their files, without suffix"
-        )
-    return boxes
+    return boxes, named
 
 
 def write_boxes(path: Path, rows: Iterable[BoxRow]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tqgd_jax.config import Config
+from tqgd_jax.config import Config, Data
 from tqgd_jax.data import annotations, coco, folds, images, labels, splits
 from tqgd_jax.data.annotations import Annotation, Problem
 from tqgd_jax.data.items import Item, Scan
@@ -20,6 +20,7 @@ def scan(config: Config) -> Scan:
     """Collects problems instead of raising them; unreadable images are left out."""
     data = config.data
     layout = find(data)
+    _refuse_settings_of_scans(data, layout)
     names = _yolo_names(layout)
     said = dict(_read(layout, names or data.classes))
     split = splits.split(layout, data, config.seed, lambda e: _area(said[e.name]))
@@ -69,6 +70,17 @@ def slices(config: Config) -> list[folds.Slice]:
     layout = find(config.data)
     said = dict(_read(layout, _yolo_names(layout) or config.data.classes))
     return splits.slices(layout, config.data, lambda e: _area(said[e.name]))
+
+
+def _refuse_settings_of_scans(data: Data, layout: Layout) -> None:
+    names = ("slices", "neighbours", "boxes", "scan_pattern", "mask_pattern")
+    said = [n for n in names if getattr(data, n) != getattr(Data(), n)]
+    said += ["crop.method"] if data.crop.method.endswith(".csv") else []
+    if said:
+        raise ValueError(
+            f"{layout.root} holds images, and data.{said[0]} is a setting of CT scans; "
+            "leave it out, or point data.dir at scans"
+        )
 
 
 def _area(said: Annotation) -> float:

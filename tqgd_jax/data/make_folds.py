@@ -7,15 +7,12 @@ Then train with `--config.data.split=FOLDS.json --config.data.fold=1`. `--level 
 lets patients leak, to measure what that is worth; every result then says so.
 """
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from absl import app, flags
-from ml_collections import config_flags
+from absl import flags
 
-from tqgd_jax.config import Config, checked
-from tqgd_jax.data import cohort, ct, folds, image_folder
+from tqgd_jax.config import Config
+from tqgd_jax.data import cohort, command, ct, folds, image_folder
 
 
 def make(
@@ -29,6 +26,7 @@ def make(
             f"{out} is there already; folds that results were made with are not "
             "replaced. Choose another name, or remove it"
         )
+    command.make_room(out)
     found = cohort.find(config.data)
     every = image_folder.slices(config) if found is None else ct.slices(config, found)
     manifest = folds.assign(every, count, seed, level)
@@ -36,17 +34,8 @@ def make(
     return manifest
 
 
-def main(argv: Sequence[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown words {argv[1:]}; settings begin with --config.")
-    config: Config = FLAGS.config
-    if FLAGS.data_dir:
-        config.data.dir = FLAGS.data_dir
-    out = Path(FLAGS.out).expanduser()
-    try:
-        made = make(checked(config), out, FLAGS.folds, FLAGS.seed, FLAGS.level)
-    except ValueError as error:
-        raise SystemExit(f"make_folds: {error}") from error
+def main(config: Config, out: Path) -> None:
+    made = make(config, out, FLAGS.folds, FLAGS.seed, FLAGS.level)
     for k, fold in enumerate(made.summary, 1):
         print(
             f"fold {k}: {fold.patients} patients, {fold.slices} slices, "
@@ -58,14 +47,8 @@ def main(argv: Sequence[str]) -> None:
 FLAGS = flags.FLAGS
 
 if __name__ == "__main__":
-    # "--config=FILE" or "--config FILE"; not "--config.data.dir=DIR"
-    if any(w[:1] == "-" and w.lstrip("-").split("=")[0] == "config" for w in sys.argv):
-        config_flags.DEFINE_config_file("config")
-    else:
-        config_flags.DEFINE_config_dataclass("config", Config())
-    flags.DEFINE_string("data_dir", "", "Folder of the data set (config.data.dir).")
-    flags.DEFINE_string("out", None, "File to write: *.json.", required=True)
+    command.define("File to write: *.json.")
     flags.DEFINE_integer("folds", 5, "Number of folds; the paper's 4:1 is fold 1 of 5.")
     flags.DEFINE_integer("seed", 0, "Decides among equally balanced folds.")
     flags.DEFINE_enum("level", "patient", folds.LEVELS, "What stays whole.")
-    app.run(main)
+    command.run(main)

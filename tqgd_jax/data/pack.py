@@ -7,15 +7,12 @@ Then train with `--config.data.dir=FILE.npz --config.data.placement=resident`.
 """
 
 import os
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
-from ml_collections import config_flags
 
-from tqgd_jax.config import Config, checked
+from tqgd_jax.config import Config
+from tqgd_jax.data import command
 from tqgd_jax.data.prepare import prepare
 from tqgd_jax.data.source import open_data
 
@@ -26,6 +23,7 @@ def pack(config: Config, out: Path) -> int:
         raise ValueError(f"--out must end with .npz, got {out}")
     if config.data.dir.endswith(".npz"):
         raise ValueError(f"data.dir {config.data.dir} is packed already")
+    command.make_room(out)
     with np.load(prepare(config) / "index.npz", allow_pickle=False) as index:
         arrays = dict(index)
     for part, source in open_data(config).items():
@@ -41,28 +39,11 @@ def pack(config: Config, out: Path) -> int:
     return out.stat().st_size
 
 
-def main(argv: Sequence[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown words {argv[1:]}; settings begin with --config.")
-    config: Config = FLAGS.config
-    if FLAGS.data_dir:
-        config.data.dir = FLAGS.data_dir
-    out = Path(FLAGS.out).expanduser()
-    try:
-        size = pack(checked(config), out)
-    except ValueError as error:
-        raise SystemExit(f"pack: {error}") from error
+def main(config: Config, out: Path) -> None:
+    size = pack(config, out)
     print(f"{out}: {size / 2**20:.1f} MiB")
 
 
-FLAGS = flags.FLAGS
-
 if __name__ == "__main__":
-    # "--config=FILE" or "--config FILE"; not "--config.data.dir=DIR"
-    if any(w[:1] == "-" and w.lstrip("-").split("=")[0] == "config" for w in sys.argv):
-        config_flags.DEFINE_config_file("config")
-    else:
-        config_flags.DEFINE_config_dataclass("config", Config())
-    flags.DEFINE_string("data_dir", "", "Folder of the data set (config.data.dir).")
-    flags.DEFINE_string("out", None, "File to write: *.npz.", required=True)
-    app.run(main)
+    command.define("File to write: *.npz.")
+    command.run(main)

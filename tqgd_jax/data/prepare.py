@@ -45,8 +45,12 @@ def prepare(config: Config) -> Path:
         if folder.exists():
             logger.warning("%s is damaged and is made again", folder)
             shutil.rmtree(folder)
-        for old in _others(home, folder, root):
-            logger.info("data or settings changed since %s was prepared", old)
+        if others := _others(home, folder, root):
+            logger.info(
+                "preparing anew: no prepared set fits these files and settings (others "
+                "of this folder, kept: %d)",
+                len(others),
+            )
         aside = home / f".{folder.name}.partial"
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()

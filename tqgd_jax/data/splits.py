@@ -208,6 +208,15 @@ def _json_part(root: Path, file: Path) -> str:
 
 def read_csv(file: Path, key: str = "image") -> tuple[groups.Table, list[str]]:
     """Rows with their lines, and the columns, of which one is `key`."""
+    try:
+        return _read_csv(file, key)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{file}: not UTF-8 ({error.reason}); save it as CSV UTF-8"
+        ) from error
+
+
+def _read_csv(file: Path, key: str) -> tuple[groups.Table, list[str]]:
     with file.open(newline="", encoding="utf-8-sig") as lines:
         reader = csv.DictReader(lines, restval="")
         columns = [c.strip() for c in reader.fieldnames or []]

@@ -4,8 +4,10 @@
 the payload and what SimpleITK reads, and only then are the pixels decoded.
 """
 
+import contextlib
 import math
 import re
+import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,20 +53,21 @@ def suffix(path: Path) -> str:
 
 def read_grid(path: Path, *, mask: bool = False) -> Grid:
     """Checks the header, inflates and decodes nothing. ValueError names the file."""
-    return _open(path, _claim(path, mask))[1]
+    with _open(path, _claim(path, mask)) as (_, grid):
+        return grid
 
 
 def read(path: Path, *, mask: bool = False) -> tuple[Shaped[np.ndarray, "_ _ _"], Grid]:
     """Pixels in the file's own order and type, [z, y, x], and their grid."""
     claim = _claim(path, mask)
     _check_payload(path, claim)
-    reader, grid = _open(path, claim)
     import SimpleITK as sitk
 
-    try:
-        values = sitk.GetArrayFromImage(reader.Execute())
-    except (RuntimeError, MemoryError) as error:
-        raise ValueError(f"{path}: cannot be decoded: {reason(error)}") from error
+    with _open(path, claim) as (reader, grid):
+        try:
+            values = sitk.GetArrayFromImage(reader.Execute())
+        except (RuntimeError, MemoryError) as error:
+            raise ValueError(f"{path}: cannot be decoded: {reason(error)}") from error
     return values, grid
 
 
@@ -134,11 +137,32 @@ def _claim(path: Path, mask: bool) -> Claim:
     return claim
 
 
-def _open(path: Path, claim: Claim) -> tuple["sitk.ImageFileReader", Grid]:
+@contextlib.contextmanager
+def _open(path: Path, claim: Claim) -> Iterator[tuple["sitk.ImageFileReader", Grid]]:
+    with _as_named(path, claim) as header:
+        yield _reader(path, header, claim)
+
+
+@contextlib.contextmanager
+def _as_named(path: Path, claim: Claim) -> Iterator[Path]:
+    """A header beside which the payload has the name that it says."""
+    if claim.named in ("", claim.payload.name):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        header = Path(folder, f"header{suffix(path)}")
+        header.symlink_to(path.absolute())
+        Path(folder, claim.named).symlink_to(claim.payload.absolute())
+        yield header
+
+
+def _reader(
+    path: Path, header: Path, claim: Claim
+) -> tuple["sitk.ImageFileReader", Grid]:
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader.SetFileName(str(header))
     reader.SetImageIO(IMAGE_IO[suffix(path)])
     try:
         reader.ReadImageInformation()
@@ -192,6 +216,11 @@ def _check(path: Path, claim: Claim, mask: bool) -> None:
         raise ValueError(
             f"{path}: 8-bit image ({claim.dtype}); a scan needs HU, at least -1024 to "
             "3071, as int16. Is it a mask, or windowed for display?"
+        )
+    if claim.dtype.kind in "iu" and claim.dtype.itemsize == 8 and not mask:
+        raise ValueError(
+            f"{path}: 64-bit image ({claim.dtype}), read as a mask only; of a scan, "
+            "save it as MET_SHORT, short or int16"
         )
 
 

@@ -22,7 +22,9 @@ logger = logging.getLogger("tqgd_jax")
 MAX_HEADER = 2**16  # bytes of header text; real ones have less than 2 kB
 META = {"CHAR": "i1", "UCHAR": "u1", "SHORT": "i2", "USHORT": "u2", "INT": "i4"}
 META |= {"UINT": "u4", "FLOAT": "f4", "DOUBLE": "f8"}
+META |= {"LONG_LONG": "i8", "ULONG_LONG": "u8"}
 NIFTI = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4"}
+NIFTI |= {1024: "i8", 1280: "u8"}
 NRRD = {
     "i1": ("signed char", "int8", "int8_t"),
     "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
@@ -37,6 +39,22 @@ NRRD = {
     "u2": ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
     "i4": ("int", "signed int", "int32", "int32_t"),
     "u4": ("uint", "unsigned int", "uint32", "uint32_t"),
+    "i8": (
+        "longlong",
+        "long long",
+        "long long int",
+        "signed long long",
+        "signed long long int",
+        "int64",
+        "int64_t",
+    ),
+    "u8": (
+        "ulonglong",
+        "unsigned long long",
+        "unsigned long long int",
+        "uint64",
+        "uint64_t",
+    ),
     "f4": ("float",),
     "f8": ("double",),
 }
@@ -56,10 +74,14 @@ class Claim(NamedTuple):
     compressed: bool
     length: int | None = None  # of the compressed payload, where the header says it
     skip: int = 0  # inflated bytes before the pixels
+    named: str = ""  # what the header calls the payload, where it is another file
 
 
 def _beside(path: Path, name: str) -> Path:
-    """The payload `name` in the folder of its header."""
+    """The payload `name` in the folder of its header.
+
+    A file renamed together with its header, to lower case say, is found all the same.
+    """
     payload = path.parent / name
     if name in ("", ".", "..") or re.search(r"[/\\%\0]|^LIST\b", name):
         raise ValueError(
@@ -67,13 +89,18 @@ def _beside(path: Path, name: str) -> Path:
             f"path, list or pattern. Put it beside the header, or {RESAVE}"
         )
     if not payload.is_file():
-        raise ValueError(
-            f"{path}: pixels in {name!r}, and there is no such file; copy it there"
-        )
+        others = [f for f in path.parent.iterdir() if f.name.lower() == name.lower()]
+        if len(others) != 1 or not others[0].is_file():
+            raise ValueError(
+                f"{path}: pixels in {name!r}, and there is no such file"
+                + (f" but {sorted(f.name for f in others)}" if others else "")
+                + "; copy it there"
+            )
+        payload = others[0]
     if payload.resolve().parent != path.parent.resolve():
         raise ValueError(
-            f"{path}: {name!r} is a link to {payload.resolve()}, outside the header's "
-            "folder; copy the file there"
+            f"{path}: {payload.name!r} is a link to {payload.resolve()}, outside the "
+            "header's folder; copy the file there"
         )
     return payload
 
@@ -159,7 +186,8 @@ def meta(path: Path) -> Claim:
     dtype = np.dtype(META[element.removeprefix("MET_")])
     payload = path if local else _beside(path, name)
     offset = start if local else 0
-    return Claim(size, spacing, dtype, payload, offset, compressed, length)
+    named = "" if local else name
+    return Claim(size, spacing, dtype, payload, offset, compressed, length, named=named)
 
 
 def _check_place(path: Path, fields: dict[str, str]) -> None:
@@ -224,7 +252,8 @@ def nrrd(path: Path) -> Claim:
         raise ValueError(f"{path}: neither a data file nor pixels; {RESAVE}")
     payload = path if name is None else _beside(path, name)
     offset = start if name is None else 0
-    return Claim(size, spacing, np.dtype(dtype), payload, offset, encoding != "raw")
+    compressed, kind = encoding != "raw", np.dtype(dtype)
+    return Claim(size, spacing, kind, payload, offset, compressed, named=name or "")
 
 
 def _nrrd_spacing(path: Path, fields: dict[str, str]) -> tuple[float, ...]:

@@ -73,7 +73,9 @@ def coronary(
             lobes += lump(
                 rng, at, u, piece, min(aspect, 1.8), 1 + int(rng.integers(0, 2))
             )
-        hu = float(np.clip(rng.lognormal(np.log(preset.lesion_hu), 0.36), 200, DENSEST_HU))
+        hu = float(
+            np.clip(rng.lognormal(np.log(preset.lesion_hu), 0.36), 200, DENSEST_HU)
+        )
         found.append(Lesion(artery.name, tuple(lobes), hu))
     return found
 

@@ -19,7 +19,7 @@ import numpy as np
 from tqgd_jax.phantom.presets import PRESETS, VENDORS
 from tqgd_jax.phantom.render import Scan, simulate_patient
 
-VERSION = 1  # of the simulator: raise it when the same seed gives other bits
+VERSION = 2  # of the simulator: raise it when the same seed gives other bits
 IMAGES = Path("Training Set/Images")
 MASKS = Path("Training Set/Reference standard")
 DONE = "phantom.json"

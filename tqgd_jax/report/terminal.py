@@ -34,6 +34,8 @@ def summary(results: dict[str, Any]) -> str:
             f"  frozen: {counts['tp']} found, {counts['fn']} missed, "
             f"{counts['fp']} false alarms"
         )
+    if protocol := results.get("protocol"):
+        lines += ["", f"Protocol: {protocol}"]
     if stamp := results.get("stamp"):
         lines += ["", f"NOT A RESULT: {stamp}"]
     if results["note"]:

@@ -17,6 +17,10 @@ from tqgd_jax.config import Config, differences, from_dict
 # How a run is carried out, not what it computes: these may change when it is resumed.
 MAY_CHANGE = (
     "data.dir",
+    # Where these files lie; what they say is in the fingerprint of the data.
+    "data.boxes",
+    "data.crop.method",
+    "data.split",
     "data.placement",
     "data.prefetch",
     "data.prepared_dir",
