@@ -260,6 +260,19 @@ def test_boxes_turn_with_a_scan_that_is_stored_the_other_way_round(tmp_path):
     assert np.array_equal(data.image(2)[:, :, 0], some_hu()[2, ::-1, ::-1])
 
 
+def test_boxes_turn_with_a_scan_whose_rows_are_columns(tmp_path):
+    from tests.data.scan_files import some_hu
+
+    root = dicom(tmp_path / "set", ImageOrientationPatient="0\\1\\0\\1\\0\\0")
+    data = train(root)
+    z = [len(b) for b in data.boxes].index(1)
+    x0, y0, x1, y1 = data.boxes[z][0].astype(int)
+    assert [x0, y0, x1, y1] == [2, 1, 5, 4]
+    # the very pixels that the XML speaks of, in the slice as stored
+    inside = some_hu()[2, 2:5, 1:4]
+    assert np.array_equal(data.image(z)[y0:y1, x0:x1, 0], inside.T)
+
+
 def test_a_series_twice_and_two_annotations_of_a_slice_are_refused(tmp_path):
     import shutil
 

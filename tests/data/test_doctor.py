@@ -120,7 +120,9 @@ def test_unusable_folders(tmp_path, capsys):
 def test_as_a_command(tmp_path):
     words = [sys.executable, "-m", "tqgd_jax.data.doctor", str(small(tmp_path))]
     root = Path(__file__).parents[2]
-    done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        words, cwd=root, capture_output=True, encoding="utf-8", check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     words += ["--format", "coco"]

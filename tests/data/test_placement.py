@@ -168,7 +168,9 @@ def test_pack_by_command(cfg, tmp_path):
     words = ["--data_dir", cfg.data.dir, "--out", str(out)]
     words += [f"--config.data.prepared_dir={cfg.data.prepared_dir}"]
     run = [sys.executable, "-m", "tqgd_jax.data.pack", *words]
-    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        run, cwd=ROOT, capture_output=True, encoding="utf-8", check=False
+    )
     assert done.returncode == 0, done.stderr
     assert open_data(config(out))["test"].names == ["t1", "t2"]
     file = tmp_path / "packed.py"
@@ -180,12 +182,14 @@ def test_pack_by_command(cfg, tmp_path):
         out.unlink()
         run[3:] = ["--out", str(out), *words, "--config.data.hold_out=0.4"]
         done = subprocess.run(
-            run, cwd=ROOT, capture_output=True, text=True, check=False
+            run, cwd=ROOT, capture_output=True, encoding="utf-8", check=False
         )
         assert done.returncode == 0, done.stderr
         assert len(open_data(config(out))["val"].names) == 2
     run[-1] = "--config.data.bad_labels=dorp"
-    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        run, cwd=ROOT, capture_output=True, encoding="utf-8", check=False
+    )
     assert done.returncode != 0
     assert "did you mean 'drop'" in done.stderr
 
@@ -216,6 +220,8 @@ def test_resident_needs_no_tensorflow_and_packed_needs_numpy_alone(
     if kind == "packed":
         banned = absent = "tensorflow tensorflow_datasets SimpleITK PIL array_record"
     words = [sys.executable, "-c", READ, where, cache, banned, absent]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        words, cwd=ROOT, capture_output=True, encoding="utf-8", check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "[]\n"

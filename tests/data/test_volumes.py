@@ -290,7 +290,7 @@ def test_bombs_are_refused_in_little_memory(tmp_path, bomb):
     done = subprocess.run(
         [sys.executable, "-c", BOMB, str(path)],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
         cwd=ROOT,
     )

@@ -81,16 +81,20 @@ def labels_of(
 def _turned(said: Annotation, volume: Volume) -> Annotation:
     """Boxes in px of the file, as stored, to px of the slice as displayed."""
     down, across = volume.flipped
-    if not (down or across):
-        return said
     _, h, w = volume.hu.shape
     x0, y0, x1, y1 = said.boxes.T
+    size = said.size
+    if volume.swapped:
+        x0, y0, x1, y1 = y0, x0, y1, x1
+        size = (size[1], size[0]) if size else None
     if across:
         x0, x1 = w - x1, w - x0
     if down:
         y0, y1 = h - y1, h - y0
     boxes = np.stack([x0, y0, x1, y1], axis=1)
-    return Annotation(said.file, boxes, said.names, said.lines, said.size)
+    return Annotation(
+        said.file, boxes, said.names, said.lines, size, problems=said.problems
+    )
 
 
 def _of_mask(path: Path, volume: Volume, format: str, data: Data) -> Labels:

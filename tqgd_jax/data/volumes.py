@@ -39,8 +39,8 @@ class Volume:
         "manufacturer", "description", "kvp" and "kernel"; "" where it says nothing.
       sop: SOPInstanceUID of each slice, for DICOM in axial slices; else empty.
       thickness: mm, what the header calls slice thickness.
-      flipped: whether rows and columns run the other way in the file, so that px of
-        its slices are not px of `hu`.
+      swapped: whether columns of the file's slices are rows of `hu`.
+      flipped: whether rows and columns of `hu` run the other way in the file.
     """
 
     hu: Int16[np.ndarray, "z y x"]
@@ -49,6 +49,7 @@ class Volume:
     ids: dict[str, str]
     sop: tuple[str, ...] = ()
     thickness: float | None = None
+    swapped: bool = False
     flipped: tuple[bool, bool] = (False, False)
 
 
@@ -86,15 +87,23 @@ def read_volume(path: Path, *, series: str = "") -> Volume:
         ids, thickness, sop = dict.fromkeys(dicom.IDS, ""), None, ()
     axes, signs = _axes(path, grid)
     hu = volume_files.to_int16(_turn(values, axes, signs), path)
-    if axes != [0, 1, 2]:  # slices of the file are no slices of the volume
+    if axes[2] != 2:  # slices of the file are no slices of the volume
         sop = ()
     elif signs[2] < 0:
         sop = sop[::-1]
     if hu.min() >= 0:
         logger.warning("%s: no voxel below 0, and air has -1000: is this HU?", path)
     info = _info(grid, axes, signs, ids)
-    flipped = (signs[1] < 0, signs[0] < 0)
-    return Volume(hu, info.spacing, info.origin, ids, sop, thickness, flipped)
+    return Volume(
+        hu,
+        info.spacing,
+        info.origin,
+        ids,
+        sop,
+        thickness,
+        swapped=axes[0] == 1,
+        flipped=(signs[1] < 0, signs[0] < 0),
+    )
 
 
 def read_info(path: Path, *, series: str = "") -> Info:
