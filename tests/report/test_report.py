@@ -250,3 +250,13 @@ def test_summary_of_an_empty_set_tells_why():
     assert "Note: no ground-truth boxes" in text
     assert "and 2 more in results.json" in text
     assert len(text.splitlines()) <= 24
+
+
+def test_summary_says_what_a_leak_or_a_protocol_takes_from_the_figures():
+    results = evaluate(SET, 1, threshold=0.5)
+    plain = summary(results)
+    assert "NOT A RESULT" not in plain
+    assert "Protocol" not in plain
+    told = summary(results | {"stamp": "patients leak", "protocol": "positive only"})
+    assert "NOT A RESULT: patients leak" in told
+    assert "Protocol: positive only" in told

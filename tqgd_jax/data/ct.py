@@ -5,40 +5,29 @@ the device. docs/design/0009-ct.md.
 """
 
 import functools
-import hashlib
 import logging
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int, Int16
-from tqdm import tqdm
 
 from tqgd_jax.config import Config, Data
-from tqgd_jax.data import crop, ct_splits, groups, heart, labels, volumes
-from tqgd_jax.data.annotations import Annotation, Problem
+from tqgd_jax.data import crop, ct_splits, labels, volumes
+from tqgd_jax.data.annotations import Problem
 from tqgd_jax.data.cohort import Cohort, Study, stem, walk
-from tqgd_jax.data.ct_labels import (
-    Tables,
-    class_names,
-    find_table,
-    labels_of,
-    sound,
-    tables,
-)
+from tqgd_jax.data.ct_facts import Facts, look_at_all
+from tqgd_jax.data.ct_labels import class_names, find_table, sound
 from tqgd_jax.data.ct_splits import Row
 from tqgd_jax.data.folds import Slice
 from tqgd_jax.data.images import Header
-from tqgd_jax.data.items import Item, Lesion, Scan, SliceInfo
+from tqgd_jax.data.items import Item, Scan, SliceInfo
 from tqgd_jax.data.volumes import Volume
 
 logger = logging.getLogger("tqgd_jax")
 
-PAD = 4  # px kept free around a box for which a crop is widened
 # Files that decide nothing unless a setting names them.
 BESIDE = (
     *(".csv", ".json", ".txt", ".md", ".png", ".jpg", ".log", ".pdf"),
@@ -46,27 +35,10 @@ BESIDE = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class Facts:
-    """A scan without its pixels; one entry for each slice, in px of the whole slice."""
-
-    study: Study
-    patient: str
-    scanner: str
-    shape: tuple[int, int, int]
-    spacing: tuple[float, float, float]
-    sop: tuple[str, ...]
-    windows: Int[np.ndarray, "z 4"]
-    hashes: list[str]
-    said: list[Annotation]
-    lesions: list[tuple[Lesion, ...]]
-    problems: list[Problem]
-
-
 def scan(config: Config, cohort: Cohort) -> Scan:
     """Every scan is read once, on all cores; what is unreadable is left out."""
     data = config.data
-    found, seen = _look_at_all(data, cohort)
+    found, seen = look_at_all(data, cohort)
     problems = [*cohort.problems, *seen]
     if not found:
         listed = "\n".join(f"  {p}" for p in problems[: labels.LISTED])
@@ -89,9 +61,8 @@ def scan(config: Config, cohort: Cohort) -> Scan:
         if item.name not in split.part_of:
             unnamed[item.path] = unnamed.get(item.path, 0) + 1
         elif item.name in wanted:
-            parts[split.part_of[item.name]].append(
-                Item(**{**vars(item), "group": split.group_of[item.name]})
-            )
+            patient = split.group_of[item.name]
+            parts[split.part_of[item.name]].append(replace(item, group=patient))
     for path, count in unnamed.items():
         text = f"no part of the split ({split.mode}) names {count} of its slices"
         problems.append(Problem(path, 0, "not_in_split", text))
@@ -122,7 +93,7 @@ def slice_name(scan: str, z: int) -> str:
 
 def slices(config: Config, cohort: Cohort) -> list[Slice]:
     """Every slice as a manifest of folds wants it; faults stop it."""
-    found, problems = _look_at_all(config.data, cohort)
+    found, problems = look_at_all(config.data, cohort)
     labels.enforce([*cohort.problems, *problems], config.data.bad_labels)
     rows = [row for facts in found for row in _rows(facts)]
     group_of = ct_splits.patients(cohort, rows, config.data)
@@ -174,124 +145,12 @@ def marks(config: Config, cohort: Cohort) -> tuple[dict[str, Any], Path, list[Pa
     )
 
 
-def _look_at_all(data: Data, cohort: Cohort) -> tuple[list[Facts], list[Problem]]:
-    import SimpleITK  # noqa: F401  once, before the threads do
-
-    if data.crop.method.endswith(".csv"):
-        find_table(cohort, data.crop.method)  # a fault of the settings, not of a scan
-    if data.group and "(" in data.group:
-        for study in cohort.studies:
-            groups.pattern_group(data.group, study.path.name, study.path)
-    said = tables(cohort, data)
-    look = functools.partial(_look, cohort=cohort, data=data, said=said)
-    found: list[Facts] = []
-    problems: list[Problem] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        looks = pool.map(look, cohort.studies)
-        for facts in tqdm(looks, "read scans", len(cohort.studies), unit="scan"):
-            if isinstance(facts, Facts):
-                found.append(facts)
-                problems += facts.problems
-            else:
-                problems.append(facts)
-    owner: dict[str, Study] = {}
-    for facts in found:
-        for uid in facts.sop:
-            if (other := owner.setdefault(uid, facts.study)) is not facts.study:
-                raise ValueError(
-                    f"{other.path} and {facts.study.path} hold the same slice "
-                    f"({uid}); remove one copy"
-                )
-    problems += [
-        Problem(a.file, 0, "missing_image", "no slice has this SOPInstanceUID")
-        for uid, a in said.xml.items()
-        if uid not in owner
-    ]
-    return found, problems
-
-
 def _name(item: Item) -> str:
     return item.name
 
 
 def _volume(path: Path, series: str) -> Volume:
     return volumes.read_volume(path, series=series)
-
-
-def _look(study: Study, *, cohort: Cohort, data: Data, said: Tables) -> Facts | Problem:
-    try:
-        volume = _volume(study.path, study.series)
-        return _facts(study, volume, cohort, data, said)
-    except ValueError as error:
-        text = str(error).removeprefix(f"{study.path}: ")
-        return Problem(study.path, 0, "unreadable", text)
-
-
-def _facts(
-    study: Study, volume: Volume, cohort: Cohort, data: Data, said: Tables
-) -> Facts:
-    depth, h, w = volume.hu.shape
-    found = labels_of(study, volume, cohort, data, said)
-    problems = list(found.problems)
-    windows = np.tile([0, 0, w, h], (depth, 1))
-    if data.crop.method != "none":
-        windows, cut = crop.widened(
-            _windows(study, volume, cohort, data),
-            [sound(a.boxes, (h, w)) for a in found.said],
-            per=data.crop.per,
-            shape=(h, w),
-            pad=PAD,
-        )
-        if cut:
-            text = f"the heart crop would have cut {cut} labelled boxes and was widened"
-            problems.append(Problem(study.path, 0, "crop_widened", text))
-    if 0 < data.neighbour_mm < volume.spacing[0] / 2 and data.neighbours:
-        text = (
-            f"data.neighbour_mm={data.neighbour_mm:g} is less than half the distance of "
-            f"slices, {volume.spacing[0]:g} mm: some channels are the same slice"
-        )
-        problems.append(Problem(study.path, 0, "same_channels", text))
-    return Facts(
-        study,
-        _patient(study, volume, data),
-        study.scanner or volume.ids.get("manufacturer", ""),
-        volume.hu.shape,
-        volume.spacing,
-        volume.sop,
-        windows,
-        [
-            hashlib.sha256(np.ascontiguousarray(s).tobytes()).hexdigest()
-            for s in volume.hu
-        ],
-        found.said,
-        found.lesions,
-        problems,
-    )
-
-
-def _windows(
-    study: Study, volume: Volume, cohort: Cohort, data: Data
-) -> Int[np.ndarray, "z 4"]:
-    if data.crop.method == "anatomical":
-        hearts = heart.find_heart(volume.hu, volume.spacing)
-    else:
-        path = find_table(cohort, data.crop.method)
-        hearts = heart.read_boxes(path, study.scan, len(volume.hu))
-    return crop.crops(
-        hearts,
-        (volume.hu.shape[1], volume.hu.shape[2]),
-        volume.spacing[1:],
-        per=data.crop.per,
-        margin_mm=data.crop.margin_mm,
-    )
-
-
-def _patient(study: Study, volume: Volume, data: Data) -> str:
-    if data.group and "(" in data.group:  # else a column of the split file
-        return groups.pattern_group(data.group, study.path.name, study.path)
-    if study.series:
-        return volume.ids.get("patient", "") or study.key
-    return study.key
 
 
 def _rows(facts: Facts) -> Iterator[Row]:

@@ -1,0 +1,154 @@
+"""One look at each CT scan: everything but the pixels, on all cores."""
+
+import functools
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+from tqdm import tqdm
+
+from tqgd_jax.config import Data
+from tqgd_jax.data import crop, groups, heart, volumes
+from tqgd_jax.data.annotations import Annotation, Problem
+from tqgd_jax.data.cohort import Cohort, Study
+from tqgd_jax.data.ct_labels import Tables, find_table, labels_of, sound, tables
+from tqgd_jax.data.items import Lesion
+from tqgd_jax.data.volumes import Volume
+
+PAD = 4  # px kept free around a box for which a crop is widened
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """A scan without its pixels; one entry for each slice, in px of the whole slice."""
+
+    study: Study
+    patient: str
+    scanner: str
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    sop: tuple[str, ...]
+    windows: Int[np.ndarray, "z 4"]
+    hashes: list[str]
+    said: list[Annotation]
+    lesions: list[tuple[Lesion, ...]]
+    problems: list[Problem]
+
+
+def look_at_all(data: Data, cohort: Cohort) -> tuple[list[Facts], list[Problem]]:
+    """Facts of every scan that can be read, in order, and what is wrong.
+
+    Raises ValueError for faults of the settings and for a slice that is there twice.
+    """
+    import SimpleITK  # noqa: F401  once, before the threads do
+
+    if data.crop.method.endswith(".csv"):
+        find_table(cohort, data.crop.method)  # a fault of the settings, not of a scan
+    if data.group and "(" in data.group:
+        for study in cohort.studies:
+            groups.pattern_group(data.group, study.path.name, study.path)
+    said = tables(cohort, data)
+    look = functools.partial(_look, cohort=cohort, data=data, said=said)
+    found: list[Facts] = []
+    problems: list[Problem] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        looks = pool.map(look, cohort.studies)
+        for facts in tqdm(looks, "read scans", len(cohort.studies), unit="scan"):
+            if isinstance(facts, Facts):
+                found.append(facts)
+                problems += facts.problems
+            else:
+                problems.append(facts)
+    owner: dict[str, Study] = {}
+    for facts in found:
+        for uid in facts.sop:
+            if (other := owner.setdefault(uid, facts.study)) is not facts.study:
+                raise ValueError(
+                    f"{other.path} and {facts.study.path} hold the same slice "
+                    f"({uid}); remove one copy"
+                )
+    problems += [
+        Problem(a.file, 0, "missing_image", "no slice has this SOPInstanceUID")
+        for uid, a in said.xml.items()
+        if uid not in owner
+    ]
+    return found, problems
+
+
+def _look(study: Study, *, cohort: Cohort, data: Data, said: Tables) -> Facts | Problem:
+    try:
+        volume = volumes.read_volume(study.path, series=study.series)
+        return _facts(study, volume, cohort, data, said)
+    except ValueError as error:
+        text = str(error).removeprefix(f"{study.path}: ")
+        return Problem(study.path, 0, "unreadable", text)
+
+
+def _facts(
+    study: Study, volume: Volume, cohort: Cohort, data: Data, said: Tables
+) -> Facts:
+    depth, h, w = volume.hu.shape
+    found = labels_of(study, volume, cohort, data, said)
+    problems = list(found.problems)
+    windows = np.tile([0, 0, w, h], (depth, 1))
+    if data.crop.method != "none":
+        windows, cut = crop.widened(
+            _windows(study, volume, cohort, data),
+            [sound(a.boxes, (h, w)) for a in found.said],
+            per=data.crop.per,
+            shape=(h, w),
+            pad=PAD,
+        )
+        if cut:
+            text = f"the heart crop would have cut {cut} labelled boxes and was widened"
+            problems.append(Problem(study.path, 0, "crop_widened", text))
+    if 0 < data.neighbour_mm < volume.spacing[0] / 2 and data.neighbours:
+        text = (
+            f"data.neighbour_mm={data.neighbour_mm:g} is less than half the distance of "
+            f"slices, {volume.spacing[0]:g} mm: some channels are the same slice"
+        )
+        problems.append(Problem(study.path, 0, "same_channels", text))
+    return Facts(
+        study,
+        _patient(study, volume, data),
+        study.scanner or volume.ids.get("manufacturer", ""),
+        volume.hu.shape,
+        volume.spacing,
+        volume.sop,
+        windows,
+        [
+            hashlib.sha256(np.ascontiguousarray(s).tobytes()).hexdigest()
+            for s in volume.hu
+        ],
+        found.said,
+        found.lesions,
+        problems,
+    )
+
+
+def _windows(
+    study: Study, volume: Volume, cohort: Cohort, data: Data
+) -> Int[np.ndarray, "z 4"]:
+    if data.crop.method == "anatomical":
+        hearts = heart.find_heart(volume.hu, volume.spacing)
+    else:
+        path = find_table(cohort, data.crop.method)
+        hearts = heart.read_boxes(path, study.scan, len(volume.hu))
+    return crop.crops(
+        hearts,
+        (volume.hu.shape[1], volume.hu.shape[2]),
+        volume.spacing[1:],
+        per=data.crop.per,
+        margin_mm=data.crop.margin_mm,
+    )
+
+
+def _patient(study: Study, volume: Volume, data: Data) -> str:
+    if data.group and "(" in data.group:  # else a column of the split file
+        return groups.pattern_group(data.group, study.path.name, study.path)
+    if study.series:
+        return volume.ids.get("patient", "") or study.key
+    return study.key
