@@ -34,6 +34,7 @@ def run(*words: str) -> str:
         capture_output=True,
         encoding="utf-8",
         check=False,
+        timeout=300,  # it takes a tenth of that
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
