@@ -1,5 +1,6 @@
 """The outcome of an evaluation on one screen."""
 
+import textwrap
 from typing import Any
 
 LEGEND = ("AP", "AP50", "AP75", "APs", "APm", "APl")
@@ -35,9 +36,9 @@ def summary(results: dict[str, Any]) -> str:
             f"{counts['fp']} false alarms"
         )
     if protocol := results.get("protocol"):
-        lines += ["", f"Protocol: {protocol}"]
+        lines += ["", *textwrap.wrap(f"Protocol: {protocol}", 88)]
     if stamp := results.get("stamp"):
-        lines += ["", f"NOT A RESULT: {stamp}"]
+        lines += ["", *textwrap.wrap(f"NOT A RESULT: {stamp}", 88)]
     if results["note"]:
         lines += ["", *(f"Note: {part}" for part in results["note"].split("; "))]
     if rows := results.get("classes", []):
