@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
-from scipy import ndimage
 
 from tqgd_jax.data.crop import crops, widened
 from tqgd_jax.data.heart import find_heart, read_boxes
+from tqgd_jax.data.lesions import lesion_boxes
 from tqgd_jax.data.volumes import read_mask, read_volume
 
 KEY = {
@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--scan", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--truth", type=Path, help="csv scan,z,x0,y0,x1,y1")
+    parser.add_argument("--boxes", type=Path, help="judge those of a csv instead")
     parser.add_argument("--margin_mm", type=float, default=10)
     args = parser.parse_args()
 
@@ -40,7 +41,7 @@ def main() -> None:
     scans = sorted(images.glob("*.mhd")) if images.is_dir() else [args.scan]
     table = args.scan / "heart_boxes.csv"
     truth = args.truth or (table if table.is_file() else None)
-    results = [one(path, truth, args.margin_mm) for path in scans]
+    results = [one(path, truth, args.margin_mm, args.boxes) for path in scans]
     if truth:
         print(summary("all", results))
     worst = min(results, key=lambda r: np.median(r["iou"]) if len(r["iou"]) else 1)
@@ -48,11 +49,14 @@ def main() -> None:
     picture(worst, args.out)
 
 
-def one(path: Path, truth: Path | None, margin: float) -> dict:
+def one(path: Path, truth: Path | None, margin: float, said: Path | None) -> dict:
     """Everything about one scan: what was found, what is true, what would be cut."""
     volume = read_volume(path)
     start = time.perf_counter()
-    found = find_heart(volume.hu, volume.spacing)
+    if said:
+        found = read_boxes(said, path.stem, len(volume.hu))
+    else:
+        found = find_heart(volume.hu, volume.spacing)
     seconds = time.perf_counter() - start
     shape, mm = volume.hu.shape[1:], np.array(volume.spacing[:0:-1])
     result = {
@@ -130,14 +134,8 @@ def calcium(path: Path, volume) -> list[np.ndarray]:
     boxes = [np.zeros((0, 4)) for _ in volume.hu]
     if (folder / name).is_file():
         mask = read_mask(folder / name, volume)
-        for k, plane in enumerate(mask):
-            parts = np.zeros(plane.shape, np.int32)
-            ndimage.label(plane > 0, np.ones((3, 3)), output=parts)
-            found = [
-                (x.start, y.start, x.stop, y.stop)
-                for y, x in ndimage.find_objects(parts)
-            ]
-            boxes[k] = np.array(found, float).reshape(-1, 4)
+        for b in lesion_boxes(mask, volume.hu, volume.spacing, 130)[0]:
+            boxes[b.z] = np.concatenate([boxes[b.z], np.array([b.box], float)])
     return boxes
 
 

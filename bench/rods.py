@@ -2,8 +2,8 @@
 
 python -m bench.rods --dicom ../shared/data/qrm_phantom_ct/dicom --out rods.png
 
-A rod is a component above 130 HU in the slices of the insert that reaches `PEAK`: noise
-in this scan (SD about 20 HU in water of 60 HU) passes 130 HU, but stays below it.
+A rod is a component above 130 HU in the slices of the insert that reaches `PEAK`; single
+pixels of noise pass 130 HU in this scan.
 """
 
 import argparse

@@ -19,8 +19,6 @@ from jaxtyping import Int16
 from tqgd_jax import cli
 from tqgd_jax.types import Batch
 
-HeartBox = tuple[str, int, float, float, float, float]
-
 
 def batches(hu: Int16[np.ndarray, "z y x"], batch: int) -> Iterator[Batch]:
     """The slices of a scan as network batches; empty images fill the last."""
@@ -71,7 +69,7 @@ def main(_: list[str]) -> None:
         least = meta.get("threshold") or 0.25
     anchors = np.array(run["anchors"], np.float32)
     predict = functools.partial(make_predict(detector, config, anchors), now.ema)
-    rows: list[HeartBox] = []
+    rows: list[heart.BoxRow] = []
     without = []
     for study in tqdm(found.studies, "find hearts", unit="scan"):
         hu = volumes.read_volume(study.path, series=study.series).hu

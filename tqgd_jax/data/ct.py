@@ -124,15 +124,14 @@ def marks(config: Config, cohort: Cohort) -> tuple[dict[str, Any], Path, list[Pa
         "boxes": bool(data.boxes),
         "crop": asdict(data.crop) | ({"method": "csv"} if by_csv else {}),
     }
+    there = walk(cohort.root)
     read = {s.path for s in cohort.studies} | {s.mask for s in cohort.studies}
     others = {
-        stem(f).casefold()
-        for f in walk(cohort.root)
-        if volumes.is_volume(f) and f not in read
+        stem(f).casefold() for f in there if volumes.is_volume(f) and f not in read
     } - {stem(f).casefold() for f in read if f is not None}
     every = [
         f
-        for f in walk(cohort.root)
+        for f in there
         if f.suffix.lower() not in BESIDE
         and stem(f).casefold() not in others
         and f.is_file()

@@ -33,17 +33,8 @@ class CtSplit:
 
 def source(cohort: Cohort, data: Data) -> tuple[str, list[Path]]:
     """Where the parts come from, and the files that say so or name patients."""
-    table = cohort.root / "split.csv"
-    tables = [table] if table.is_file() else []
-    if data.split in ("ratio", "folds"):
-        return data.split, tables  # its column "group" counts
-    if data.split != "auto":
-        path = splits.named(cohort.root, data.split)
-        if path.suffix == ".json":
-            return "manifest", [path, *tables]
-        return "csv", [path]
-    if tables:
-        return "csv", tables
+    if said := splits.stated(cohort.root, data):
+        return said
     if any(_folder(cohort.root, s.path) for s in cohort.studies):
         return "folders", []
     return "folds", []

@@ -44,17 +44,8 @@ class Splits:
 
 def source(layout: Layout, data: Data) -> tuple[str, list[Path]]:
     """Where the parts come from, and the files that say so."""
-    table = layout.root / "split.csv"
-    tables = [table] if table.is_file() else []
-    if data.split in ("ratio", "folds"):
-        return data.split, tables  # its column "group" counts
-    if data.split != "auto":
-        path = named(layout.root, data.split)
-        if path.suffix == ".json":
-            return "manifest", [path, *tables]
-        return "csv", [path]
-    if tables:
-        return "csv", tables
+    if said := stated(layout.root, data):
+        return said
     sets = layout.root / "ImageSets" / "Main"
     lists = [sets / f"{part}.txt" for part in PARTS if (sets / f"{part}.txt").is_file()]
     both = sets / "trainval.txt"
@@ -69,6 +60,23 @@ def source(layout: Layout, data: Data) -> tuple[str, list[Path]]:
     if any(folder_part(layout.root, e.path) for e in layout.entries):
         return "folders", []
     return "ratio", []
+
+
+def stated(root: Path, data: Data) -> tuple[str, list[Path]] | None:
+    """What `data.split` or `split.csv` says of the parts; None leaves it to the folder.
+
+    `split.csv` is among the files also where it only names patients (column "group").
+    """
+    table = root / "split.csv"
+    tables = [table] if table.is_file() else []
+    if data.split in ("ratio", "folds"):
+        return data.split, tables
+    if data.split != "auto":
+        path = named(root, data.split)
+        if path.suffix == ".json":
+            return "manifest", [path, *tables]
+        return "csv", [path]
+    return ("csv", tables) if tables else None
 
 
 def named(root: Path, said: str) -> Path:
