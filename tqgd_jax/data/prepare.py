@@ -58,8 +58,13 @@ def prepare(config: Config) -> Path:
             _write(aside, config, root, mark)
             if fingerprint(config) != mark:
                 raise ValueError(f"{root}: changed while it was read; start again")
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(aside, ignore_errors=True)
+            if "No space left" in str(error):  # each writer below has its own kind
+                raise ValueError(
+                    f"{home}: the disk is full; free some space, or set "
+                    "data.prepared_dir or $TQGD_CACHE to another disk"
+                ) from error
             raise
         aside.rename(folder)
     return folder

@@ -28,6 +28,15 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except (OSError, RuntimeError) as error:
+        if "No space left" not in str(error):
+            raise
+        print(
+            f"error: {args.out}: the disk is full; free some space, and the same "
+            "command goes on where it stopped",
+            file=sys.stderr,
+        )
+        return 2
     return 0
 
 
