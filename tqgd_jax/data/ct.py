@@ -72,7 +72,8 @@ def scan(config: Config, cohort: Cohort) -> Scan:
     parts = {part: sorted(of, key=_name) for part, of in parts.items() if of}
     patients = len(set(split.group_of.values()))
     notes = [f"{len(found)} scans of {patients} patients"]
-    notes += [split.note] if split.note else []
+    if split.fold:
+        notes.append(f"test is fold {split.fold[0]} of {split.fold[1]}")
     return Scan(
         cohort.root,
         cohort.format,
@@ -83,6 +84,7 @@ def scan(config: Config, cohort: Cohort) -> Scan:
         problems,
         split.stamp,
         notes,
+        split.fold,
     )
 
 

@@ -21,14 +21,17 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class CtSplit:
-    """Part and patient by slice name; `stamp` is what every result must say."""
+    """Part and patient by slice name.
+
+    `stamp` is what every result must say; `fold` is (fold, folds) where test is one.
+    """
 
     mode: str
     seeded: bool
     part_of: dict[str, str]
     group_of: dict[str, str]
     stamp: str = ""
-    note: str = ""
+    fold: tuple[int, int] | None = None
 
 
 def source(cohort: Cohort, data: Data) -> tuple[str, list[Path]]:
@@ -85,7 +88,7 @@ def split(
     """
     mode, files = source(cohort, data)
     group_of = patients(cohort, rows, data)
-    stamp = note = ""
+    stamp, fold = "", None
     seeded = mode in ("ratio", "folds")
     if mode == "ratio":
         part_of = groups.by_ratio(group_of, data.ratio, seed)
@@ -98,7 +101,7 @@ def split(
             folds.check(manifest, slices, files[0])
         part_of = folds.parts(manifest, data.fold)
         stamp = folds.stamp(manifest)
-        note = f"test is fold {data.fold} of {manifest.folds}"
+        fold = data.fold, manifest.folds
     elif mode == "csv":
         part_of = _by_table(files[0], rows)
     else:
@@ -121,7 +124,7 @@ def split(
             for name, part in part_of.items()
             if part == "train" and unit[name] in held
         }
-    return CtSplit(mode, seeded, part_of, group_of, stamp, note)
+    return CtSplit(mode, seeded, part_of, group_of, stamp, fold)
 
 
 def _names(rows: Sequence[Row]) -> dict[str, list[str]]:

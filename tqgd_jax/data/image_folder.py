@@ -62,6 +62,7 @@ def scan(config: Config) -> Scan:
         parts,
         problems,
         split.stamp,
+        fold=split.fold,
     )
 
 

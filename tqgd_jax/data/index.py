@@ -89,6 +89,7 @@ def _sources(
     arrays: dict[str, np.ndarray], image: Callable[[str], Callable[[int], np.ndarray]]
 ) -> dict[str, Source]:
     meta = _meta(arrays)
+    fold = meta.get("fold")  # older packed sets do not tell
     sources = {}
     for part, said in meta["parts"].items():
         cuts = np.cumsum(arrays[f"{part}/counts"])[:-1]
@@ -105,6 +106,7 @@ def _sources(
             fingerprint=meta["fingerprint"],
             image=image(part),
             stamp=meta["stamp"],
+            fold=None if fold is None else (fold[0], fold[1]),
             slices=[_slice(row) for row in said.get("slices", ())],
             lesions=[[Lesion(*row) for row in of] for of in said.get("lesions", ())],
         )

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from tqgd_jax.data.annotations import Problem
 from tqgd_jax.data.images import Header
+from tqgd_jax.metrics.image import Lesion
 
 
 class SliceInfo(NamedTuple):
@@ -28,23 +29,6 @@ class SliceInfo(NamedTuple):
     z: int
     spacing: tuple[float, float, float]
     crop: tuple[int, int, int, int]
-
-
-class Lesion(NamedTuple):
-    """What is known of a box beyond its place; empty or 0 where nothing is.
-
-    Attributes:
-      artery: "LAD", "LCX" or "RCA", or the value in the mask.
-      lesion: number of the 3-D lesion in its scan, from 1.
-      hu_max: HU.
-      area_px, area_mm2: of the lesion's pixels in the slice.
-    """
-
-    artery: str
-    lesion: int
-    hu_max: int
-    area_px: int
-    area_mm2: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +61,7 @@ class Scan:
       stamp: what every result on this split must say; empty for an honest one.
       classes: names by index.
       parts: by "train", "val" and "test".
+      fold: (fold, folds) where the test part is one of several; else None.
       problems: faults, and what is only worth knowing.
     """
 
@@ -89,3 +74,4 @@ class Scan:
     problems: list[Problem]
     stamp: str = ""
     notes: list[str] = field(default_factory=list)
+    fold: tuple[int, int] | None = None

@@ -143,6 +143,7 @@ def _index(scanned: Scan, config: Config, mark: str) -> dict[str, Any]:
         "shape": [*shape, header.channels],
         "max_boxes": max(1, *(len(i.labels) for i in items)),
         "stamp": scanned.stamp,
+        "fold": scanned.fold,
         "parts": {part: _said(of) for part, of in scanned.parts.items()},
     }
     arrays: dict[str, Any] = {"meta": np.array(json.dumps(meta))}

@@ -33,6 +33,7 @@ class Source:
       fingerprint: of the files and settings the set was prepared from.
       image: reads one image at its own size.
       stamp: what every result on this split must say; empty for an honest one.
+      fold: (fold, folds) where the test part is one of several; else None.
       slices: of CT: where each image comes from; else empty.
       lesions: of CT: what is known of each box; else empty.
     """
@@ -49,6 +50,7 @@ class Source:
     fingerprint: str
     image: Callable[[int], Int[np.ndarray, "h w c"]]
     stamp: str = ""
+    fold: tuple[int, int] | None = None
     slices: list[SliceInfo] = dataclasses.field(default_factory=list)
     lesions: list[list[Lesion]] = dataclasses.field(default_factory=list)
 

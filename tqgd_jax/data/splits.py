@@ -32,6 +32,7 @@ class Splits:
         "folds", "manifest".
       seeded: whether the seed had a say.
       stamp: what every result on these parts must say; empty for honest ones.
+      fold: (fold, folds) where the test part is one of several; else None.
     """
 
     mode: str
@@ -40,6 +41,7 @@ class Splits:
     seeded: bool
     problems: list[Problem] = field(default_factory=list)
     stamp: str = ""
+    fold: tuple[int, int] | None = None
 
 
 def source(layout: Layout, data: Data) -> tuple[str, list[Path]]:
@@ -125,7 +127,7 @@ def split(
     file = tables[0] if tables else None
     group_of = groups.groups(layout, data.group, find, file, table, columns)
     part_of: dict[str, str] = {}
-    stamp = ""
+    stamp, fold = "", None
 
     def put(said: str, part: str, file: Path, line: int) -> None:
         name = find(said)
@@ -150,6 +152,7 @@ def split(
             made = folds.read(files[0])
             folds.check(made, every, files[0])
         part_of, stamp = folds.parts(made, data.fold), folds.stamp(made)
+        fold = data.fold, made.folds
     elif mode == "csv":
         need(files[0], columns, "split")
         for line, row in table:
@@ -194,7 +197,7 @@ def split(
             text = f"no part of the split ({mode}) names it"
             problems.append(Problem(e.path, 0, "not_in_split", text))
     parts = {part: entries for part, entries in parts.items() if entries}
-    return Splits(mode, parts, group_of, seeded, problems, stamp)
+    return Splits(mode, parts, group_of, seeded, problems, stamp, fold)
 
 
 def folder_part(root: Path, path: Path) -> str:

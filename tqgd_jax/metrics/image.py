@@ -4,7 +4,46 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
+
+
+class Place(NamedTuple):
+    """Where an image stands; empty or None where nothing is known.
+
+    Attributes:
+      patient: whom the statistics resample; empty: the image stands for itself.
+      scan: of the patient; empty: the patient's only one.
+      z: number of the slice, from the feet up.
+      spacing: (dz, dy, dx) mm.
+      crop: (x0, y0, x1, y1), the part of the whole slice that is the image, px.
+      scanner: or any other name of the acquisition.
+      fold: in whose test part the image was judged.
+    """
+
+    patient: str = ""
+    scan: str = ""
+    z: int | None = None
+    spacing: tuple[float, float, float] | None = None
+    crop: tuple[int, int, int, int] | None = None
+    scanner: str = ""
+    fold: str = ""
+
+
+class Lesion(NamedTuple):
+    """What is known of a box beyond its place; empty or 0 where nothing is.
+
+    Attributes:
+      artery: "LAD", "LCX" or "RCA", or the value in the mask.
+      lesion: number of the 3-D lesion in its scan, from 1.
+      hu_max: HU.
+      area_px, area_mm2: of the lesion's pixels in the slice.
+    """
+
+    artery: str = ""
+    lesion: int = 0
+    hu_max: int = 0
+    area_px: int = 0
+    area_mm2: float = 0.0
 
 
 class Image(NamedTuple):
@@ -17,6 +56,10 @@ class Image(NamedTuple):
       det_boxes: detected boxes, in any order, in the same units.
       det_scores: confidence of each detection.
       det_labels: class index of each detection.
+      ignore: which boxes are regions of many objects (COCO's `iscrowd`): detections
+        inside are neither right nor wrong; None: no box is.
+      place: where the image stands.
+      lesions: what is known of each box; empty: nothing.
     """
 
     name: str
@@ -25,6 +68,25 @@ class Image(NamedTuple):
     det_boxes: Float[np.ndarray, "k 4"]
     det_scores: Float[np.ndarray, "k"]
     det_labels: Integer[np.ndarray, "k"]
+    ignore: Bool[np.ndarray, "n"] | None = None
+    place: Place = Place()
+    lesions: tuple[Lesion, ...] = ()
+
+    @property
+    def counting(self) -> Bool[np.ndarray, "n"]:
+        """Which boxes are to be found: all but the ignored ones."""
+        none = np.zeros(len(self.boxes), bool)
+        return ~(none if self.ignore is None else self.ignore)
+
+    @property
+    def patient(self) -> str:
+        """Whom the statistics resample."""
+        return self.place.patient or self.name
+
+    @property
+    def scan(self) -> tuple[str, str]:
+        """Patient and scan; an image of unknown scan is its patient's only one."""
+        return self.patient, self.place.scan
 
 
 def check(images: Sequence[Image], num_classes: int) -> None:
