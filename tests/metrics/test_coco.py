@@ -10,6 +10,7 @@ from pycocotools.cocoeval import COCOeval
 
 from tqgd_jax.metrics.coco import coco_figures
 from tqgd_jax.metrics.image import Image
+from tqgd_jax.metrics.judge import Judge
 
 NAMES = [
     "AP",
@@ -31,14 +32,16 @@ def xywh(box):
     return [*box[:2], box[2] - box[0], box[3] - box[1]]
 
 
-def reference(images, num_classes, crowd):
-    """Figures of pycocotools; None for its -1."""
+def reference(images, num_classes, thresholds=None):
+    """Twelve figures of pycocotools, or its AP at given IoUs; None for its -1."""
     boxes, dets = [], []
     for i, image in enumerate(images):
-        for box, label, region in zip(image.boxes, image.labels, crowd[i], strict=True):
+        for box, label, counts in zip(
+            image.boxes, image.labels, image.counting, strict=True
+        ):
             size = xywh(box.tolist())
             row = {"id": len(boxes) + 1, "image_id": i, "category_id": int(label)}
-            row |= {"bbox": size, "area": size[2] * size[3], "iscrowd": int(region)}
+            row |= {"bbox": size, "area": size[2] * size[3], "iscrowd": int(not counts)}
             boxes.append(row)
         rows = zip(image.det_boxes, image.det_scores, image.det_labels, strict=True)
         for box, score, label in rows:
@@ -53,15 +56,22 @@ def reference(images, num_classes, crowd):
     with contextlib.redirect_stdout(io.StringIO()):
         truth.createIndex()
         judge = COCOeval(truth, truth.loadRes(dets), "bbox")
+        if thresholds is not None:
+            judge.params.iouThrs = np.array(thresholds)
         judge.evaluate()
         judge.accumulate()
+        if thresholds is not None:
+            precision = judge.eval["precision"][:, :, :, 0, 2]  # all areas, 100
+            return [p[p > -1].mean() for p in precision]
         judge.summarize()
     return {n: None if v == -1 else v for n, v in zip(NAMES, judge.stats, strict=True)}
 
 
-def random_images(rng, count, classes, most_boxes, most_dets, field, levels, side=60):
+def random_images(
+    rng, count, classes, most_boxes, most_dets, field, levels, side=60, regions=False
+):
     """Boxes with whole-pixel corners, detections near them or anywhere."""
-    images, crowd = [], []
+    images = []
     for i in range(count):
         n = int(rng.integers(0, most_boxes + 1)) if i % 5 else 0
         k = int(rng.integers(0, most_dets + 1)) if i % 7 else 0
@@ -80,39 +90,44 @@ def random_images(rng, count, classes, most_boxes, most_dets, field, levels, sid
             det_labels = np.where(pick, labels[near], det_labels)
         scores = rng.integers(1, levels + 1, k) / levels
         boxes, dets = boxes.astype(float), dets.astype(float)
-        images.append(Image(str(i), boxes, labels, dets, scores, det_labels))
-        crowd.append(rng.random(n) < 0.15)
-    return images, crowd
+        ignore = rng.random(n) < 0.15 if regions else None
+        images.append(Image(str(i), boxes, labels, dets, scores, det_labels, ignore))
+    return images
 
 
-@pytest.mark.parametrize(
-    ("classes", "most_boxes", "most_dets", "field", "levels", "side", "regions"),
-    [
-        (1, 6, 20, 300, 10_000, 60, False),
-        (3, 8, 40, 300, 8, 60, False),  # ties of scores, several classes
-        (1, 40, 160, 80, 5, 30, False),  # crowded, more than 100 detections
-        (2, 10, 40, 400, 50, 250, False),  # all three sizes
-        (2, 12, 60, 120, 12, 120, True),  # with crowd regions
-    ],
-)
-def test_twelve_figures_equal_pycocotools(
-    classes, most_boxes, most_dets, field, levels, side, regions
-):
+CASES = [
+    (1, 6, 20, 300, 10_000, 60, False),
+    (3, 8, 40, 300, 8, 60, False),  # ties of scores, several classes
+    (1, 40, 160, 80, 5, 30, False),  # crowded, more than 100 detections
+    (2, 10, 40, 400, 50, 250, False),  # all three sizes
+    (2, 12, 60, 120, 12, 120, True),  # with crowd regions
+]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_twelve_figures_equal_pycocotools(case):
     for seed in range(4):
-        rng = np.random.default_rng(seed)
-        images, crowd = random_images(
-            rng, 25, classes, most_boxes, most_dets, field, levels, side
-        )
-        if not regions:
-            crowd = [np.zeros(len(image.boxes), bool) for image in images]
-        expected = reference(images, classes, crowd)
-        got = coco_figures(images, classes, crowd if regions else None)
+        images = random_images(np.random.default_rng(seed), 25, *case)
+        expected, got = reference(images, case[0]), coco_figures(images, case[0])
         assert list(got) == NAMES
         for name in NAMES:
             assert got[name] == pytest.approx(expected[name], abs=1e-6), name
         ap = expected["AP"]
         assert ap is not None
         assert 0.05 < ap < 0.95  # the case is not trivial
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_ap_at_loose_and_strict_ious_equals_pycocotools(case):
+    images = random_images(np.random.default_rng(7), 25, *case)
+    judge = Judge(images, [str(c) for c in range(case[0])], None)
+    keys = [f"ap.coco.{iou}" for iou in ("0.1", "0.3", "0.5", "0.75", "0.5:0.95")]
+    values = judge.figures(np.ones((1, len(judge.clusters))), keys)
+    expected = reference(images, case[0], [0.1, 0.3, 0.5, 0.75])
+    expected.append(reference(images, case[0])["AP"])
+    got = [values[key][0] for key in keys]
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6)
+    assert judge.coco() == coco_figures(images, case[0])
 
 
 def image(boxes, dets, scores):
@@ -152,6 +167,6 @@ def test_of_two_boxes_with_equal_iou_the_last_is_taken(turn):
     # The first detection has IoU 2/3 with both boxes, the second reaches .5 with one.
     boxes = [(0, 0, 10, 10), (0, 4, 10, 14)][::turn]
     item = image(boxes, [(0, 2, 10, 12), (0, 5, 10, 14)], [0.9, 0.8])
-    got, expected = coco_figures([item], 1), reference([item], 1, [np.zeros(2, bool)])
+    got, expected = coco_figures([item], 1), reference([item], 1)
     for name in ("AP50", "AR100"):
         assert got[name] == pytest.approx(expected[name], abs=1e-6)

@@ -5,7 +5,7 @@ import pytest
 
 from tqgd_jax.metrics.image import Image
 from tqgd_jax.metrics.iou import box_iou
-from tqgd_jax.metrics.matching import THRESHOLDS, found, match, match_image
+from tqgd_jax.metrics.matching import THRESHOLDS, found, match, match_image, matches
 
 
 def bits(text: str) -> list[bool]:
@@ -115,3 +115,38 @@ def test_found_counts_only_detections_at_the_threshold():
     image = Image("x", box, np.array([0]), box, np.array([0.3]), np.array([0]))
     assert found(image, 0.3).tolist() == [True]
     assert found(image, 0.31).tolist() == [False]
+
+
+def test_detections_in_an_ignored_region_are_neither_true_nor_false():
+    # A region of 100 x 100 px, and a box in it that is to be found.
+    boxes = np.array([[0.0, 0, 100, 100], [10, 10, 20, 20]])
+    dets = np.array(
+        [
+            [10.0, 10, 20, 20],  # the box
+            [10.0, 10, 20, 20],  # the box again, in the region
+            [95, 0, 105, 10],  # half in the region
+            [99, 0, 109, 10],  # a tenth in it
+            [0, 0, 100, 100],  # as large as the region itself, which finds nothing
+        ]
+    )
+    zeros = np.zeros(5, int)
+    scores = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
+    image = Image("x", boxes, zeros[:2], dets, scores, zeros, np.array([True, False]))
+    got = matches(image, np.array([0.1, 0.5, 0.75]))
+    assert got.hit.tolist() == [[True] * 3, *([[False] * 3] * 4)]
+    assert got.ignored.tolist() == [
+        [False] * 3,
+        [True] * 3,
+        [True, True, False],
+        [True, False, False],
+        [True] * 3,
+    ]
+    assert got.box[0] == 1
+    assert found(image, 0.0).tolist() == [False, True]
+
+
+def test_an_ignored_region_of_another_class_ignores_nothing():
+    box, zero = np.array([[0.0, 0, 10, 10]]), np.array([0])
+    ignore = np.array([True])
+    image = Image("x", box, zero, box, np.array([0.5]), zero + 1, ignore)
+    assert not matches(image, np.array([0.5])).ignored.any()

@@ -1,14 +1,15 @@
 """All figures of a set of images, as one dictionary that JSON can hold."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool
 
 from tqgd_jax.metrics import average_precision as ap
 from tqgd_jax.metrics import coco
 from tqgd_jax.metrics.image import Image, check
-from tqgd_jax.metrics.matching import THRESHOLDS, match_image
+from tqgd_jax.metrics.matching import THRESHOLDS, matches
 from tqgd_jax.metrics.operating_point import (
     Counts,
     Point,
@@ -18,6 +19,18 @@ from tqgd_jax.metrics.operating_point import (
 )
 
 __all__ = ["Image", "best_threshold", "evaluate", "ranked_by_class"]
+
+
+class Marks(NamedTuple):
+    """Detections of one class, most confident first, at each IoU of `THRESHOLDS`.
+
+    Attributes:
+      hit: true positives.
+      ignored: neither true nor false.
+    """
+
+    hit: Bool[np.ndarray, "k t"]
+    ignored: Bool[np.ndarray, "k t"]
 
 
 def evaluate(
@@ -40,9 +53,9 @@ def evaluate(
       `coco` (twelve figures), `images`, `boxes`, `detections`, `note`,
       `rules`, and `classes` (a row each) when there are several.
     """
-    ranked, hits = ranked_by_class(images, num_classes)
+    ranked, marks = ranked_by_class(images, num_classes)
     there = [c for c in range(num_classes) if ranked[c].boxes]
-    rows = [_row(c, ranked[c], hits[c], threshold) for c in range(num_classes)]
+    rows = [_row(c, ranked[c], marks[c], threshold) for c in range(num_classes)]
     judged = [rows[c] for c in there]
     best = best_point(ranked)
     results = {
@@ -57,7 +70,7 @@ def evaluate(
         "coco": coco.coco_figures(images, num_classes),
         "images": len(images),
         "boxes": sum(c.boxes for c in ranked),
-        "detections": sum(len(c.hit) for c in ranked),
+        "detections": sum(len(image.det_scores) for image in images),
         "note": "",
         "rules": {
             "AP50, AP50_95": ap.RULE,
@@ -90,37 +103,46 @@ def best_threshold(images: Sequence[Image], num_classes: int) -> float | None:
 
 def ranked_by_class(
     images: Sequence[Image], num_classes: int
-) -> tuple[list[Ranked], list[np.ndarray]]:
-    """Per class all detections, most confident first, and their hits at all ten IoUs.
+) -> tuple[list[Ranked], list[Marks]]:
+    """Per class the detections at IoU 0.5, and their marks at all ten IoUs.
 
-    Equal confidences stand in the order of the images.
+    Both most confident first; equal confidences stand in the order of the images.
     """
     check(images, num_classes)
     nothing = np.zeros(0)
-    boxes = np.concatenate([nothing, *(i.labels for i in images)])
+    boxes = np.concatenate([nothing, *(i.labels[i.counting] for i in images)])
     labels = np.concatenate([nothing, *(i.det_labels for i in images)])
     scores = np.concatenate([nothing, *(i.det_scores for i in images)])
     none = np.zeros((0, len(THRESHOLDS)), bool)
-    hits = np.concatenate([none, *(match_image(i) for i in images)])
+    matched = [matches(i, THRESHOLDS) for i in images]
+    hits = np.concatenate([none, *(m.hit for m in matched)])
+    ignored = np.concatenate([none, *(m.ignored for m in matched)])
     order = np.argsort(-scores, kind="stable")
     ranked, by_class = [], []
     for c in range(num_classes):
         mine = order[labels[order] == c]
-        ranked.append(Ranked(scores[mine], hits[mine, 0], int((boxes == c).sum())))
-        by_class.append(hits[mine])
+        judged = mine[~ignored[mine, 0]]
+        count = int((boxes == c).sum())
+        ranked.append(Ranked(scores[judged], hits[judged, 0], count))
+        by_class.append(Marks(hits[mine], ignored[mine]))
     return ranked, by_class
 
 
 def _row(
-    label: int, ranked: Ranked, hits: np.ndarray, threshold: float | None
+    label: int, ranked: Ranked, marks: Marks, threshold: float | None
 ) -> dict[str, Any]:
     """Figures of one class."""
-    aps = [ap.average_precision(h, ranked.boxes) for h in hits.T if ranked.boxes]
+    pairs = zip(marks.hit.T, marks.ignored.T, strict=True)
+    aps = [
+        ap.average_precision(hit[~ignored], ranked.boxes)
+        for hit, ignored in pairs
+        if ranked.boxes
+    ]
     counts = None if threshold is None else at_threshold(ranked, threshold)
     return {
         "class": label,
         "boxes": ranked.boxes,
-        "detections": len(ranked.hit),
+        "detections": len(marks.hit),
         "AP50": aps[0] if aps else None,
         "AP50_95": float(np.mean(aps)) if aps else None,
         "precision": counts.precision if counts else None,

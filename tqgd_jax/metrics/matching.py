@@ -4,6 +4,8 @@ It differs from COCO's: there a detection whose best box is taken may have the n
 one, here it becomes a false positive.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
@@ -12,6 +14,23 @@ from tqgd_jax.metrics.iou import box_iou
 
 # .50, .55, ... .95, each the double nearest to it: an IoU of 3/5 reaches .6.
 THRESHOLDS = np.arange(50, 100, 5) / 100
+# Before them two at which a tiny box may be a pixel or two off.
+ALL_THRESHOLDS = np.concatenate([[0.1, 0.3], THRESHOLDS])
+
+
+class Matched(NamedTuple):
+    """Detections of one image, in the order in which they stand.
+
+    Attributes:
+      hit: true positives at each IoU threshold.
+      ignored: neither true nor false: on an ignored box.
+      box: index of the box that a hit has found, at whatever threshold; -1 where no box
+        overlaps.
+    """
+
+    hit: Bool[np.ndarray, "k t"]
+    ignored: Bool[np.ndarray, "k t"]
+    box: Integer[np.ndarray, "k"]
 
 
 def match(
@@ -50,21 +69,33 @@ def match(
 def match_image(
     image: Image, thresholds: Float[np.ndarray, "t"] = THRESHOLDS
 ) -> Bool[np.ndarray, "k t"]:
-    """`match` for the detections of one image, in the order in which they stand."""
+    """True positives of one image, its detections in the order in which they stand."""
+    return matches(image, thresholds).hit
+
+
+def matches(image: Image, thresholds: Float[np.ndarray, "t"]) -> Matched:
+    """`match` for the detections of one image, with what they have found.
+
+    A detection that finds nothing is ignored when its intersection with an ignored box
+    of its class, divided by its own area, reaches the threshold (COCO's measure).
+    """
     order = np.argsort(-image.det_scores, kind="stable")
-    iou = box_iou(image.boxes, image.det_boxes[order])
+    real = np.flatnonzero(image.counting)
+    iou = box_iou(image.boxes, image.det_boxes, ~image.counting)
+    labels, det_labels = image.labels[real], image.det_labels
     hit = np.zeros((len(order), len(thresholds)), bool)
-    hit[order] = match(iou, image.labels, image.det_labels[order], thresholds)
-    return hit
+    hit[order] = match(iou[real][:, order], labels, det_labels[order], thresholds)
+    iou = np.where(image.labels[:, None] == det_labels[None, :], iou, 0.0)
+    box = np.full(len(order), -1)
+    if len(real) and len(order):
+        near = iou[real]
+        box = np.where(near.max(axis=0) > 0, real[near.argmax(axis=0)], -1)
+    inside = iou[~image.counting].max(axis=0, initial=0.0)
+    return Matched(hit, ~hit & (inside[:, None] >= thresholds), box)
 
 
 def found(image: Image, threshold: float, iou: float = 0.5) -> Bool[np.ndarray, "n"]:
-    """Ground-truth boxes that a detection of at least `threshold` confidence finds."""
-    keep = image.det_scores >= threshold
-    overlap = box_iou(image.boxes, image.det_boxes[keep])
-    same = image.labels[:, None] == image.det_labels[keep][None, :]
-    overlap = np.where(same, overlap, -1.0)
-    if not overlap.size:
-        return np.zeros(len(image.boxes), bool)
-    chosen = overlap.argmax(axis=0)[overlap.max(axis=0) >= iou]
-    return np.isin(np.arange(len(image.boxes)), chosen)
+    """Boxes that a detection of at least `threshold` confidence finds, none ignored."""
+    matched = matches(image, np.array([iou]))
+    finder = matched.hit[:, 0] & (image.det_scores >= threshold)
+    return np.isin(np.arange(len(image.boxes)), matched.box[finder])

@@ -1,0 +1,272 @@
+"""The judge: weights are copies of patients, reasons, strata, outcomes."""
+
+import numpy as np
+import pytest
+
+from tests.metrics.cohorts import cohort, copied
+from tests.metrics.test_average_precision import slow_yolo
+from tests.metrics.test_matching import slow_match
+from tqgd_jax.metrics.evaluate import evaluate
+from tqgd_jax.metrics.image import Image, Lesion, Place
+from tqgd_jax.metrics.judge import Judge
+
+CLASSES = ["a", "b"]
+NOWHERE = Place()
+# The best point is read between the confidences of the whole cohort.
+COPIED = ("ap.", "point.", "froc.", "size.", "scanner.", "class.", "lesion3d.")
+
+
+def figures(judge, keys=None):
+    values = judge.figures(np.ones((1, len(judge.clusters))), keys)
+    return {key: value[0] for key, value in values.items()}
+
+
+def image(name, boxes, dets, scores, place=NOWHERE, lesions=()):
+    return Image(
+        name,
+        np.array(boxes, float).reshape(-1, 4),
+        np.zeros(len(boxes), int),
+        np.array(dets, float).reshape(-1, 4),
+        np.array(scores, float),
+        np.zeros(len(dets), int),
+        place=place,
+        lesions=lesions,
+    )
+
+
+A, B, FAR = (0, 0, 10, 10), (20, 20, 24, 24), (50, 50, 60, 60)
+
+
+@pytest.mark.parametrize(
+    "times", [[1, 1, 1, 1, 1, 1], [2, 0, 1, 3, 1, 1], [0, 0, 5, 0, 1, 0]]
+)
+def test_weights_equal_copies_of_the_patients_in_every_figure(times):
+    images = cohort(5)
+    judge = Judge(images, CLASSES, 0.4)
+    keys = [key for key in judge.keys if key.startswith(COPIED)]
+    got = judge.figures(np.array([times], float), keys)
+    literal = Judge(copied(images, judge.clusters, times), CLASSES, 0.4)
+    expected = figures(literal)
+    compared = 0
+    for key in keys:
+        value = expected.get(key, np.nan)  # a scanner may have gone
+        if key.endswith(".boxes") and key not in expected:
+            value = 0
+        assert got[key][0] == pytest.approx(value, abs=1e-9, nan_ok=True), key
+        compared += not np.isnan(value)
+    assert compared > 90
+
+
+def test_many_rows_equal_one_row_at_a_time():
+    images = cohort(6, ties=True)
+    judge = Judge(images, CLASSES, 0.4)
+    weights = np.random.default_rng(0).integers(0, 3, (7, 6)).astype(float)
+    together = judge.figures(weights)
+    for row in range(7):
+        alone = judge.figures(weights[row : row + 1])
+        for key, values in together.items():
+            assert values[row] == pytest.approx(alone[key][0], nan_ok=True, abs=1e-12)
+
+
+def test_ap_by_yolo_rule_equals_the_rule_word_by_word_with_ignored_regions():
+    images = cohort(7, ties=True)
+    judge = Judge(images, CLASSES, None)
+    for iou in (0.1, 0.3, 0.5, 0.75):
+        values = []
+        for label in (0, 1):
+            rows, boxes = [], 0
+            for item in images:
+                order = np.argsort(-item.det_scores, kind="stable")
+                keep = item.counting
+                dets, labels = item.det_boxes[order], item.det_labels[order]
+                hits, _ = slow_match(
+                    item.boxes[keep], item.labels[keep], dets, labels, iou
+                )
+                boxes += int((item.labels[keep] == label).sum())
+                for k in np.flatnonzero(labels == label):
+                    u0, v0, u1, v1 = dets[k]
+                    excused = False
+                    for n in np.flatnonzero(~keep & (item.labels == label)):
+                        x0, y0, x1, y1 = item.boxes[n]
+                        w, h = min(x1, u1) - max(x0, u0), min(y1, v1) - max(y0, v0)
+                        inside = max(w, 0) * max(h, 0) / ((u1 - u0) * (v1 - v0))
+                        excused |= inside >= iou
+                    if k in hits or not excused:
+                        rows.append((-item.det_scores[order][k], k in hits))
+            rows.sort(key=lambda row: row[0])
+            values.append(slow_yolo(np.array([hit for _, hit in rows]), boxes))
+        key = f"ap.yolo.{iou:g}"
+        assert figures(judge, [key])[key] == pytest.approx(np.mean(values), abs=1e-12)
+
+
+def test_the_judge_and_evaluate_agree():
+    images = cohort(8)
+    judge, results = Judge(images, CLASSES, 0.4), evaluate(images, 2, 0.4)
+    got = figures(judge)
+    assert got["ap.yolo.0.5"] == pytest.approx(results["AP50"], abs=1e-12)
+    assert got["ap.yolo.0.5:0.95"] == pytest.approx(results["AP50_95"], abs=1e-12)
+    for name in ("precision", "recall", "f1"):
+        assert got[f"point.iou0.5.{name}"] == pytest.approx(results[name])
+        best = results["optimistic"][name]
+        assert got[f"optimistic.{name}"] == pytest.approx(best)
+        assert judge.yolo()[name] == pytest.approx(results[name])
+    for name, count in results["counts"].items():
+        assert got[f"point.iou0.5.{name}"] == count
+    gain = results["optimistic"]["f1"] - results["f1"]
+    assert got["optimistic.gain"] == pytest.approx(gain)
+    assert judge.coco() == results["coco"]
+
+
+def test_without_a_threshold_yolo_stands_at_its_own_best_point():
+    judge = Judge(cohort(8), CLASSES, None)
+    values, best = judge.yolo(), evaluate(cohort(8), 2, None)["optimistic"]
+    assert {k: values[k] for k in best} == pytest.approx(best)
+    assert judge.why("point.iou0.5.f1").startswith("no threshold")
+    assert np.isnan(figures(judge)["size.px.0-10.recall"])
+
+
+PLACE = Place("p", "1", spacing=(3.0, 0.5, 0.5), scanner="S")
+LESIONS = (Lesion(artery="LAD"), Lesion(artery="RCA"))
+
+
+def test_strata_by_hand():
+    # 100 px and 16 px, 25 and 4 mm2; the first is found exactly, the second 1 px aside
+    aside = (21, 20, 25, 24)  # IoU 3/5
+    far = (23, 20, 27, 24)  # centre 3 px away, R is 2
+    first = image("1", [A, B], [A, aside, FAR], [0.9, 0.8, 0.7], PLACE, LESIONS)
+    second = image("2", [B], [far], [0.9], Place("q", "1", scanner="T"))
+    got = figures(Judge([first, second], ["a"], 0.5))
+    expected = {
+        "size.px.0-10.boxes": 0,
+        "size.px.10-100.boxes": 3,  # 100 px belong to the lower stratum
+        "size.px.10-100.recall": 2 / 3,
+        "size.px.10-100.centre": 2 / 3,
+        "size.px.100-200.boxes": 0,
+        "size.mm2.2-20.boxes": 1,  # the spacing of the second image is unknown
+        "size.mm2.2-20.recall": 1,
+        "size.mm2.20-40.boxes": 1,
+        "artery.LAD.boxes": 1,
+        "artery.RCA.centre": 1,
+        "scanner.S.boxes": 2,
+        "scanner.S.precision": 2 / 3,
+        "scanner.S.recall": 1,
+        "scanner.S.ap50": 0.995,
+        "scanner.T.ap50": 0,
+        "scanner.T.recall": 0,
+        "point.iou0.5.fp_per_scan": 2 / 2,
+        "point.iou0.5.fp_per_slice": 2 / 2,
+    }
+    assert {key: got[key] for key in expected} == pytest.approx(expected)
+    assert np.isnan(got["size.px.0-10.recall"])
+    assert "artery." not in {key.rsplit(".", 1)[0] for key in got}
+
+
+def test_a_threshold_of_its_own_for_each_image():
+    items = [image("1", [A], [A], [0.6]), image("2", [A], [A], [0.6])]
+    got = figures(Judge(items, ["a"], [0.5, 0.7]))
+    assert got["point.iou0.5.recall"] == 1 / 2
+    assert Judge(items, ["a"], [0.5, 0.7]).yolo()["threshold"] is None
+    # A patient without a threshold leaves nothing to count at it, when he counts.
+    judge = Judge(items, ["a"], [0.5, None])
+    rows = judge.figures(np.array([[1.0, 0], [1, 1]]), ["point.iou0.5.recall"])
+    np.testing.assert_equal(rows["point.iou0.5.recall"], [1, np.nan])
+
+
+def test_outcomes_say_what_became_of_each_detection_and_box():
+    item = image("1", [A, B], [FAR, A, A, B], [0.9, 0.8, 0.7, 0.1])
+    (got,) = Judge([item], ["a"], 0.5).outcomes()
+    assert got.above.tolist() == [True, True, True, False]
+    for part in (got.iou, got.centre):
+        assert part.hit.tolist() == [False, True, False, True]
+        assert part.box.tolist() == [-1, 0, -1, 1]
+        assert part.found.tolist() == [True, False]
+        assert part.missed.tolist() == [False, True]
+        assert not part.ignored.any()
+    (blind,) = Judge([item], ["a"], None).outcomes()
+    assert blind.above is None
+    assert not blind.iou.found.any()
+    assert not blind.iou.missed.any()
+
+
+def test_outcomes_of_the_second_image_count_from_its_own_first_box():
+    items = [image("1", [A, B], [A], [0.9]), image("2", [B, A], [A], [0.9])]
+    got = Judge(items, ["a"], 0.5).outcomes()
+    assert [part.iou.box.tolist() for part in got] == [[0], [1]]
+    assert [part.centre.found.tolist() for part in got] == [
+        [True, False],
+        [False, True],
+    ]
+
+
+@pytest.mark.parametrize("threshold", [None, 0.5])
+@pytest.mark.parametrize(
+    "items",
+    [
+        [],
+        [image("1", [], [], [])],
+        [image("1", [], [A], [0.9]), image("2", [], [], [])],
+        [image("1", [A], [], []), image("2", [B], [], [])],
+        [image("1", [A], [FAR], [0.9], PLACE)],
+        [image("1", [A], [(5, 5, 5, 5)], [0.1], PLACE, LESIONS[:1])],
+        [image("1", [A], [A], [0.9])._replace(ignore=np.array([True]))],
+    ],
+)
+def test_degenerate_cohorts_have_figures_or_reasons(items, threshold):
+    judge = Judge(items, ["a"], threshold)
+    ones = np.ones((1, len(judge.clusters)))
+    got = judge.figures(np.concatenate([ones, 0 * ones]))
+    assert list(got) == list(judge.keys)
+    for key, value in got.items():
+        assert not np.isnan(value[0]) or judge.why(key), key
+    aps = [got[key][0] for key in judge.keys if key.startswith("ap.")]
+    there = any(item.counting.any() for item in items)
+    np.testing.assert_equal(aps, [0.0 if there else np.nan] * 10)
+    assert all(
+        np.isnan(got[k][1]) for k in judge.keys if k.startswith(("ap.", "froc."))
+    )
+    curves = judge.curves(ones)
+    assert (curves["pr"]["recall"] == []) == (not there)
+    assert set(judge.yolo()) == {
+        *("AP50", "AP50_95", "precision", "recall", "f1", "threshold"),
+    }
+    assert len(judge.coco()) == 12
+    assert judge.facts()["boxes"] == sum(int(i.counting.sum()) for i in items)
+    assert len(judge.outcomes()) == len(items)
+
+
+def test_reasons_name_what_is_missing():
+    empty = Judge([image("1", [], [A], [0.9])], ["a"], 0.5)
+    assert "no ground-truth" in empty.why("ap.yolo.0.5")
+    silent = Judge([image("1", [A], [A], [0.1], PLACE)], ["a"], 0.5)
+    assert np.isnan(figures(silent)["point.iou0.5.precision"])
+    assert silent.why("point.iou0.5.precision") == "no detection reaches the threshold"
+    assert "of this group" in silent.why("size.px.0-10.recall")
+    plain = Judge([image("1", [A], [A], [0.9])], ["a"], 0.5)
+    assert plain.why("size.mm2.0-2.recall") == "no image has a known spacing"
+    assert Judge([], ["a"], 0.5).why("ap.coco.0.5") == "there are no images"
+
+
+def test_unknown_figures_and_unequal_thresholds_are_refused():
+    judge = Judge([image("1", [A], [A], [0.9])], ["a"], 0.5)
+    with pytest.raises(ValueError, match=r"unknown figure 'ap\.yolo\.0\.2'; there are"):
+        judge.figures(np.ones((1, 1)), ["ap.yolo.0.2"])
+    with pytest.raises(ValueError, match="1 images need as many thresholds, got 2"):
+        Judge([image("1", [A], [A], [0.9])], ["a"], [0.5, 0.5])
+
+
+def test_curves_are_those_of_the_figures():
+    judge = Judge(cohort(9), CLASSES, 0.4)
+    weights = np.random.default_rng(0).integers(0, 3, (200, 6)).astype(float)
+    curves, got = judge.curves(weights), figures(judge)
+    for unit in ("scan", "slice", "lesion"):
+        drawn = curves["froc"][unit]
+        at = dict(zip(drawn["fp"], drawn["sensitivity"], strict=True))
+        assert at[1.0] == pytest.approx(got[f"froc.{unit}.1"])
+        assert at[0.125] == pytest.approx(got[f"froc.{unit}.1/8"])
+        assert (np.array(drawn["low"]) <= np.array(drawn["high"])).all()
+        assert len(drawn["low"]) == len(drawn["fp"])
+    precision = np.array(curves["pr"]["precision"])
+    # The area under the drawn curve is AP50, up to the grid of 101 recalls.
+    area = np.trapezoid(precision, curves["pr"]["recall"])
+    assert area == pytest.approx(got["ap.yolo.0.5"], abs=0.01)
+    assert len(precision) <= 501
