@@ -14,7 +14,7 @@ demo: $(VENV)/.ready
 	$(BIN)/python train.py --config=configs/demo.py --workdir=runs/demo-$(PRESET) \
 	    --config.data.dir=runs/phantom-$(PRESET)
 	$(BIN)/python eval.py --workdir=runs/demo-$(PRESET)
-	@echo "Pictures, on patients that were not trained on: runs/demo-$(PRESET)/eval-test/overlays.png"
+	@echo "The report, on patients that were not trained on: runs/demo-$(PRESET)/eval-test/report.html"
 
 setup: $(VENV)/.ready
 

@@ -1,8 +1,9 @@
 """Judges a trained run: `python eval.py --workdir=RUN --split=test`.
 
 EMA weights, fused, exact NMS; precision, recall and F1 at the threshold that was chosen
-on the validation split. Writes `results.json`, detections, a precision-recall curve and
-overlays into `RUN/eval-SPLIT` (or `--out`).
+on the validation split. Of CT, all slices of the judged patients are looked at, also
+when training saw only those with calcium. Writes `report.html`, `results.json`, tables
+and pictures into `RUN/eval-SPLIT` (or `--out`).
 """
 
 from pathlib import Path
@@ -16,29 +17,44 @@ SPLIT = flags.DEFINE_string("split", "test", "train, val or test")
 STEP = flags.DEFINE_integer("step", None, "checkpoint [the newest]")
 OUT = flags.DEFINE_string("out", None, "folder for the results [WORKDIR/eval-SPLIT]")
 DATA = flags.DEFINE_string("data_dir", None, "data set, if it has moved since training")
-OVERLAYS = flags.DEFINE_integer("overlays", 12, "images on the page of overlays")
+SLICES = flags.DEFINE_enum(
+    "slices", "all", ["all", "trained"], "of CT: judge all slices, or as in training"
+)
+BOOTSTRAPS = flags.DEFINE_integer("bootstraps", 2000, "resamples of the patients")
+CONVENTION = flags.DEFINE_string("convention", "orcascore", "of the calcium score")
+SCHEME = flags.DEFINE_string("scheme", "standard", "of the risk categories")
+CALIBRATION = flags.DEFINE_float("calibration", None, "mg/mL per HU: calcium mass")
+GALLERY = flags.DEFINE_integer("gallery", 60, "slices in the report")
 
 
 POSITIVE = (
-    "only slices with a labelled box were judged (data.slices=positive, the paper's "
-    "protocol): false alarms on all others are not counted"
+    "only slices with a labelled box were judged (data.slices=positive), so false alarms "
+    "on all others are not counted and the clinical protocol has no figures"
 )
 
 
 def main(_: list[str]) -> None:
-    """Config, data, weights, detections, figures, pictures."""
+    """Config, data, weights, detections, report."""
     from dataclasses import replace
 
     import numpy as np
 
-    from tqgd_jax.data import source
+    from tqgd_jax.data import judged, source
     from tqgd_jax.detector import Detector
     from tqgd_jax.inference import detect, make_predict
-    from tqgd_jax.metrics.evaluate import best_threshold, evaluate
-    from tqgd_jax.report import overlays, plots, results, terminal
+    from tqgd_jax.metrics.evaluate import best_threshold
+    from tqgd_jax.metrics.study import Study, checked
+    from tqgd_jax.report import bundle, terminal
+    from tqgd_jax.report.rules import Rules
     from tqgd_jax.training import state, workdir
     from tqgd_jax.training.checkpoint import Checkpoints
 
+    rules = Rules(
+        bootstraps=BOOTSTRAPS.value,
+        convention=CONVENTION.value,
+        scheme=SCHEME.value,
+        calibration=CALIBRATION.value,
+    )
     folder = Path(WORKDIR.value or "")
     config, run = workdir.read(folder)
     if DATA.value:
@@ -54,10 +70,17 @@ def main(_: list[str]) -> None:
             f"trained on {run['classes']}; set data.classes in training or choose the "
             "data set that belongs to the run"
         )
+    stamp = chosen.stamp or run.get("stamp", "")
+    whole = SLICES.value == "all" and judged.can_be_whole(config, splits, SPLIT.value)
+    if whole:
+        splits = judged.all_slices(config, splits)
+        chosen = splits[SPLIT.value]
+
     classes = len(run["classes"])
     detector = Detector(config.model, classes)
     checkpoints = Checkpoints(folder / "checkpoints", config.train.keep)
     now, meta = checkpoints.restore(state.create(detector, config), STEP.value)
+    checkpoints.close()
     predict = make_predict(detector, config, np.array(run["anchors"], np.float32))
 
     def images(split: source.Source) -> list:
@@ -66,39 +89,41 @@ def main(_: list[str]) -> None:
 
     step = int(now.step)
     threshold = meta.get("threshold") if meta.get("threshold_step") == step else None
-    if threshold is None and "val" in splits and not DATA.value:
-        # These weights were saved between two evaluations.
+    if (threshold is None or whole) and "val" in splits and not DATA.value:
+        # These weights were saved between two evaluations, or these evaluations saw
+        # the slices with boxes only.
         threshold = best_threshold(images(splits["val"]), classes)
-    found = images(chosen)
-    figures = evaluate(found, classes, threshold)
-    if SPLIT.value == "val" and threshold is not None:
-        figures["note"] += " The threshold was chosen on these very images."
-    figures |= {"split": SPLIT.value, "step": step, "workdir": str(folder)}
-    if stamp := chosen.stamp or run.get("stamp", ""):
-        figures["stamp"] = stamp
-    if chosen.slices and config.data.slices == "positive":
-        figures["protocol"] = POSITIVE
 
+    found = judged.placed(chosen, images(chosen), SPLIT.value)
+    fold = chosen.fold if SPLIT.value == "test" else None
+    positive = bool(chosen.slices) and config.data.slices == "positive" and not whole
+    notes = [POSITIVE] if positive else []
+    if SPLIT.value == "val" and threshold is not None:
+        notes.append("The threshold was chosen on these very images.")
+    study = Study(
+        images=tuple(found),
+        classes=tuple(run["classes"]),
+        thresholds=(threshold,) * len(found),
+        sizes=tuple((int(h), int(w)) for h, w in chosen.sizes),
+        title=f"{folder.name}, {SPLIT.value}, step {step}",
+        source="none" if threshold is None else "validation",
+        stamp=stamp,
+        note=" ".join(notes),
+        part=f"fold {fold[0]} of {fold[1]}" if fold else "",
+        positive_only=positive,
+    )
     out = Path(OUT.value) if OUT.value else folder / f"eval-{SPLIT.value}"
-    sizes = chosen.sizes.tolist()
-    results.write(out, figures, found, run["classes"], sizes, chosen.slices)
-    plots.precision_recall(
-        out / "precision_recall.png", found, run["classes"], threshold
-    )
-    cut = figures["optimistic"]["threshold"] if threshold is None else threshold
-    shown = overlays.choose(found, 0.0 if cut is None else cut, OVERLAYS.value)
-    overlays.overlay_page(
-        out / "overlays.png",
-        [(chosen.image(i), found[i]) for i in shown],
-        run["classes"],
-        threshold,
-        f"{folder.name}, {SPLIT.value}, step {step}",
-        most=OVERLAYS.value,
+    figures = bundle.make(
+        out,
+        checked(study),
+        rules,
+        pixels=chosen.image,
         window=config.data.window_of(chosen.dtype),
+        shown=GALLERY.value,
+        inputs={"workdir": str(folder), "split": SPLIT.value, "step": str(step)},
     )
-    checkpoints.close()
     print(terminal.summary(figures))
-    print(f"written to {out}")
+    print(f"written to {out}; open {out / 'report.html'}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ ORDER = [
     {"data"},
     {"inference", "training", "report"},
     {"cli"},
-    {"heart"},
+    {"heart", "evaluate", "calcium", "compare"},
 ]
 
 
@@ -75,7 +75,8 @@ def test_the_network_needs_neither_tensorflow_nor_simpleitk():
 
 def test_metrics_and_report_need_no_jax():
     loaded = run(
-        "import sys, tqgd_jax.metrics.evaluate, tqgd_jax.report.results; "
+        "import sys, tqgd_jax.metrics.judge, tqgd_jax.report.bundle, "
+        "tqgd_jax.evaluate, tqgd_jax.compare, tqgd_jax.calcium; "
         "print(*sys.modules)"
     ).split()
     assert "jax" not in loaded

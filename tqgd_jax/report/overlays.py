@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -11,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 from tqgd_jax.metrics.evaluate import best_threshold
 from tqgd_jax.metrics.image import Image
-from tqgd_jax.metrics.matching import found, match_image
+from tqgd_jax.metrics.matching import found, matches
 from tqgd_jax.report.plots import save
 
 # Name: colour, line style, width in points, distance from the box in screen px. The
@@ -27,6 +30,7 @@ PANEL = 700  # px: least width of a panel; small images are enlarged to it
 DPI = 100
 
 
+@rc_context({"text.parse_math": False})  # a name may hold a dollar
 def overlay_page(
     path: Path,
     items: Sequence[tuple[np.ndarray, Image]],
@@ -96,12 +100,17 @@ def overlay_page(
     save(figure, path)
 
 
-def choose(images: Sequence[Image], threshold: float, most: int) -> list[int]:
+def choose(
+    images: Sequence[Image], threshold: float | Sequence[float], most: int
+) -> list[int]:
     """Which images to show: half those with most errors, half evenly spread.
 
-    Errors are false alarms and missed boxes at IoU 0.5; most first in either half.
+    Errors are false alarms and missed boxes at IoU 0.5, at one threshold or one for each
+    image; most first in either half.
     """
-    errors = np.array([_errors(image, threshold) for image in images])
+    limits = np.broadcast_to(threshold, len(images)).tolist()
+    pairs = zip(images, limits, strict=True)
+    errors = np.array([_errors(image, limit) for image, limit in pairs])
     order = np.argsort(-errors, kind="stable")
     if len(images) <= most:
         return order.tolist()
@@ -110,9 +119,26 @@ def choose(images: Sequence[Image], threshold: float, most: int) -> list[int]:
     return [*worst.tolist(), *rest[spread].tolist()]
 
 
+class Outcome(NamedTuple):
+    """At IoU 0.5 and a threshold; what is neither hit nor alarm is not drawn."""
+
+    hits: Bool[np.ndarray, "k"]
+    alarms: Bool[np.ndarray, "k"]
+    found: Bool[np.ndarray, "n"]
+    missed: Bool[np.ndarray, "n"]
+
+
+def _outcome(image: Image, threshold: float) -> Outcome:
+    matched = matches(image, np.array([0.5]))
+    hit, ignored = matched.hit[:, 0], matched.ignored[:, 0]
+    above = image.det_scores >= threshold
+    seen = found(image, threshold)
+    return Outcome(hit & above, ~hit & ~ignored & above, seen, image.counting & ~seen)
+
+
 def _errors(image: Image, threshold: float) -> int:
-    alarms = ~match_image(image)[:, 0] & (image.det_scores >= threshold)
-    return int(alarms.sum() + (~found(image, threshold)).sum())
+    outcome = _outcome(image, threshold)
+    return int(outcome.alarms.sum() + outcome.missed.sum())
 
 
 def _panel(
@@ -135,15 +161,13 @@ def _panel(
         extent=(0, w, h, 0),
     )
     scale = width / max(h, w)
-    hits, there = match_image(image)[:, 0], found(image, threshold)
-    kinds = {"hit": 0, "false alarm": 0, "missed": 0}
-    for box, ok in zip(image.boxes, there, strict=True):
-        kind = "ground truth, found" if ok else "missed"
-        kinds["missed"] += not ok
-        _outline(axes, box, kind, scale)
-    for k in np.flatnonzero(image.det_scores >= threshold):
-        kind = "hit" if hits[k] else "false alarm"
-        kinds[kind] += 1
+    outcome = _outcome(image, threshold)
+    for box, ok in zip(
+        image.boxes[image.counting], outcome.found[image.counting], strict=True
+    ):
+        _outline(axes, box, "ground truth, found" if ok else "missed", scale)
+    for k in np.flatnonzero(outcome.hits | outcome.alarms):
+        kind = "hit" if outcome.hits[k] else "false alarm"
         _outline(axes, image.det_boxes[k], kind, scale)
         name = f"{classes[image.det_labels[k]]} " if len(classes) > 1 else ""
         _, y0, x1, y1 = image.det_boxes[k].tolist()
@@ -160,8 +184,8 @@ def _panel(
             annotation_clip=True,
         )
     counts = (
-        f"hits {kinds['hit']}, false alarms {kinds['false alarm']}, "
-        f"missed {kinds['missed']}"
+        f"hits {outcome.hits.sum()}, false alarms {outcome.alarms.sum()}, "
+        f"missed {outcome.missed.sum()}"
     )
     axes.set_title(f"{image.name}: {counts}", color="white", size=11)
     axes.set(xlim=(0, w), ylim=(h, 0))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -21,6 +22,7 @@ DASHES = ("-", "--", "-.")
 UNREACHED = "recall not reached; counted in AP (YOLOv5 rule)"
 
 
+@rc_context({"text.parse_math": False})  # a name may hold a dollar
 def precision_recall(
     path: Path,
     images: Sequence[Image],

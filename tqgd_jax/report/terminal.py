@@ -3,61 +3,112 @@
 import textwrap
 from typing import Any
 
-LEGEND = ("AP", "AP50", "AP75", "APs", "APm", "APl")
-RECALLS = ("AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+WIDTH = 88
+ROWS = (
+    ("ap.yolo.0.5", "AP, IoU 0.5, YOLOv5 rule"),
+    ("ap.yolo.0.5:0.95", "AP, IoU 0.5:0.95, YOLOv5 rule"),
+    ("ap.yolo.0.1", "AP, IoU 0.1, YOLOv5 rule"),
+    ("ap.coco.0.5", "AP, IoU 0.5, COCO rule"),
+    ("point.iou0.5.precision", "precision, IoU 0.5, frozen"),
+    ("point.iou0.5.recall", "recall, IoU 0.5, frozen"),
+    ("point.iou0.5.f1", "F1, IoU 0.5, frozen"),
+    ("optimistic.f1", "F1, OPTIMISTIC threshold"),
+    ("point.centre.recall", "recall, centre hit, frozen"),
+    ("froc.scan.cpm", "FROC mean (CPM), per scan"),
+    ("froc.slice.cpm", "FROC mean (CPM), per slice"),
+    ("lesion3d.sensitivity", "3-D lesions found, frozen"),
+)
+CALCIUM = (("kappa", "weighted kappa"), ("icc_a1", "ICC(A,1)"), ("bias", "bias"))
 
 
 def summary(results: dict[str, Any]) -> str:
-    """At most 24 lines of 88 columns: each figure with its rule, IoU and threshold.
+    """At most 24 lines of 88 columns: each figure with rule, IoU, threshold, interval.
 
     Args:
-      results: of `metrics.evaluate.evaluate`; further keys are ignored.
+      results: of `report.assemble.results`.
     """
-    coco, best, counts = results["coco"], results["optimistic"], results["counts"]
-    lines = [
-        f"{results['images']} images, {results['boxes']} boxes, "
-        f"{results['detections']} detections",
-        "",
-        "Average precision (no threshold)",
-        f"  AP50     {_f(results['AP50'])}   YOLOv5 v7.0 rule, IoU 0.5",
-        f"  AP50-95  {_f(results['AP50_95'])}   YOLOv5 v7.0 rule, IoU 0.5 to 0.95",
-        f"  AP50     {_f(coco['AP50'])}   COCO rule, IoU 0.5",
-        f"  AP       {_f(coco['AP'])}   COCO rule, IoU 0.5 to 0.95",
-        "  " + "  ".join(f"{name} {_f(coco[name])}" for name in LEGEND[2:]) + "   COCO",
-        "  " + "  ".join(f"{name} {_f(coco[name])}" for name in RECALLS),
-        "",
-        f"At a threshold, IoU 0.5, YOLOv5 v7.0 rule  {'P':>6} {'R':>7} {'F1':>7}",
-        _point("frozen, chosen on validation", results),
-        _point("OPTIMISTIC, chosen on these images", best),
-    ]
-    if counts is not None:
-        lines.append(
-            f"  frozen: {counts['tp']} found, {counts['fn']} missed, "
-            f"{counts['fp']} false alarms"
-        )
-    if protocol := results.get("protocol"):
-        lines += ["", *textwrap.wrap(f"Protocol: {protocol}", 88)]
-    if stamp := results.get("stamp"):
-        lines += ["", *textwrap.wrap(f"NOT A RESULT: {stamp}", 88)]
+    settings, head = results["settings"], results["headline"]
+    lines = [_counts(results["input"])]
+    if results["stamp"]:
+        lines += textwrap.wrap(f"NOT A RESULT: {results['stamp']}", WIDTH)[:3]
+    lines.append(_threshold(results))
+    if results["headline"]["reason"]:
+        lines += textwrap.wrap(f"NO HEADLINE: {head['reason']}", WIDTH)[:3]
+    both = [results["protocols"][name] for name in ("clinical", "paper")]
+    level = f"{settings['level']:.0%} interval"
+    lines.append(f"{level:<30}{'clinical: all slices':>29}{'paper: positive only':>29}")
+    for key, name in ROWS:
+        cells = [_cell(protocol, key) for protocol in both]
+        if any(cells):
+            lines.append(f"{name:<30}{cells[0] or '-':>29}{cells[1] or '-':>29}")
+    for name, protocol in zip(("clinical", "paper"), both, strict=True):
+        if protocol.get("folds"):
+            lines.append(_folds(name, protocol))
+        elif "reason" in protocol:
+            lines += textwrap.wrap(f"no {name} figures: {protocol['reason']}", WIDTH)[
+                :2
+            ]
+    if "figures" in results["calcium"]:
+        lines += _calcium(results["calcium"])
     if results["note"]:
-        lines += ["", *(f"Note: {part}" for part in results["note"].split("; "))]
-    if rows := results.get("classes", []):
-        lines += ["", "class: boxes, AP50, AP50-95"]
-        for row in rows[:3]:
-            lines.append(
-                f"  {row['class']}: {row['boxes']}, {_f(row['AP50'])}, "
-                f"{_f(row['AP50_95'])}"
-            )
-        if len(rows) > 3:
-            lines.append(f"  and {len(rows) - 3} more in results.json")
-    return "\n".join(lines)
+        lines += textwrap.wrap(f"Note: {results['note']}", WIDTH)[: 24 - len(lines)]
+    return "\n".join(lines[:24])
 
 
-def _point(name: str, point: dict[str, Any]) -> str:
-    at = "" if point["threshold"] is None else f"{point['threshold']:.3f}"
-    figures = "  ".join(_f(point[key]) for key in ("precision", "recall", "f1"))
-    return f"  {name:<35}{at:>5}  {figures}"
+def interval(figure: dict[str, Any], digits: int = 3) -> str:
+    """A figure and its interval: 0.762 (0.601 to 0.873); empty without a value."""
+    if figure["value"] is None:
+        return ""
+    text = f"{figure['value']:.{digits}f}"
+    if figure["low"] is None:
+        return text
+    return f"{text} ({figure['low']:.{digits}f} to {figure['high']:.{digits}f})"
 
 
-def _f(value: float | None) -> str:
-    return "  -  " if value is None else f"{value:.3f}"
+def _counts(given: dict[str, Any]) -> str:
+    names = ("patients", "scans", "images", "boxes", "detections")
+    return ", ".join(f"{given[name]} {name}" for name in names)
+
+
+def _threshold(results: dict[str, Any]) -> str:
+    settings = results["settings"]
+    best = results["yolo"]["threshold"] if settings["threshold"] is None else None
+    if settings["thresholds"] and settings["threshold"] is None:
+        folds = ", ".join(
+            f"{fold} {limit:.3f}"
+            for fold, limit in settings["thresholds"].items()
+            if limit is not None
+        )
+        if folds:
+            how = settings["threshold_source"]
+            return f"frozen thresholds of the folds ({how}): {folds}"[:WIDTH]
+    if settings["threshold"] is None:
+        told = "no frozen threshold, so no precision, recall, F1 but OPTIMISTIC ones"
+        return told if best is None else f"{told} (at {best:.3f})"
+    how = settings["threshold_source"]
+    how = "chosen on validation" if how == "validation" else how
+    return f"frozen threshold {settings['threshold']:.3f}, {how}"
+
+
+def _cell(protocol: dict[str, Any], key: str) -> str:
+    return interval(protocol["figures"][key]) if "figures" in protocol else ""
+
+
+def _folds(name: str, protocol: dict[str, Any]) -> str:
+    key = "ap.yolo.0.5"
+    each = [fold["figures"][key] for fold in protocol["folds"]]
+    told = " ".join("-" if value is None else f"{value:.3f}" for value in each)
+    over = protocol["spread"][key]
+    if over["sd"] is None:
+        return f"{name}, AP at IoU 0.5 by fold: {told}"
+    mean = f"mean {over['mean']:.3f}, SD {over['sd']:.3f}"
+    return f"{name}, AP at IoU 0.5 by fold: {told}; {mean}"
+
+
+def _calcium(calcium: dict[str, Any]) -> list[str]:
+    told = [
+        f"{name} {interval(calcium['figures'][key], 1 if key == 'bias' else 2) or '-'}"
+        for key, name in CALCIUM
+    ]
+    text = f"Agatston score ({calcium['convention']}): " + ", ".join(told)
+    return textwrap.wrap(text, WIDTH)[:2]

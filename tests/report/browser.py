@@ -1,0 +1,52 @@
+"""A real browser without a window, and a page in it that tells what went wrong."""
+
+import importlib.util
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+# The sandbox needs rights that a container has not; the rest keeps the browser from
+# calling its maker while we watch for requests.
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic"),
+    *("--disable-background-networking", "--disable-component-update"),
+    "--disable-sync",
+)
+
+
+@contextmanager
+def browser() -> Iterator[Any]:
+    """Chromium; skips the test, saying what is missing, where there is none."""
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip(f"none of {', '.join(NAMES)} is installed: no browser to test in")
+    if importlib.util.find_spec("playwright") is None:
+        pytest.skip("playwright is not installed (requirements-dev.txt)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield opened
+        opened.close()
+
+
+@contextmanager
+def visit(opened: Any, path: Path, **context: Any) -> Iterator[Any]:
+    """A page of its own; at the end there were no errors and no request but for it."""
+    told: list[str] = []
+    place = opened.new_context(**context)
+    place.set_default_timeout(10_000)
+    page = place.new_page()
+    page.on("console", lambda m: told.append(f"console {m.type}: {m.text}"))
+    page.on("pageerror", lambda error: told.append(f"error: {error}"))
+    page.on("request", lambda request: told.append(f"request: {request.url}"))
+    page.goto(path.as_uri())
+    yield page
+    place.close()
+    asked = [line for line in told if not line.startswith("request: data:")]
+    assert asked == [f"request: {path.as_uri()}"]

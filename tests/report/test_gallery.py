@@ -1,0 +1,59 @@
+"""Pictures of the gallery: grey levels, what is drawn, and how much fits."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+
+from tests.report import made_up
+from tqgd_jax.report.gallery import Shot, drawn, slides, stratum
+
+EDGES = (10, 100, 200)
+
+
+def test_pixels_become_eight_bit_grey_levels():
+    pixels = np.array([[0.0, 0.5, 1.0], [-1.0, 2.0, np.nan]])
+    (slide,) = slides([Shot("x", "", "", None, "", pixels, ())], [], EDGES, None)
+    levels = np.asarray(Picture.open(io.BytesIO(base64.b64decode(slide.png))))
+    np.testing.assert_array_equal(levels, [[0, 128, 255], [0, 255, 0]])
+    assert (slide.width, slide.height, slide.tokens) == (3, 2, "")
+
+
+def test_a_slide_counts_and_names_what_is_on_it():
+    # b1: a small box missed, a large one found by a hit, a false alarm of 10 x 15.
+    slide = slides(made_up.shots(), made_up.lesions(), EDGES, None)[3]
+    assert slide.counts == {"hit": 1, "missed": 1, "false alarm": 1}
+    assert set(slide.tokens.split()) == {"missed:0", "hit:3", "false-alarm:2"}
+    kinds = [mark.kind.split()[0] for mark in slide.marks]
+    assert kinds == ["found", "hit", "false-alarm", "missed"]  # errors on top
+    hit = slide.marks[1]
+    assert (hit.left, hit.top) == (100 * 30 / 64, 100 * 30 / 64)
+    assert (hit.width, hit.height) == (100 * 15 / 64, 100 * 14 / 64)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((3, 3), 0), ((2, 5), 0), ((1, 11), 1), ((10, 20), 2), ((201, 1), 3)],
+)
+def test_a_stratum_holds_its_upper_edge(size: tuple[int, int], expected: int):
+    row = {"width": str(size[0]), "height": str(size[1])}
+    assert stratum(row, EDGES) == expected
+
+
+def test_detections_that_do_not_count_are_not_drawn():
+    det = {"kind": "detection", "score": "0.4"}
+    assert drawn({"kind": "box", "above": ""}, 0.9)
+    assert drawn(det | {"above": "1"}, 0.9)
+    assert not drawn(det | {"above": "0"}, None)
+    assert drawn(det | {"above": ""}, 0.4)
+    assert not drawn(det | {"above": ""}, 0.41)
+    assert not drawn(det | {"above": "1", "use": "curve"}, 0.1)
+
+
+def test_a_gallery_keeps_to_its_budget():
+    shots = made_up.shots()
+    one = len(slides(shots[:1], made_up.lesions(), EDGES, None)[0].png)
+    kept = slides(shots, made_up.lesions(), EDGES, None, budget=int(2.7 * one))
+    assert [slide.shot.image for slide in kept] == ["a1", "a2"]

@@ -1,0 +1,67 @@
+"""The outcome on one screen."""
+
+import copy
+
+import pytest
+
+from tests.report.studies import nothing, study
+from tqgd_jax.report import assemble
+from tqgd_jax.report.rules import Rules
+from tqgd_jax.report.terminal import interval, summary
+
+
+def results(judged):
+    rules = Rules(bootstraps=20)
+    return assemble.results(judged, rules, assemble.judges(judged, rules))
+
+
+@pytest.fixture(scope="module")
+def found():
+    return results(study()[0])
+
+
+def test_each_line_names_rule_iou_and_threshold_of_both_protocols(found):
+    lines = summary(found).splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 88
+    assert lines[0] == "4 patients, 4 scans, 12 images, 12 boxes, 24 detections"
+    figure = found["protocols"]["paper"]["figures"]["ap.coco.0.5"]
+    row = next(line for line in lines if line.startswith("AP, IoU 0.5, COCO rule"))
+    assert row.endswith(interval(figure))
+    assert sum("OPTIMISTIC" in line for line in lines) == 1
+    assert any("chosen on validation" in line for line in lines)
+
+
+def test_without_a_frozen_threshold_only_optimistic_figures_are_told():
+    text = summary(results(study(threshold=None)[0]))
+    assert "no frozen threshold" in text
+    assert not any(line.startswith("recall, IoU") for line in text.splitlines())
+
+
+def test_an_empty_set_still_has_a_summary():
+    text = summary(results(nothing()))
+    assert "0 boxes" in text
+    assert "no paper figures: no image has a labelled box" in text
+
+
+def test_what_takes_from_the_figures_is_said_before_them(found):
+    plain = summary(found)
+    assert "NOT A RESULT" not in plain
+    assert "NO HEADLINE" not in plain
+    said = copy.deepcopy(found)
+    said["stamp"] = "patients leak"
+    said["headline"]["reason"] = "fold 1 of 5: one fold is no result"
+    said["note"] = "a note " * 60
+    lines = summary(said).splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("AP,"))
+    assert any("NOT A RESULT: patients leak" in line for line in lines[:first])
+    assert any("NO HEADLINE: fold 1 of 5" in line for line in lines[:first])
+    assert len(lines) <= 24
+
+
+def test_an_interval_is_written_behind_its_figure():
+    figure = {"value": 0.5, "low": 0.25, "high": 0.75, "reason": ""}
+    assert interval(figure) == "0.500 (0.250 to 0.750)"
+    alone = {"value": 0.5, "low": None, "high": None, "reason": "one patient"}
+    assert interval(alone) == "0.500"
+    assert interval({"value": None, "low": None, "high": None, "reason": "x"}) == ""

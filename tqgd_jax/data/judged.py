@@ -1,0 +1,101 @@
+"""What the referee judges: all slices of the held-out patients, with their places."""
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+
+from tqgd_jax.config import Config
+from tqgd_jax.data import source as sources
+from tqgd_jax.data.source import Source
+from tqgd_jax.metrics.image import Image, Place
+
+
+def can_be_whole(config: Config, trained: Mapping[str, Source], part: str) -> bool:
+    """Whether `all_slices` can add the slices without boxes to a part."""
+    packed = config.data.dir.endswith(".npz")
+    honest = not any(source.stamp for source in trained.values())
+    return (
+        part != "train"
+        and config.data.slices == "positive"
+        and bool(trained[part].slices)
+        and not packed
+        and honest
+    )
+
+
+def all_slices(config: Config, trained: Mapping[str, Source]) -> dict[str, Source]:
+    """The val and test parts of a CT run that trained on positive slices, whole.
+
+    The same patients, with the slices that have no box; patients without any calcium
+    join the test part. None of them was trained on.
+
+    Args:
+      config: with `data.slices="positive"`, not packed, and honest parts.
+      trained: the splits of training.
+
+    Raises:
+      ValueError: when a patient of the judged parts was trained on.
+    """
+    data = dataclasses.replace(config.data, slices="all")
+    whole = sources.open_data(dataclasses.replace(config, data=data))
+    seen = set(trained["train"].groups)
+    parts = {}
+    if "val" in trained:
+        parts["val"] = _select(whole.values(), set(trained["val"].groups))
+        seen |= set(trained["val"].groups)
+    if "test" in whole:
+        parts["test"] = whole["test"]
+        if both := sorted(seen & set(whole["test"].groups)):
+            raise ValueError(
+                f"patient {both[0]!r} was trained on and is in the test part of all "
+                "slices; --slices=trained judges the slices of training alone"
+            )
+    return parts
+
+
+def placed(source: Source, images: Sequence[Image], part: str) -> list[Image]:
+    """Detections of a split with what is known of each image and box, in float64.
+
+    A table gives the same float64 back, so figures can be made again from it.
+    """
+    index = {name: i for i, name in enumerate(source.names)}
+    fold = str(source.fold[0]) if source.fold and part == "test" else ""
+    found = []
+    for image in images:
+        i = index[image.name]
+        place = Place(patient=source.groups[i], fold=fold)
+        if source.slices:  # SliceInfo's fields are Place's
+            place = place._replace(**source.slices[i]._asdict())
+        found.append(
+            image._replace(
+                boxes=image.boxes.astype(np.float64),
+                det_boxes=image.det_boxes.astype(np.float64),
+                det_scores=image.det_scores.astype(np.float64),
+                place=place,
+                lesions=tuple(source.lesions[i]) if source.lesions else (),
+            )
+        )
+    return found
+
+
+def _select(parts: Collection[Source], patients: Collection[str]) -> Source:
+    """The images of some patients, from any part of a data set."""
+    chosen = [
+        (part, i)
+        for part in parts
+        for i, group in enumerate(part.groups)
+        if group in patients
+    ]
+    first = next(iter(parts))
+    return dataclasses.replace(
+        first,
+        names=[part.names[i] for part, i in chosen],
+        groups=[part.groups[i] for part, i in chosen],
+        sizes=np.array([part.sizes[i] for part, i in chosen]).reshape(-1, 2),
+        boxes=[part.boxes[i] for part, i in chosen],
+        labels=[part.labels[i] for part, i in chosen],
+        image=lambda k: chosen[k][0].image(chosen[k][1]),
+        slices=[part.slices[i] for part, i in chosen if part.slices],
+        lesions=[part.lesions[i] for part, i in chosen if part.lesions],
+    )

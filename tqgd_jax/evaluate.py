@@ -1,0 +1,217 @@
+"""Judges any detector: `python -m tqgd_jax.evaluate --ground-truth GT.json ...`.
+
+Ground truth and detections in COCO json, or probability maps of a segmentation; the
+same rules and the same report as `eval.py`. NumPy only: neither JAX nor TensorFlow is
+loaded. docs/evaluation.md.
+"""
+
+import argparse
+import errno
+import math
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tqgd_jax.metrics.study import Study
+
+# Before NumPy is imported: its threads spin on products as small as the referee's.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+EPILOG = """
+three uses:
+  --ground-truth GT.json --detections DT.json --out DIR   judge one detector
+  --pool DIR DIR ... --out DIR                            pool the folds of one
+  --verify DIR                                            make every number again
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parses the command line; returns the exit status."""
+    args = _parser().parse_args(argv)
+    try:
+        if args.verify:
+            return _verify(args.verify)
+        return _evaluate(args)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(
+            f"error: {args.out}: the disk is full; nothing half-written was left. Free "
+            "some space and run the same command again",
+            file=sys.stderr,
+        )
+    return 2
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from tqgd_jax.metrics.study import checked
+    from tqgd_jax.report import bundle, pooling, terminal
+    from tqgd_jax.report.rules import Rules
+
+    rules = Rules(
+        bootstraps=args.bootstraps,
+        seed=args.seed,
+        level=args.level,
+        size_px=tuple(args.size_px),
+        size_mm2=tuple(args.size_mm2),
+        convention=args.convention,
+        scheme=args.scheme,
+        calibration=args.calibration,
+    ).checked()
+    if args.threshold is not None and not math.isfinite(args.threshold):
+        raise ValueError(f"--threshold must be a finite score, got {args.threshold}")
+    pixels, scores = None, None
+    if args.pool:
+        study, scores = pooling.pool(args.pool)
+        study = study._replace(title=args.title or args.out.name)
+        inputs = {"pooled": [str(folder) for folder in args.pool]}
+    else:
+        study, inputs = _read(args)
+        if args.pixels:
+            from tqgd_jax.data.pixels import from_folder
+
+            pixels = from_folder(args.pixels, study.images, study.sizes)
+        if args.probabilities:
+            from tqgd_jax.report import segmented
+
+            study = segmented.from_maps(
+                study, args.probabilities, args.statistic, pixels
+            )._replace(source="given")
+    written = bundle.make(
+        args.out,
+        checked(study),
+        rules,
+        pixels=pixels,
+        window=tuple(args.window),
+        scores=scores,
+        shown=args.gallery,
+        inputs=inputs,
+    )
+    print(terminal.summary(written))
+    print(f"written to {args.out}; open {args.out / 'report.html'}")
+    return 0
+
+
+def _read(args: argparse.Namespace) -> "tuple[Study, dict[str, Any]]":
+    """The study of the two files, its threshold frozen on others if they are given."""
+    from tqgd_jax.metrics.evaluate import best_threshold
+    from tqgd_jax.report import open_format
+
+    if args.ground_truth is None or (args.detections is None) == (
+        args.probabilities is None
+    ):
+        raise ValueError(
+            "give --ground-truth and one of --detections and --probabilities (or --pool, "
+            "or --verify)"
+        )
+    threshold, source = args.threshold, ""
+    if args.validation_detections or args.validation_ground_truth:
+        if threshold is not None or not (
+            args.validation_detections and args.validation_ground_truth
+        ):
+            raise ValueError(
+                "--validation-ground-truth and --validation-detections go together, and "
+                "without --threshold: the threshold is chosen on them"
+            )
+        held = open_format.read(
+            args.validation_ground_truth, args.validation_detections
+        )
+        threshold = best_threshold(held.images, len(held.classes))
+        source = "validation"
+        if threshold is None:
+            raise ValueError(
+                f"{args.validation_detections}: no detection finds a box, so no "
+                "threshold can be chosen; give --threshold"
+            )
+    if args.probabilities and threshold is not None:
+        raise ValueError(
+            "--probabilities has its own operating point, p >= 0.5; leave --threshold "
+            "out"
+        )
+    study = open_format.read(
+        args.ground_truth, args.detections, args.patients, threshold
+    )
+    named = {
+        "ground_truth": args.ground_truth,
+        "detections": args.detections or args.probabilities,
+        "patients": args.patients,
+    }
+    positive = args.positive_only or study.positive_only
+    notes = [study.note] if study.note else []
+    judged = study._replace(
+        title=args.title or args.out.name,
+        source=source or study.source,
+        positive_only=positive,
+        note="; ".join([*notes, POSITIVE_ONLY] if positive else notes),
+    )
+    return judged, {name: str(path) for name, path in named.items() if path}
+
+
+POSITIVE_ONLY = (
+    "only slices with a labelled box are here (--positive-only), so false alarms on all "
+    "others are not counted and the clinical protocol has no figures"
+)
+
+
+def _verify(folder: Path) -> int:
+    """Prints what differs, if anything does."""
+    from tqgd_jax.report import bundle
+
+    count, wrong = bundle.verify(folder)
+    for line in wrong[:20]:
+        print(line, file=sys.stderr)
+    if wrong:
+        more = f" (20 of {len(wrong)} shown)" if len(wrong) > 20 else ""
+        print(
+            f"error: {folder}: {len(wrong)} of {count} numbers differ from what the "
+            f"tables give{more}; evaluate again",
+            file=sys.stderr,
+        )
+        return 1
+    print(f"{folder}: {count} numbers made again from the tables, all within 1e-9")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tqgd_jax.evaluate",
+        description=(__doc__ or "").splitlines()[0],
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--ground-truth", type=Path, help="COCO json: images, annotations, categories")
+    add("--detections", type=Path, help="COCO json: image_id, category_id, bbox, score")
+    add("--probabilities", type=Path, help="folder of maps (.npy, .png) instead")
+    add("--statistic", choices=("mean", "max"), default="mean", help="score of a map")
+    add(
+        "--patients", type=Path, help="csv: patient and image or scan, fold, scanner..."
+    )
+    add("--out", type=Path, default=Path("evaluation"), help="folder [evaluation]")
+    add("--threshold", type=float, help="score from which a detection counts")
+    add("--validation-ground-truth", type=Path, help="choose the threshold on these")
+    add("--validation-detections", type=Path, help="choose the threshold on these")
+    add("--positive-only", action="store_true", help="slices without boxes are missing")
+    add("--pixels", type=Path, help="folder of images or scans: gallery, calcium score")
+    add("--window", type=float, nargs=2, default=(-200.0, 500.0), metavar="HU")
+    add("--gallery", type=int, default=60, help="slices in the report [60]")
+    add("--title", default="", help="of the report [name of --out]")
+    add("--bootstraps", type=int, default=2000, help="resamples of patients [2000]")
+    add("--seed", type=int, default=0, help="of the resamples [0]")
+    add("--level", type=float, default=0.95, help="coverage of intervals [0.95]")
+    add("--size-px", type=float, nargs="+", default=(10, 100, 200), metavar="PX2")
+    add("--size-mm2", type=float, nargs="+", default=(2, 20, 40), metavar="MM2")
+    add("--convention", default="orcascore", help="of the calcium score [orcascore]")
+    add("--scheme", default="standard", help="of the risk categories [standard]")
+    add("--calibration", type=float, help="mg/mL per HU, for the calcium mass")
+    add("--pool", type=Path, nargs="+", metavar="DIR", help="results of several folds")
+    add("--verify", type=Path, metavar="DIR", help="a result to make again")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

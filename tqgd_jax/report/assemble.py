@@ -1,0 +1,238 @@
+"""All figures of a study as one dictionary: what `results.json` holds.
+
+Every figure comes with its interval from resampled patients, or with the reason why it
+has none. The two protocols stand side by side and are never mixed: `clinical` judges
+all slices, `paper` only those with a labelled box (H 34).
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from tqgd_jax.metrics import bootstrap
+from tqgd_jax.metrics.calcium.patients import PatientScore
+from tqgd_jax.metrics.image import Image
+from tqgd_jax.metrics.judge import Judge
+from tqgd_jax.metrics.study import Study
+from tqgd_jax.report import calcium
+from tqgd_jax.report.glossary import GLOSSARY
+from tqgd_jax.report.rules import Rules
+
+SCHEMA = "tqgd_jax.results/1"
+HEADLINE = (
+    *("ap.yolo.0.5", "point.iou0.5.recall", "point.iou0.5.precision"),
+    *("point.iou0.5.f1", "point.centre.recall", "froc.scan.cpm"),
+)
+
+CURVES = ("ap.", "froc.", "optimistic.")  # figures over all scores
+
+
+class Judged(NamedTuple):
+    """Images of one protocol, matched.
+
+    Attributes:
+      images: of the protocol.
+      curve: judge of all detections.
+      point: judge of the detections of the operating point; mostly the same.
+    """
+
+    images: Sequence[Image]
+    curve: Judge
+    point: Judge
+
+    def figures(
+        self, weights: Float[np.ndarray, "b c"]
+    ) -> dict[str, Float[np.ndarray, "b"]]:
+        """All figures; those at the frozen threshold from `point`."""
+        found = self.curve.figures(weights)
+        if self.point is self.curve:
+            return found
+        other = self.point.figures(weights)
+        found |= {k: v for k, v in other.items() if not k.startswith(CURVES)}
+        gain = found["optimistic.f1"] - found["point.iou0.5.f1"]
+        return found | {"optimistic.gain": gain}
+
+    def why(self, key: str) -> str:
+        """Why a figure has no value."""
+        return (self.curve if key.startswith(CURVES) else self.point).why(key)
+
+
+class Judges(NamedTuple):
+    """Both protocols; `paper` is None when no image has a labelled box."""
+
+    clinical: Judged
+    paper: Judged | None
+
+
+def judges(study: Study, rules: Rules) -> Judges:
+    """Matches the detections of a study once for all figures."""
+    positive = [k for k, image in enumerate(study.images) if image.counting.any()]
+    return Judges(
+        _judged(study, range(len(study.images)), rules),
+        _judged(study, positive, rules) if positive else None,
+    )
+
+
+def results(
+    study: Study,
+    rules: Rules,
+    judges: Judges,
+    scores: Sequence[PatientScore] = (),
+    unscored: str = "",
+) -> dict[str, Any]:
+    """The dictionary; docs/evaluation.md has its schema.
+
+    Args:
+      study: what was judged.
+      rules: how.
+      judges: of the study.
+      scores: calcium of every scan under every convention; empty: none were made.
+      unscored: why none were made.
+    """
+    whole = judges.clinical
+    protocols: dict[str, Any] = {
+        "clinical": {"reason": "only slices with a labelled box were judged"}
+        if study.positive_only
+        else _protocol(whole, rules),
+        "paper": {"reason": "no image has a labelled box"}
+        if judges.paper is None
+        else _protocol(judges.paper, rules),
+    }
+    return {
+        "schema": SCHEMA,
+        "title": study.title,
+        "stamp": study.stamp,
+        "note": study.note,
+        "input": whole.curve.facts(),
+        "settings": _settings(study, rules),
+        "headline": _headline(study, protocols),
+        "yolo": _yolo(study, whole),
+        "coco": whole.curve.coco(),
+        "protocols": protocols,
+        "calcium": calcium.section(scores, rules, unscored),
+        "glossary": GLOSSARY,
+    }
+
+
+def _judged(study: Study, members: Sequence[int], rules: Rules) -> Judged:
+    def judge(images: Sequence[Image]) -> Judge:
+        return Judge(
+            [images[k] for k in members],
+            study.classes,
+            [study.thresholds[k] for k in members],
+            size_px=rules.size_px,
+            size_mm2=rules.size_mm2,
+        )
+
+    curve = judge(study.images)
+    point = judge(study.point) if study.point else curve
+    return Judged([study.images[k] for k in members], curve, point)
+
+
+def _protocol(judged: Judged, rules: Rules) -> dict[str, Any]:
+    """The figures of one protocol: pooled, and of each fold when there are several."""
+    clusters = judged.curve.clusters
+    weights = bootstrap.resamples(len(clusters), rules.bootstraps, rules.seed)
+    facts = judged.curve.facts()
+    found = {
+        "images": len(judged.images),
+        "boxes": facts["boxes"],
+        "patients": facts["patients"],
+        "scans": facts["scans"],
+        "slices": len(judged.images),
+        "figures": bootstrap.numbers(judged.figures, weights, rules.level, judged.why),
+        "folds": [],
+        "spread": {},
+        "curves": judged.curve.curves(weights, rules.level),
+    }
+    folds = fold_weights(judged.images, clusters)
+    if len(folds) > 1:
+        each = judged.figures(np.stack(list(folds.values())))
+        found["folds"] = [
+            {
+                "fold": fold,
+                "patients": int(row.sum()),
+                "figures": {key: number(values[k]) for key, values in each.items()},
+            }
+            for k, (fold, row) in enumerate(folds.items())
+        ]
+        found["spread"] = {key: _spread(values) for key, values in each.items()}
+    return found
+
+
+def _yolo(study: Study, whole: Judged) -> dict[str, Any]:
+    """YOLOv5's six figures; P, R and F1 at the frozen threshold if there is one."""
+    six = whole.curve.yolo()
+    if whole.point is not whole.curve:
+        names = ("precision", "recall", "f1", "threshold")
+        six |= {name: whole.point.yolo()[name] for name in names}
+    optimistic = None in study.thresholds
+    return six | {"threshold_source": "optimistic" if optimistic else study.source}
+
+
+def fold_weights(
+    images: Sequence[Image], clusters: Sequence[str]
+) -> dict[str, Float[np.ndarray, "c"]]:
+    """For each named fold the patients in it, 1 or 0. Raises ValueError for a leak."""
+    of: dict[str, str] = {}
+    for image in images:
+        fold = of.setdefault(image.patient, image.place.fold)
+        if fold != image.place.fold:
+            raise ValueError(
+                f"patient {image.patient!r} is in fold {fold!r} and in fold "
+                f"{image.place.fold!r}; a patient belongs to one fold, else training "
+                "has seen what is judged"
+            )
+    names = sorted({fold for fold in of.values() if fold}, key=lambda f: (len(f), f))
+    return {
+        fold: np.array([float(of[patient] == fold) for patient in clusters])
+        for fold in names
+    }
+
+
+def number(value: float) -> float | None:
+    """A float as json has it: NaN becomes None."""
+    return None if np.isnan(value) else float(value)
+
+
+def _spread(values: Float[np.ndarray, "f"]) -> dict[str, Any]:
+    """Mean and SD (n - 1) over the folds that have a value."""
+    there = values[~np.isnan(values)]
+    return {
+        "mean": float(there.mean()) if len(there) else None,
+        "sd": float(there.std(ddof=1)) if len(there) > 1 else None,
+        "folds": len(there),
+    }
+
+
+def _settings(study: Study, rules: Rules) -> dict[str, Any]:
+    limits: dict[str, float | None] = {}
+    for image, limit in zip(study.images, study.thresholds, strict=True):
+        limits.setdefault(image.place.fold, limit)
+    one = set(study.thresholds)
+    return {
+        **rules._asdict(),
+        "size_px": list(rules.size_px),
+        "size_mm2": list(rules.size_mm2),
+        "threshold": one.pop() if len(one) == 1 else None,
+        "threshold_source": study.source,
+        "thresholds": limits if any(limits) else {},
+        "segmentation": bool(study.point),
+        "part": study.part,
+        "positive_only": study.positive_only,
+    }
+
+
+def _headline(study: Study, protocols: dict[str, Any]) -> dict[str, Any]:
+    """What may stand at the top; nothing when the images are one fold of several."""
+    protocol = "paper" if study.positive_only else "clinical"
+    reason = protocols[protocol].get("reason", "")
+    if study.part:
+        reason = (
+            f"{study.part}: one fold is no result; pool the folds with `python -m "
+            "tqgd_jax.evaluate --pool DIR DIR ... --out DIR`"
+        )
+    keys = [] if reason else list(HEADLINE)
+    return {"protocol": protocol, "keys": keys, "reason": reason}

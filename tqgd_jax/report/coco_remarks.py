@@ -1,0 +1,69 @@
+"""What a reader must know of COCO files that are valid, but may not mean it so."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from tqgd_jax.report.coco_json import Entries, is_number
+
+AREA_TOLERANCE = 0.01
+SLACK = 1  # px; tools round boxes
+
+
+def of_annotations(of: Entries, boxes: Float[np.ndarray, "n 4"]) -> list[str]:
+    """Where pycocotools reads ground truth in another way."""
+    notes = []
+    if any(row.get("id") == 0 for row in of.rows):
+        notes.append(
+            "an annotation has the id 0, which pycocotools takes for 'no match': its "
+            "own figures miss that box"
+        )
+    if marked := sum(
+        bool(row.get("ignore")) and not row.get("iscrowd") for row in of.rows
+    ):
+        notes.append(
+            f"{marked} annotations have 'ignore' without 'iscrowd': ignored here, "
+            "counted by pycocotools"
+        )
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1).tolist()
+    other = sum(
+        is_number(row.get("area")) and abs(row["area"] - own) > AREA_TOLERANCE * own
+        for row, own in zip(of.rows, area, strict=True)
+    )
+    if other:
+        notes.append(
+            f"{other} annotations give an area other than width x height "
+            "(segmentation): size ranges use the box"
+        )
+    return notes
+
+
+def of_boxes(
+    what: str,
+    boxes: Float[np.ndarray, "n 4"],
+    image: Int[np.ndarray, "n"],
+    sizes: Sequence[tuple[int, int]],
+) -> list[str]:
+    """Signs that bbox is no (x, y, width, height) in px of the image.
+
+    Args:
+      what: the boxes are, as the remark says it.
+      boxes: (x0, y0, x1, y1), px.
+      image: to which each belongs.
+      sizes: (height, width) of the images, px; may be empty.
+    """
+    if not len(boxes):
+        return []
+    if boxes.max() <= 1:
+        return [f"no box of the {what} reaches beyond 1 px: bbox is in px, no fraction"]
+    if not sizes:
+        return []
+    limits = np.array(sizes)[image][:, ::-1] + SLACK
+    beyond = (boxes[:, 2:] > limits) | (boxes[:, :2] < -SLACK)
+    if count := int(beyond.any(axis=1).sum()):
+        return [
+            f"{count} of {len(boxes)} {what} reach beyond their image: bbox is "
+            "(x, y, width, height) in px"
+        ]
+    return []

@@ -1,0 +1,155 @@
+"""The csv files of a result: slices, lesions, patients. A study is read back from them.
+
+Floats are written with all their digits, so what is read is what was judged.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tqgd_jax.metrics.image import Image, Lesion, Place
+from tqgd_jax.metrics.study import Study
+from tqgd_jax.report.results import replace
+
+Row = dict[str, Any]
+SLICES = (
+    *("image", "patient", "scan", "scanner", "fold", "z", "dz_mm", "dy_mm", "dx_mm"),
+    *("crop_x0", "crop_y0", "crop_x1", "crop_y1", "height", "width"),
+    *("threshold", "boxes", "detections"),
+)
+LESIONS = (
+    *("kind", "image", "patient", "scan", "fold", "z", "class"),
+    *("x0", "y0", "x1", "y1", "width", "height"),
+    *("slice_x0", "slice_y0", "slice_x1", "slice_y1"),
+    *("area_px", "area_mm2", "artery", "lesion", "hu_max", "ignore"),
+    *("use", "score", "above", "outcome", "outcome_centre", "matched"),
+)
+BOX, DETECTION = "box", "detection"
+
+
+def slice_rows(study: Study) -> list[Row]:
+    """One row for each image, in the study's order; empty cells where unknown."""
+    rows = []
+    sizes = study.sizes or [("", "")] * len(study.images)
+    for image, limit, (h, w) in zip(study.images, study.thresholds, sizes, strict=True):
+        place = image.place
+        spacing = place.spacing or ("", "", "")
+        crop = place.crop or ("", "", "", "")
+        values = (
+            *(image.name, place.patient, place.scan, place.scanner, place.fold),
+            *("" if place.z is None else place.z, *spacing, *crop, h, w),
+            *("" if limit is None else limit, len(image.boxes), len(image.det_boxes)),
+        )
+        rows.append(dict(zip(SLICES, values, strict=True)))
+    return rows
+
+
+def write(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Writes a csv in one step."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(columns)
+    table.writerows([row[name] for name in columns] for row in rows)
+    replace(path, text.getvalue().encode())
+
+
+def read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a csv. Raises ValueError when it is missing or has other columns."""
+    try:
+        with path.open(newline="", encoding="utf-8") as lines:
+            table = csv.DictReader(lines)
+            found = tuple(table.fieldnames or ())
+            if found != tuple(columns):
+                raise ValueError(
+                    f"{path}: the columns are {list(found)}, a result of this version "
+                    f"has {list(columns)}; evaluate again"
+                )
+            rows = list(table)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}; evaluate again") from error
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise ValueError(
+                f"{path}, line {number}: not {len(columns)} cells; the file was "
+                "changed or cut: evaluate again"
+            )
+    return rows
+
+
+def images(
+    slices: Sequence[dict[str, str]],
+    lesions: Sequence[dict[str, str]],
+    classes: Sequence[str],
+    path: Path,
+) -> list[Image]:
+    """The images of `slices.csv` with the boxes and detections of `lesions.csv`."""
+    index = {name: i for i, name in enumerate(classes)}
+    held: dict[str, tuple[list[dict[str, str]], list[dict[str, str]]]]
+    held = {row["image"]: ([], []) for row in slices}
+    for number, row in enumerate(lesions, 2):
+        if row["image"] not in held or row["class"] not in index:
+            raise ValueError(
+                f"{path}, line {number}: image {row['image']!r} or class "
+                f"{row['class']!r} is not of this result; evaluate again"
+            )
+        held[row["image"]][row["kind"] == DETECTION].append(row)
+    try:
+        return [_image(row, *held[row["image"]], index) for row in slices]
+    except ValueError as error:
+        raise ValueError(f"{path.parent}: {error}; evaluate again") from error
+
+
+def _image(
+    row: dict[str, str],
+    boxes: list[dict[str, str]],
+    dets: list[dict[str, str]],
+    index: dict[str, int],
+) -> Image:
+    ignore = np.array([b["ignore"] == "1" for b in boxes], bool)
+    known = any(b["artery"] or b["lesion"] or b["hu_max"] for b in boxes)
+    return Image(
+        name=row["image"],
+        boxes=_corners(boxes),
+        labels=np.array([index[b["class"]] for b in boxes], int),
+        det_boxes=_corners(dets),
+        det_scores=np.array([float(d["score"]) for d in dets]),
+        det_labels=np.array([index[d["class"]] for d in dets], int),
+        ignore=ignore if ignore.any() else None,
+        place=_place(row),
+        lesions=tuple(_lesion(b) for b in boxes) if known else (),
+    )
+
+
+def _corners(rows: list[dict[str, str]]) -> np.ndarray:
+    corners = [[float(row[k]) for k in ("x0", "y0", "x1", "y1")] for row in rows]
+    return np.array(corners).reshape(-1, 4)
+
+
+def _place(row: dict[str, str]) -> Place:
+    spacing = [row[k] for k in ("dz_mm", "dy_mm", "dx_mm")]
+    crop = [row[k] for k in ("crop_x0", "crop_y0", "crop_x1", "crop_y1")]
+    z, y, x = (float(v) if v else 0.0 for v in spacing)
+    x0, y0, x1, y1 = (int(v) if v else 0 for v in crop)
+    return Place(
+        patient=row["patient"],
+        scan=row["scan"],
+        z=int(row["z"]) if row["z"] else None,
+        spacing=(z, y, x) if all(spacing) else None,
+        crop=(x0, y0, x1, y1) if all(crop) else None,
+        scanner=row["scanner"],
+        fold=row["fold"],
+    )
+
+
+def _lesion(row: dict[str, str]) -> Lesion:
+    return Lesion(
+        artery=row["artery"],
+        lesion=int(row["lesion"] or 0),
+        hu_max=int(row["hu_max"] or 0),
+        area_px=int(row["area_px"] or 0),
+        area_mm2=float(row["area_mm2"] or 0),
+    )
