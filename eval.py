@@ -31,6 +31,10 @@ POSITIVE = (
     "only slices with a labelled box were judged (data.slices=positive), so false alarms "
     "on all others are not counted and the clinical protocol has no figures"
 )
+CHOSEN_HERE = (
+    "the threshold of this run, {:.3f}, was chosen on these very images: figures at it "
+    "are optimistic"
+)
 
 
 def main(_: list[str]) -> None:
@@ -99,7 +103,10 @@ def main(_: list[str]) -> None:
     positive = bool(chosen.slices) and config.data.slices == "positive" and not whole
     notes = [POSITIVE] if positive else []
     if SPLIT.value == "val" and threshold is not None:
-        notes.append("The threshold was chosen on these very images.")
+        notes.append(CHOSEN_HERE.format(threshold))
+        threshold = None
+    if SPLIT.value == "train":
+        stamp = "; ".join(filter(None, [stamp, "these very images were trained on"]))
     study = Study(
         images=tuple(found),
         classes=tuple(run["classes"]),
@@ -108,7 +115,7 @@ def main(_: list[str]) -> None:
         title=f"{folder.name}, {SPLIT.value}, step {step}",
         source="none" if threshold is None else "validation",
         stamp=stamp,
-        note=" ".join(notes),
+        note="; ".join(notes),
         part=f"fold {fold[0]} of {fold[1]}" if fold else "",
         positive_only=positive,
     )

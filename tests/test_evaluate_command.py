@@ -178,6 +178,45 @@ def test_a_wrong_rule_is_refused_before_anything_is_written(
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--pool", "a", "b", "--threshold", "0.3"],
+        ["--pool", "a", "b", "--ground-truth", "gt.json"],
+        ["--verify", "a", "--detections", "dt.json"],
+    ],
+)
+def test_an_option_that_would_not_be_looked_at_is_refused(capsys, words):
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2
+    assert f"is not for {words[0]}" in capsys.readouterr().err
+
+
+def test_one_fold_named_in_the_table_of_patients_is_no_headline(tmp_path, capsys):
+    gt, dt = golden(tmp_path)
+    table = tmp_path / "p.csv"
+    table.write_text("image,patient,fold\na.png,A,1\nb.png,B,1\n", "utf-8")
+    out = tmp_path / "out"
+    words = [
+        "--ground-truth",
+        gt,
+        "--detections",
+        dt,
+        "--patients",
+        table,
+        "--out",
+        out,
+    ]
+    assert evaluate(*words) == 0
+    assert "NO HEADLINE: fold 1" in capsys.readouterr().out
+    assert results(out)["headline"]["keys"] == []
+    assert '<div class="card">' not in (out / "report.html").read_text("utf-8")
+    # A single result that is pooled is one fold too.
+    assert evaluate("--pool", out, "--out", tmp_path / "pooled") == 0
+    assert results(tmp_path / "pooled")["headline"]["keys"] == []
+
+
 def test_neither_jax_nor_tensorflow_is_loaded(tmp_path):
     gt, dt = golden(tmp_path)
     code = (
@@ -193,5 +232,7 @@ def test_neither_jax_nor_tensorflow_is_loaded(tmp_path):
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
+    # What is being done is said while it is done, beside the outcome.
+    assert "matching the detections of 2 images" in done.stderr
     loaded = set(done.stdout.split())
     assert not {"jax", "flax", "tensorflow", "SimpleITK", "torch"} & loaded

@@ -6,7 +6,8 @@ docs/evaluation.md.
 """
 
 import argparse
-import errno
+import contextlib
+import logging
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 # Before NumPy is imported: its threads spin on products as small as the referee's.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+logger = logging.getLogger("tqgd_jax")
+FILES = ("comparison.md", "comparison.tex", "comparison.json")
 EPILOG = """
 a run is a folder with results.json (of eval.py or tqgd_jax.evaluate), or a folder that
 has one below it, or several that are the folds of one model: these are pooled
@@ -29,19 +32,15 @@ def main(argv: list[str] | None = None) -> int:
     for name, least in (("repeats", 1), ("bootstraps", 1), ("seed", 0)):
         if (value := getattr(args, name)) < least:
             parser.error(f"--{name} must be {least} or more, got {value}")
+    # What is being done, with the time, to stderr; the outcome goes to stdout.
+    logging.basicConfig(
+        format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING
+    )
+    logging.getLogger("tqgd_jax").setLevel(logging.INFO)
     try:
         _compare(args)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        print(
-            f"error: {args.out}: the disk is full; nothing half-written was left. Free "
-            "some space and run the same command again",
-            file=sys.stderr,
-        )
         return 2
     return 0
 
@@ -49,34 +48,37 @@ def main(argv: list[str] | None = None) -> int:
 def _compare(args: argparse.Namespace) -> None:
     from tqgd_jax.metrics import paired
     from tqgd_jax.report import comparison, comparison_text, models
-    from tqgd_jax.report.results import json_bytes, replace
+    from tqgd_jax.report.files import together
+    from tqgd_jax.report.results import json_bytes
     from tqgd_jax.report.rules import Rules
 
-    if args.out is not None:
-        _make(args.out)  # before the work
-    found = comparison.compare(
-        models.load(args.runs, Rules(bootstraps=args.bootstraps, seed=args.seed)),
-        protocol=args.protocol or "",
-        keys=args.keys or paired.KEYS,
-        bootstraps=args.bootstraps,
-        repeats=args.repeats,
-        seed=args.seed,
-    )
+    with contextlib.ExitStack() as stack:
+        aside = None
+        if args.out is not None:  # before the work: can anything be written there?
+            aside = stack.enter_context(together(args.out, FILES, FILES[-1]))
+        logger.info("reading %d runs", len(args.runs))
+        rules = Rules(bootstraps=args.bootstraps, seed=args.seed)
+        loaded = models.load(args.runs, rules)
+        logger.info("comparing, with %d exchanges of patients", args.repeats)
+        found = comparison.compare(
+            loaded,
+            protocol=args.protocol or "",
+            keys=args.keys or paired.KEYS,
+            bootstraps=args.bootstraps,
+            repeats=args.repeats,
+            seed=args.seed,
+        )
+        if aside is not None:
+            told = (
+                comparison_text.markdown(found).encode(),
+                comparison_text.latex(found).encode(),
+                json_bytes(found),
+            )
+            for name, content in zip(FILES, told, strict=True):
+                (aside / name).write_bytes(content)
     print(comparison_text.text(found))
     if args.out is not None:
-        replace(args.out / "comparison.md", comparison_text.markdown(found).encode())
-        replace(args.out / "comparison.tex", comparison_text.latex(found).encode())
-        replace(args.out / "comparison.json", json_bytes(found))
-        print(f"written to {args.out}: comparison.md, comparison.tex, comparison.json")
-
-
-def _make(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise ValueError(
-            f"--out {out}: {error.strerror}; name a folder that can be made"
-        ) from error
+        print(f"written to {args.out}: {', '.join(FILES)}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,7 +6,7 @@ loaded. docs/evaluation.md.
 """
 
 import argparse
-import errno
+import logging
 import math
 import os
 import sys
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 # Before NumPy is imported: its threads spin on products as small as the referee's.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+logger = logging.getLogger("tqgd_jax")
+# Of an evaluation, and of no other use.
+JUDGED = (
+    *("ground_truth", "detections", "probabilities", "statistic", "patients"),
+    *("threshold", "validation_ground_truth", "validation_detections"),
+    *("positive_only", "pixels"),
+)
 EPILOG = """
 three uses:
   --ground-truth GT.json --detections DT.json --out DIR   judge one detector
@@ -29,22 +36,32 @@ three uses:
 
 def main(argv: list[str] | None = None) -> int:
     """Parses the command line; returns the exit status."""
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    _one_use(parser, args)
+    # What is being done, with the time, to stderr; the outcome goes to stdout.
+    logging.basicConfig(
+        format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING
+    )
+    logging.getLogger("tqgd_jax").setLevel(logging.INFO)
     try:
         if args.verify:
             return _verify(args.verify)
         return _evaluate(args)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        print(
-            f"error: {args.out}: the disk is full; nothing half-written was left. Free "
-            "some space and run the same command again",
-            file=sys.stderr,
-        )
     return 2
+
+
+def _one_use(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Ends the program when options are given that its use would not look at."""
+    use = next((name for name in ("verify", "pool") if getattr(args, name)), None)
+    for name in JUDGED if use else ():
+        if getattr(args, name) != parser.get_default(name):
+            parser.error(
+                f"--{name.replace('_', '-')} is not for --{use}, which takes that from "
+                "the results; leave it out"
+            )
 
 
 def _evaluate(args: argparse.Namespace) -> int:
@@ -64,9 +81,10 @@ def _evaluate(args: argparse.Namespace) -> int:
     ).checked()
     if args.threshold is not None and not math.isfinite(args.threshold):
         raise ValueError(f"--threshold must be a finite score, got {args.threshold}")
-    pixels, scores = None, None
+    pixels, scores, unscored = None, None, ""
     if args.pool:
-        study, scores = pooling.pool(args.pool)
+        logger.info("reading %d results", len(args.pool))
+        study, scores, unscored = pooling.pool(args.pool)
         study = study._replace(title=args.title or args.out.name)
         inputs = {"pooled": [str(folder) for folder in args.pool]}
     else:
@@ -88,6 +106,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         pixels=pixels,
         window=tuple(args.window),
         scores=scores,
+        unscored=unscored,
         shown=args.gallery,
         inputs=inputs,
     )
@@ -132,6 +151,7 @@ def _read(args: argparse.Namespace) -> "tuple[Study, dict[str, Any]]":
             "--probabilities has its own operating point, p >= 0.5; leave --threshold "
             "out"
         )
+    logger.info("reading %s", args.detections or args.ground_truth)
     study = open_format.read(
         args.ground_truth, args.detections, args.patients, threshold
     )
@@ -159,9 +179,10 @@ POSITIVE_ONLY = (
 
 def _verify(folder: Path) -> int:
     """Prints what differs, if anything does."""
-    from tqgd_jax.report import bundle
+    from tqgd_jax.report import verification
 
-    count, wrong = bundle.verify(folder)
+    logger.info("making %s again from its tables", folder)
+    count, wrong = verification.again(folder)
     for line in wrong[:20]:
         print(line, file=sys.stderr)
     if wrong:
@@ -172,7 +193,10 @@ def _verify(folder: Path) -> int:
             file=sys.stderr,
         )
         return 1
-    print(f"{folder}: {count} numbers made again from the tables, all within 1e-9")
+    print(
+        f"{folder}: {count} numbers made again from the tables, all within 1e-9; so are "
+        "the outcomes in the tables and the numbers of the page"
+    )
     return 0
 
 

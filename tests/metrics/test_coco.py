@@ -106,7 +106,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES)
 def test_twelve_figures_equal_pycocotools(case):
-    for seed in range(4):
+    for seed in range(3):
         images = random_images(np.random.default_rng(seed), 25, *case)
         expected, got = reference(images, case[0]), coco_figures(images, case[0])
         assert list(got) == NAMES

@@ -9,11 +9,10 @@ from tests.metrics.test_matching import slow_match
 from tqgd_jax.metrics.evaluate import evaluate
 from tqgd_jax.metrics.image import Image, Lesion, Place
 from tqgd_jax.metrics.judge import Judge
+from tqgd_jax.metrics.matching import found
 
 CLASSES = ["a", "b"]
 NOWHERE = Place()
-# The best point is read between the confidences of the whole cohort.
-COPIED = ("ap.", "point.", "froc.", "size.", "scanner.", "class.", "lesion3d.")
 
 
 def figures(judge, keys=None):
@@ -43,12 +42,11 @@ A, B, FAR = (0, 0, 10, 10), (20, 20, 24, 24), (50, 50, 60, 60)
 def test_weights_equal_copies_of_the_patients_in_every_figure(times):
     images = cohort(5)
     judge = Judge(images, CLASSES, 0.4)
-    keys = [key for key in judge.keys if key.startswith(COPIED)]
-    got = judge.figures(np.array([times], float), keys)
+    got = judge.figures(np.array([times], float))
     literal = Judge(copied(images, judge.clusters, times), CLASSES, 0.4)
     expected = figures(literal)
     compared = 0
-    for key in keys:
+    for key in judge.keys:
         value = expected.get(key, np.nan)  # a scanner may have gone
         if key.endswith(".boxes") and key not in expected:
             value = 0
@@ -107,14 +105,41 @@ def test_the_judge_and_evaluate_agree():
     assert got["ap.yolo.0.5:0.95"] == pytest.approx(results["AP50_95"], abs=1e-12)
     for name in ("precision", "recall", "f1"):
         assert got[f"point.iou0.5.{name}"] == pytest.approx(results[name])
-        best = results["optimistic"][name]
-        assert got[f"optimistic.{name}"] == pytest.approx(best)
         assert judge.yolo()[name] == pytest.approx(results[name])
     for name, count in results["counts"].items():
         assert got[f"point.iou0.5.{name}"] == count
-    gain = results["optimistic"]["f1"] - results["f1"]
-    assert got["optimistic.gain"] == pytest.approx(gain)
     assert judge.coco() == results["coco"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_optimistic_threshold_is_the_best_of_all(seed):
+    images = cohort(seed)
+    every = np.unique(np.concatenate([i.det_scores for i in images]))[::-1]
+    names = ("precision", "recall", "f1")
+    keys = [f"point.iou0.5.{name}" for name in names]
+    tried = [figures(Judge(images, CLASSES, float(t)), keys) for t in every]
+    best = int(np.argmax([t["point.iou0.5.f1"] for t in tried]))
+    got = figures(Judge(images, CLASSES, 0.4))
+    for name, key in zip(names, keys, strict=True):
+        assert got[f"optimistic.{name}"] == pytest.approx(tried[best][key])
+    assert got["optimistic.threshold"] == every[best]
+    gain = tried[best]["point.iou0.5.f1"] - got["point.iou0.5.f1"]
+    assert got["optimistic.gain"] == pytest.approx(gain)
+    assert gain >= 0
+
+
+def test_the_threshold_may_lie_outside_of_0_to_1():
+    images = cohort(8)
+    times = [i._replace(det_scores=i.det_scores * 100) for i in images]
+    one, hundred = (Judge(i, CLASSES, None) for i in (images, times))
+    a, b = (
+        figures(judge, ["optimistic.f1", "optimistic.threshold"])
+        for judge in (one, hundred)
+    )
+    assert a["optimistic.f1"] == b["optimistic.f1"]
+    assert 100 * a["optimistic.threshold"] == pytest.approx(b["optimistic.threshold"])
+    # The 1,000 confidences of YOLOv5's rule are spread over those that occur.
+    assert hundred.yolo()["f1"] == pytest.approx(one.yolo()["f1"], abs=0.02)
 
 
 def test_without_a_threshold_yolo_stands_at_its_own_best_point():
@@ -159,6 +184,23 @@ def test_strata_by_hand():
     assert {key: got[key] for key in expected} == pytest.approx(expected)
     assert np.isnan(got["size.px.0-10.recall"])
     assert "artery." not in {key.rsplit(".", 1)[0] for key in got}
+
+
+def test_areas_at_an_edge_belong_below_it_whatever_their_last_bit():
+    # 5 x 10 px of 0.2 x 0.2 mm: 50 * (0.2 * 0.2) is 2.0000000000000004 in doubles
+    place = Place("p", "1", spacing=(3.0, 0.2, 0.2))
+    got = figures(Judge([image("1", [(0, 0, 5, 10)], [], [], place)], ["a"], 0.5))
+    assert (got["size.mm2.0-2.boxes"], got["size.mm2.2-20.boxes"]) == (1, 0)
+
+
+def test_a_confidence_in_single_precision_is_above_a_threshold_for_all_or_for_none():
+    # 0.7 in single precision is 0.699999988
+    item = image("1", [A], [A], [0.7], PLACE._replace(z=4))
+    item = item._replace(det_scores=item.det_scores.astype(np.float32))
+    for threshold, count in ((0.7, 0), (0.69999998, 1)):
+        got = figures(Judge([item], ["a"], threshold))
+        assert got["point.iou0.5.tp"] == got["lesion3d.detected"] == count
+        assert found(item, threshold).tolist() == [bool(count)]
 
 
 def test_a_threshold_of_its_own_for_each_image():
@@ -241,6 +283,11 @@ def test_reasons_name_what_is_missing():
     assert np.isnan(figures(silent)["point.iou0.5.precision"])
     assert silent.why("point.iou0.5.precision") == "no detection reaches the threshold"
     assert "of this group" in silent.why("size.px.0-10.recall")
+    # Scanner T has a false alarm and nothing to find: its precision has no class to be of.
+    free = image("2", [], [A], [0.9], Place("q", "1", scanner="T"))
+    both = Judge([image("1", [A], [A], [0.9], PLACE), free], ["a"], 0.5)
+    assert np.isnan(figures(both)["scanner.T.precision"])
+    assert "of this group" in both.why("scanner.T.precision")
     plain = Judge([image("1", [A], [A], [0.9])], ["a"], 0.5)
     assert plain.why("size.mm2.0-2.recall") == "no image has a known spacing"
     assert Judge([], ["a"], 0.5).why("ap.coco.0.5") == "there are no images"

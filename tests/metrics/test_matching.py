@@ -5,7 +5,7 @@ import pytest
 
 from tqgd_jax.metrics.image import Image
 from tqgd_jax.metrics.iou import box_iou
-from tqgd_jax.metrics.matching import THRESHOLDS, found, match, match_image, matches
+from tqgd_jax.metrics.matching import THRESHOLDS, found, match, matches
 
 
 def bits(text: str) -> list[bool]:
@@ -95,7 +95,7 @@ def test_random_crowded_images_against_the_slow_rule():
         both, labels = both.astype(float), rng.integers(0, 2, n + k)
         scores = rng.integers(0, 6, k) / 5  # ties
         image = Image("x", both[:n], labels[:n], both[n:], scores, labels[n:])
-        got = match_image(image)
+        got = matches(image, THRESHOLDS).hit
         order = sorted(range(k), key=lambda i: (-scores[i], i))
         for t, threshold in enumerate(THRESHOLDS):
             winners, boxes = slow_match(

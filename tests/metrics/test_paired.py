@@ -71,7 +71,8 @@ def test_p_counts_the_exchanges_that_give_as_much():
 def test_a_model_against_itself_has_no_difference():
     a = cohort(2, ties=True)
     for row in against(a, a).values():
-        assert (row["difference"], row["low"], row["high"], row["p"]) == (0, 0, 0, 1)
+        assert (row["difference"], row["low"], row["p"]) == (0, None, 1)
+        assert row["reason"].startswith("the same in every resample")
 
 
 def test_exchanges_are_all_or_at_random():
@@ -88,6 +89,14 @@ def test_p_is_never_zero_and_undefined_exchanges_count():
     assert p_value(0.5, chance, 40) == 1 / 4
     assert p_value(0.5, np.array([0.1, np.nan, 0.0]), 40) == 2 / 4
     assert p_value(0.5, np.array([0.5, -0.5, 0.1, 0.1]), 2) == 2 / 4
+
+
+def test_many_patients_are_compared_block_by_block(monkeypatch):
+    a = cohort(5)
+    whole = against(a, worse(a), repeats=40)
+    monkeypatch.setattr("tqgd_jax.metrics.paired.BLOCK", 4 * 6 * 7)  # 7 rows at once
+    for key, row in against(a, worse(a), repeats=40).items():
+        assert row == pytest.approx(whole[key], abs=1e-12), key
 
 
 def test_order_of_images_does_not_matter():

@@ -193,6 +193,7 @@ def calcium() -> dict[str, Any]:
         "labels": labels,
         "source": "voxels above the convention's threshold inside boxes",
         "patients": 40,
+        "scans": 40,
         "figures": found,
         "confusion": confusion.tolist(),
         "bland_altman": {
@@ -256,6 +257,7 @@ def results(folds: int = 5) -> dict[str, Any]:
             "threshold": None if folds else 0.3125,
             "threshold_source": "validation",
             "thresholds": thresholds,
+            **{"segmentation": False, "part": "", "positive_only": False},
         },
         "headline": {
             "protocol": "clinical",
@@ -305,7 +307,7 @@ def nothing() -> dict[str, Any]:
     empty["input"] |= {"positive_images": 0, "boxes": 0, "detections": 0, "ignored": 0}
     empty["settings"] |= {"threshold": None, "threshold_source": "none"}
     empty["headline"] |= {"keys": [], "reason": "fold 1 of 5: one fold is no result"}
-    empty["stamp"] = "NOT A RESULT: the labels are invented"
+    empty["stamp"] = "the labels are invented"
     empty["calcium"] = {"reason": "no scan has pixels to score"}
     empty["yolo"] = dict.fromkeys(empty["yolo"]) | {"threshold_source": "optimistic"}
     return empty

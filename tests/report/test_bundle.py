@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from tests.report.studies import nothing, study
-from tqgd_jax.report import bundle, pooling
+from tqgd_jax.report import bundle, pooling, verification
 from tqgd_jax.report.rules import Rules
 from tqgd_jax.report.terminal import summary
 
@@ -29,6 +29,15 @@ def made(tmp_path_factory):
     judged, pixels = study()
     found = bundle.make(folder, judged, FEW, pixels=pixels, window=(-200, 500))
     return folder, judged, found
+
+
+@contextlib.contextmanager
+def undrawn():
+    """Results without page and pictures, which take seconds, where none is looked at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bundle.page, "write", lambda *_: None)
+        patch.setattr(bundle, "_pictures", lambda *_: None)
+        yield
 
 
 def rows(folder, name):
@@ -56,7 +65,7 @@ def test_what_is_read_back_is_what_was_judged(made):
 
 
 def test_every_number_is_made_again_from_the_tables(made):
-    count, wrong = bundle.verify(made[0])
+    count, wrong = verification.again(made[0])
     assert wrong == []
     assert count > 1000
 
@@ -69,6 +78,12 @@ def test_every_number_is_made_again_from_the_tables(made):
         ("patients.csv", "orcascore,standard,", "orcascore,standard,9", 4, "calcium"),
         ("results.json", '"AP50": 0.', '"AP50": 1.', 1, "AP50"),
         ("report.html", 'data-value="0.', 'data-value="1.', 1, "report.html"),
+        ("report.html", "<td>missed</td>", "<td>found</td>", 1, "table of boxes"),
+        ("report.html", ">P1</th><td", ">P9</th><td", 1, "table of"),
+        ("report.html", " missed,", " missed, 7 more,", -1, "slice P"),
+        ("lesions.csv", ",missed,", ",found,", 1, "outcome"),
+        ("slices.csv", ",0.4,2,", ",0.4,3,", 1, "slices.csv: row"),
+        ("patients.csv", ",0,0,", ",1,0,", 1, "patients.csv: row"),
     ],
 )
 def test_a_changed_number_is_found(made, tmp_path, name, old, new, times, told):
@@ -77,8 +92,16 @@ def test_a_changed_number_is_found(made, tmp_path, name, old, new, times, told):
     text = (folder / name).read_text("utf-8")
     assert old in text
     (folder / name).write_text(text.replace(old, new, times), "utf-8")
-    _, wrong = bundle.verify(folder)
+    _, wrong = verification.again(folder)
     assert any(told in line for line in wrong)
+
+
+def test_nothing_of_an_earlier_result_stays_beside_a_new_one(made, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(made[0], folder)
+    bundle.make(folder, nothing(), FEW)  # without pixels: no overlays
+    assert {f.name for f in folder.iterdir()} == FILES - {"overlays.png"}
+    assert "overlays.png" not in (folder / "report.html").read_text("utf-8")
 
 
 def test_lesions_csv_tells_boxes_detections_and_what_became_of_them(made):
@@ -136,10 +159,10 @@ def test_both_protocols_stand_side_by_side(made):
     assert clinical["figures"][key]["value"] < paper["figures"][key]["value"]
     assert found["headline"]["protocol"] == "clinical"
     text = summary(found)
-    assert len(text.splitlines()) <= 24
+    assert len(text.splitlines()) <= 28
     assert max(map(len, text.splitlines())) <= 88
     assert "clinical: all slices" in text
-    assert "frozen threshold 0.400, chosen on validation" in text
+    assert "threshold 0.400, frozen, chosen on validation" in text
 
 
 def test_pycocotools_agrees_on_the_written_pair(made):
@@ -163,19 +186,20 @@ def test_an_empty_set_has_a_reason_for_every_missing_number(tmp_path):
         assert figure["value"] is not None or figure["reason"]
     assert found["protocols"]["paper"] == {"reason": "no image has a labelled box"}
     assert "reason" in found["calcium"]
-    assert bundle.verify(tmp_path)[1] == []
+    assert verification.again(tmp_path)[1] == []
     assert "OPTIMISTIC" in summary(found)
 
 
 def test_a_single_fold_is_no_headline_and_pooled_folds_are(tmp_path):
     for k in "123":
         judged, pixels = study(fold=k, seed=int(k), part=f"fold {k} of 3")
-        found = bundle.make(tmp_path / k, judged, FEW, pixels=pixels)
+        with undrawn():
+            found = bundle.make(tmp_path / k, judged, FEW, pixels=pixels)
         assert found["headline"]["keys"] == []
         assert "one fold is no result" in found["headline"]["reason"]
         assert "NO HEADLINE" in summary(found)
-    pooled, scores = pooling.pool([tmp_path / k for k in "123"])
-    found = bundle.make(tmp_path / "all", pooled, FEW, scores=scores)
+    pooled = pooling.pool([tmp_path / k for k in "123"])
+    found = bundle.make(tmp_path / "all", pooled.study, FEW, scores=pooled.scores)
     assert found["headline"]["keys"]
     protocol = found["protocols"]["clinical"]
     assert [f["fold"] for f in protocol["folds"]] == ["1", "2", "3"]
@@ -191,18 +215,19 @@ def test_a_single_fold_is_no_headline_and_pooled_folds_are(tmp_path):
     assert spread["mean"] == pytest.approx(np.mean(each))
     assert spread["sd"] == pytest.approx(np.std(each, ddof=1))
     assert found["calcium"]["patients"] == 12
-    assert bundle.verify(tmp_path / "all")[1] == []
-    two, _ = pooling.pool([tmp_path / "1", tmp_path / "2"])
-    assert "2 of 3 folds" in two.note
+    assert verification.again(tmp_path / "all")[1] == []
+    two = pooling.pool([tmp_path / "1", tmp_path / "2"])
+    assert "2 of 3 folds" in two.study.note
     with pytest.raises(ValueError, match="pool each fold once"):
         pooling.pool([tmp_path / "1", tmp_path / "1"])
 
 
 def test_one_pooled_fold_stays_a_fold(tmp_path):
     judged, pixels = study(fold="2", part="fold 2 of 5")
-    bundle.make(tmp_path / "a", judged, FEW, pixels=pixels)
-    alone, _ = pooling.pool([tmp_path / "a"])
-    assert alone.part == "fold 2 of 5"
+    with undrawn():
+        bundle.make(tmp_path / "a", judged, FEW, pixels=pixels)
+    alone = pooling.pool([tmp_path / "a"])
+    assert alone.study.part == "fold 2 of 5"
 
 
 @pytest.mark.parametrize(
@@ -245,8 +270,9 @@ def test_segmentations_are_judged_at_two_probabilities(tmp_path):
     counted = figures["point.iou0.5.tp"]["value"] + figures["point.iou0.5.fp"]["value"]
     assert counted == 12
     assert found["input"]["detections"] > 12
-    whole = bundle.make(tmp_path / "b", judged._replace(point=()), FEW)
+    with undrawn():
+        whole = bundle.make(tmp_path / "b", judged._replace(point=()), FEW)
     same = whole["protocols"]["clinical"]["figures"]
     assert figures["ap.yolo.0.5"] == same["ap.yolo.0.5"]
     assert same["point.iou0.5.tp"]["value"] > figures["point.iou0.5.tp"]["value"]
-    assert bundle.verify(tmp_path)[1] == []
+    assert verification.again(tmp_path)[1] == []

@@ -15,6 +15,7 @@ from tqgd_jax.report.numbers import (
     rounded,
     verify,
 )
+from tqgd_jax.report.page_reader import read
 
 
 @pytest.fixture(scope="module")
@@ -55,16 +56,16 @@ def test_ratios_have_three_decimals_scores_one_and_counts_none(at, value, expect
 
 
 def test_a_page_agrees_with_its_results(text: str):
-    assert verify(text, made_up.results()) == []
+    assert verify(read(text), made_up.results()) == []
     near = made_up.results()
     near["protocols"]["clinical"]["figures"]["ap.yolo.0.5"]["value"] += 1e-11
-    assert verify(text, near) == []
+    assert verify(read(text), near) == []
 
 
 def test_a_changed_result_is_found(text: str):
     changed = made_up.results()
     changed["protocols"]["paper"]["figures"]["froc.scan.1/8"]["low"] += 1e-6
-    wrong = verify(text, changed)
+    wrong = verify(read(text), changed)
     at = "/protocols/paper/figures/froc.scan.1~18/low"
     assert any(line.startswith(f"{at}: the page has") for line in wrong)
     assert any(line.startswith(f"embedded {at}") for line in wrong)
@@ -76,20 +77,24 @@ def test_a_changed_page_is_found(text: str):
     at = 'figures/ap.yolo.0.5/value"'
     shown = f'{at} data-value="{figure!r}">0.600<'
     assert shown in text
-    wrong = verify(text.replace(shown, shown.replace(">0.600", ">0.900")), results)
+    wrong = verify(
+        read(text.replace(shown, shown.replace(">0.600", ">0.900"))), results
+    )
     assert len(wrong) >= 1
     assert "shows '0.900'" in wrong[0]
-    wrong = verify(text.replace(shown, shown.replace(repr(figure), "0.9")), results)
+    wrong = verify(
+        read(text.replace(shown, shown.replace(repr(figure), "0.9"))), results
+    )
     assert "the page has 0.9" in wrong[0]
 
 
 def test_a_missing_figure_and_a_page_without_numbers_are_found(text: str):
     poorer = copy.deepcopy(made_up.results())
     del poorer["calcium"]["figures"]["kappa"]
-    wrong = verify(text, poorer)
+    wrong = verify(read(text), poorer)
     assert any("hold nothing at /calcium/figures/kappa/value" in w for w in wrong)
     assert "embedded /calcium/figures/kappa: in one of the two only" in wrong
-    told = verify("<p>0.9</p>", poorer)
+    told = verify(read("<p>0.9</p>"), poorer)
     assert told[0] == "the page holds no numbers to verify"
     assert "cannot be read" in told[1]
 

@@ -11,6 +11,7 @@ from tests.report import made_up
 from tests.report.browser import browser, visit
 from tqgd_jax.report import page, rows
 from tqgd_jax.report.numbers import verify
+from tqgd_jax.report.page_reader import read
 from tqgd_jax.report.sections import CONTENTS
 
 OUTCOMES = ("hit", "missed", "false-alarm", "nothing")
@@ -259,7 +260,7 @@ def test_names_are_text_whatever_they_hold(chromium: Any, tmp_path: Path):
     ]
     path = tmp_path / "report.html"
     page.write(path, results, lesions, [{"patient": VILE, "note": VILE}], shots, [])
-    assert verify(path.read_text("utf-8"), results) == []
+    assert verify(read(path.read_text("utf-8")), results) == []
     with visit(chromium, path) as seen:
         assert seen.locator("script").count() == 2
         assert seen.inner_text("h1") == VILE
@@ -277,7 +278,7 @@ def test_one_fold_without_anything_has_no_headline_and_says_why(
 ):
     path = tmp_path / "report.html"
     page.write(path, made_up.nothing())
-    assert verify(path.read_text("utf-8"), made_up.nothing()) == []
+    assert verify(read(path.read_text("utf-8")), made_up.nothing()) == []
     with visit(chromium, path) as seen:
         assert seen.locator(".card").count() == 0
         assert "fold 1 of 5: one fold is no result" in seen.inner_text("#headline")

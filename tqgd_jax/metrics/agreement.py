@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from tqgd_jax.metrics.calcium.schemes import Scheme, categories
+from tqgd_jax.metrics.weighted import ratio
 
 CUTS = (1, 10, 100, 400)  # of the Agatston score
 LIMITS = 1.96  # standard deviations from bias to limit of agreement
@@ -44,7 +45,7 @@ def icc(table: Float[np.ndarray, "n k"]) -> tuple[float, float]:
             between + (k - 1) * error,
         ]
     )
-    a1, c1 = _ratio(np.full(2, between - error), total)
+    a1, c1 = ratio(np.full(2, between - error), total)
     return float(a1), float(c1)
 
 
@@ -95,7 +96,7 @@ def agreement(
             ).items()
             if key != "sd"
         },
-        "mae": _ratio(weights @ np.abs(difference), weights.sum(axis=1)),
+        "mae": ratio(weights @ np.abs(difference), weights.sum(axis=1)),
         **{
             f"cut{cut}.{key}": value
             for cut in CUTS
@@ -150,8 +151,8 @@ def _kappa(
     expected = ((rows @ distance) * columns).sum(axis=1)
     observed = weights @ np.abs(reference - predicted).astype(float)
     return {
-        "kappa": 1 - _ratio(observed * n, expected),
-        "accuracy": _ratio(weights @ (reference == predicted).astype(float), n),
+        "kappa": 1 - ratio(observed * n, expected),
+        "accuracy": ratio(weights @ (reference == predicted).astype(float), n),
     }
 
 
@@ -166,10 +167,10 @@ def _iccs(
     bias, error = _moments(y - x, weights)
     # MSR = 2 between, MSE = error / 2, MSC = n bias^2 / 2
     apart = 2 * between - error / 2
-    a1 = 2 * between + error / 2 + bias**2 - _ratio(error, n)
+    a1 = 2 * between + error / 2 + bias**2 - ratio(error, n)
     return {
-        "icc_a1": _ratio(apart, a1),
-        "icc_c1": _ratio(apart, 2 * between + error / 2),
+        "icc_a1": ratio(apart, a1),
+        "icc_c1": ratio(apart, 2 * between + error / 2),
     }
 
 
@@ -197,11 +198,11 @@ def _screening(
     fn = weights @ (reference & ~predicted).astype(float)
     tn = weights @ (~reference & ~predicted).astype(float)
     return {
-        "sensitivity": _ratio(tp, tp + fn),
-        "specificity": _ratio(tn, tn + fp),
-        "ppv": _ratio(tp, tp + fp),
-        "npv": _ratio(tn, tn + fn),
-        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
+        "sensitivity": ratio(tp, tp + fn),
+        "specificity": ratio(tn, tn + fp),
+        "ppv": ratio(tp, tp + fp),
+        "npv": ratio(tn, tn + fn),
+        "f1": ratio(2 * tp, 2 * tp + fp + fn),
     }
 
 
@@ -210,18 +211,11 @@ def _moments(
 ) -> tuple[Float[np.ndarray, "b"], Float[np.ndarray, "b"]]:
     """Weighted mean and variance (n - 1); NaN for none, and the variance for one."""
     n = weights.sum(axis=1)
-    mean = _ratio(weights @ values, n)
+    mean = ratio(weights @ values, n)
     counts = weights > 0
     low = np.where(counts, values, np.inf).min(axis=1, initial=np.inf)
     high = np.where(counts, values, -np.inf).max(axis=1, initial=-np.inf)
     # Rounding of the mean must not make a spread where all values are the same.
     mean = np.where(low == high, low, mean)
     square = (weights * (values[None, :] - mean[:, None]) ** 2).sum(axis=1)
-    return mean, _ratio(square, n - 1)
-
-
-def _ratio(
-    a: Float[np.ndarray, "b"], b: Float[np.ndarray, "b"]
-) -> Float[np.ndarray, "b"]:
-    """NaN where `b` is not above 0."""
-    return np.divide(a, b, out=np.full(a.shape, np.nan), where=b > 0)
+    return mean, ratio(square, n - 1)

@@ -98,7 +98,7 @@ class Cohort(NamedTuple):
     blind: Bool[np.ndarray, "i"]
 
 
-HALF = int(np.flatnonzero(ALL_THRESHOLDS == 0.5)[0])
+HALF = matching.place(0.5)
 
 
 def cohort(
@@ -115,7 +115,6 @@ def cohort(
     """
     first = np.cumsum([0, *(len(i.boxes) for i in images)]).tolist()
     start = np.cumsum([0, *(len(i.det_boxes) for i in images)])
-    limits = [np.inf if t is None else t for t in thresholds]
     yolo = [matching.matches(i, ALL_THRESHOLDS) for i in images]
     near = [centre.matches(i) for i in images]
     scores = _joined([i.det_scores for i in images], np.float64)
@@ -132,7 +131,9 @@ def cohort(
         image=image,
         label=_joined([i.det_labels for i in images], int),
         score=scores,
-        above=scores >= np.array(limits, float)[image],
+        above=_joined(
+            [i.above(t) for i, t in zip(images, thresholds, strict=True)], bool
+        ),
         yolo=by_iou,
         centre=by_centre,
         far=_joined([m.far for m in near], bool),

@@ -28,13 +28,20 @@ def figures(
         names = [f"froc.{unit}.{name}" for name in (*froc.NAMES, "cpm")]
         if not set(names) & set(keys):
             continue
-        if unit != "slice" and not of.scans_known:
+        if not _known(of, unit):
             values = np.full((len(names) - 1, len(weights)), np.nan)
         else:
             values = froc.sensitivity(curve(of, unit), weights, np.array(froc.RATES))
         pairs = zip(names, [*values, values.mean(axis=0)], strict=True)
         found |= {key: value for key, value in pairs if key in keys}
     return found
+
+
+def _known(of: View, unit: str) -> bool:
+    """Whether enough is known of the images for a FROC of this unit."""
+    if unit == "lesion" and not of.slices_known:
+        return False
+    return unit == "slice" or of.scans_known
 
 
 def curve(of: View, unit: str) -> froc.Curve:
@@ -53,7 +60,7 @@ def drawn(of: View, weights: Weights | None, level: float) -> dict[str, Any]:
     The precision-recall curve is the envelope at IoU 0.5 under which AP by YOLOv5's
     rule is the area, mean over the classes with ground truth; `reached` is the highest
     recall of any class, from where on the curve is the rule's supposition. The band of
-    a FROC is pointwise percentiles.
+    a FROC is the interval of the figures, point by point.
 
     Args:
       of: the cohort by patient.
@@ -64,7 +71,7 @@ def drawn(of: View, weights: Weights | None, level: float) -> dict[str, Any]:
     if weights is not None and int(of.scan.max(initial=-1)) + 1 != of.clusters:
         of = by_scan(of)
         weights = bootstrap.resamples(of.clusters, len(weights), seed=0)
-    units = UNITS if of.scans_known else ("slice",)
+    units = [unit for unit in UNITS if _known(of, unit)]
     empty = {"fp": [], "sensitivity": [], "low": [], "high": []}
     there = bool(of.cohort.boxes.counting.any())
     return {
@@ -122,11 +129,15 @@ def _froc(of: froc.Curve, weights: Weights | None, level: float) -> dict[str, An
         "high": [],
     }
     if weights is not None and len(weights) and len(of.places) > 1:
-        band = froc.sensitivity(of, weights, DRAWN)
-        # A resample without any unit has no curve.
-        band = band[:, ~np.isnan(band).any(axis=0)]
-        if band.shape[1]:
-            ends = ((1 - level) / 2, (1 + level) / 2)
-            low, high = np.quantile(band, ends, axis=1)
+        without = bootstrap.left_out(len(of.places))
+        band = froc.sensitivity(of, np.concatenate([without, weights]), DRAWN)
+        ends = [
+            bootstrap.interval(
+                value, row[len(without) :], row[: len(without)], len(of.places), level
+            )
+            for value, row in zip(values["sensitivity"], band, strict=True)
+        ]
+        if not np.isnan(ends).any():
+            low, high = np.transpose(ends)
             values |= {"low": low.tolist(), "high": high.tolist()}
     return values

@@ -78,6 +78,15 @@ class Image(NamedTuple):
         none = np.zeros(len(self.boxes), bool)
         return ~(none if self.ignore is None else self.ignore)
 
+    def above(self, threshold: float | None) -> Bool[np.ndarray, "k"]:
+        """Detections of at least this confidence; None: there is no threshold, so none.
+
+        Compared in double precision, so that 0.7 kept in single precision is below 0.7
+        for every figure, and not for some.
+        """
+        limit = np.inf if threshold is None else threshold
+        return self.det_scores.astype(np.float64) >= limit
+
     @property
     def patient(self) -> str:
         """Whom the statistics resample."""

@@ -98,7 +98,7 @@ class Judge:
             raise ValueError(
                 f"unknown figure {unknown[0]!r}; there are: {', '.join(self.keys)}"
             )
-        weights = weights.astype(np.float64)
+        weights = np.asarray(weights, np.float64)
         found = {}
         for family in (mean_ap, points, optimistic, curves):
             found |= family.figures(self._view, weights, wanted)
@@ -132,17 +132,15 @@ class Judge:
         """
         given = set(self._thresholds)
         frozen = None not in given and bool(given)
-        names = ("precision", "recall", "f1")
-        at = "point.iou0.5" if frozen else "optimistic"
-        aps = {"AP50": "ap.yolo.0.5", "AP50_95": "ap.yolo.0.5:0.95"}
-        keys = aps | {name: f"{at}.{name}" for name in names}
-        if not frozen:
-            keys["threshold"] = "optimistic.threshold"
+        keys = {"AP50": "ap.yolo.0.5", "AP50_95": "ap.yolo.0.5:0.95"}
+        if frozen:
+            names = ("precision", "recall", "f1")
+            keys |= {name: f"point.iou0.5.{name}" for name in names}
         values = self.figures(np.ones((1, len(self.clusters))), set(keys.values()))
         found = {name: _number(values[key][0]) for name, key in keys.items()}
-        if frozen:
-            found["threshold"] = given.pop() if len(given) == 1 else None
-        return found
+        if not frozen:
+            return found | optimistic.yolo_point(self._view)._asdict()
+        return found | {"threshold": given.pop() if len(given) == 1 else None}
 
     def coco(self) -> dict[str, float | None]:
         """The twelve figures of pycocotools; None where it says -1."""
@@ -165,7 +163,14 @@ class Judge:
 
     def why(self, key: str) -> str:
         """Why a figure has no value."""
-        return reasons.why(self._view, key)
+        return reasons.why(self._view, key, self._boxes_of_group(key))
+
+    def _boxes_of_group(self, key: str) -> int:
+        """Boxes of the stratum that a key is of, else of all."""
+        count = f"{key.rpartition('.')[0]}.boxes"
+        if count not in self.keys:
+            return int(self._cohort.boxes.counting.sum())
+        return int(self.figures(np.ones((1, len(self.clusters))), [count])[count][0])
 
     def _strata(
         self, size_px: Sequence[float], size_mm2: Sequence[float]
@@ -188,6 +193,9 @@ class Judge:
         return groups
 
     def _lesions_3d(self, weights: Weights) -> dict[str, Float[np.ndarray, "b"]]:
+        if not self._view.slices_known:
+            nothing = np.full(len(weights), np.nan)
+            return {f"lesion3d.{name}": nothing for name in LESIONS}
         if self._lesions is None:
             self._lesions = lesion_figures(
                 self._cohort.images, self._thresholds, self.clusters

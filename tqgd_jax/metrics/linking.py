@@ -13,6 +13,7 @@ from tqgd_jax.metrics.areas import covered
 from tqgd_jax.metrics.chains import Slice, chains
 from tqgd_jax.metrics.image import Image
 from tqgd_jax.metrics.iou import box_iou
+from tqgd_jax.metrics.weighted import ratio
 
 OVERLAP = 0.1  # IoU in one slice from which a detected box has met a labelled one
 
@@ -56,7 +57,7 @@ def link_detections(
                 image,
                 image.det_boxes,
                 image.det_labels,
-                image.det_scores >= (np.inf if threshold is None else threshold),
+                image.above(threshold),
                 np.zeros(len(image.det_boxes), int),
             )
             for image, threshold in zip(images, thresholds, strict=True)
@@ -186,14 +187,7 @@ def _rates(
     cross = found * said + true * there
     nothing = (there + said > 0) & (cross == 0)
     return {
-        f"{name}sensitivity": _ratio(found, there),
-        f"{name}ppv": _ratio(true, said),
-        f"{name}f1": np.where(nothing, 0.0, _ratio(2 * found * true, cross)),
+        f"{name}sensitivity": ratio(found, there),
+        f"{name}ppv": ratio(true, said),
+        f"{name}f1": np.where(nothing, 0.0, ratio(2 * found * true, cross)),
     }
-
-
-def _ratio(
-    a: Float[np.ndarray, "b"], b: Float[np.ndarray, "b"]
-) -> Float[np.ndarray, "b"]:
-    """NaN where `b` is 0 or NaN."""
-    return np.divide(a, b, out=np.full(a.shape, np.nan), where=b > 0)

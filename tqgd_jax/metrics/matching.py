@@ -18,6 +18,11 @@ THRESHOLDS = np.arange(50, 100, 5) / 100
 ALL_THRESHOLDS = np.concatenate([[0.1, 0.3], THRESHOLDS])
 
 
+def place(iou: float) -> int:
+    """Index of an IoU in `ALL_THRESHOLDS`."""
+    return ALL_THRESHOLDS.tolist().index(iou)
+
+
 class Matched(NamedTuple):
     """Detections of one image, in the order in which they stand.
 
@@ -66,13 +71,6 @@ def match(
     return hit
 
 
-def match_image(
-    image: Image, thresholds: Float[np.ndarray, "t"] = THRESHOLDS
-) -> Bool[np.ndarray, "k t"]:
-    """True positives of one image, its detections in the order in which they stand."""
-    return matches(image, thresholds).hit
-
-
 def matches(image: Image, thresholds: Float[np.ndarray, "t"]) -> Matched:
     """`match` for the detections of one image, with what they have found.
 
@@ -97,5 +95,5 @@ def matches(image: Image, thresholds: Float[np.ndarray, "t"]) -> Matched:
 def found(image: Image, threshold: float, iou: float = 0.5) -> Bool[np.ndarray, "n"]:
     """Boxes that a detection of at least `threshold` confidence finds, none ignored."""
     matched = matches(image, np.array([iou]))
-    finder = matched.hit[:, 0] & (image.det_scores >= threshold)
+    finder = matched.hit[:, 0] & image.above(threshold)
     return np.isin(np.arange(len(image.boxes)), matched.box[finder])

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 
 from tqgd_jax.metrics import average_precision as ap
 from tqgd_jax.metrics.cohort import HALF
-from tqgd_jax.metrics.matching import ALL_THRESHOLDS, THRESHOLDS
+from tqgd_jax.metrics.matching import THRESHOLDS, place
 from tqgd_jax.metrics.view import View
 from tqgd_jax.metrics.weighted import Weights, mean
 
@@ -23,8 +23,8 @@ def figures(
     found = {}
     for rule, function in (("yolo", yolo), ("coco", coco)):
         wanted = {i for i in (*IOUS, RANGE) if f"ap.{rule}.{i}" in keys}
-        places = {i: _place(float(i)) for i in wanted - {RANGE}}
-        many = [_place(t) for t in THRESHOLDS] if RANGE in wanted else []
+        places = {i: place(float(i)) for i in wanted - {RANGE}}
+        many = [place(float(t)) for t in THRESHOLDS] if RANGE in wanted else []
         values = {t: function(of, weights, t) for t in {*places.values(), *many}}
         found |= {f"ap.{rule}.{iou}": values[t] for iou, t in places.items()}
         if many:
@@ -78,7 +78,3 @@ def coco(of: View, weights: Weights, t: int) -> Float[np.ndarray, "b"]:
         hit, false = matched.hit[0, t, order], matched.false[0, t, order]
         values.append(ap.areas(ap.rank(hit, false, owner, there), weights, ap.coco))
     return mean(np.array(values).reshape(len(values), len(weights)))
-
-
-def _place(iou: float) -> int:
-    return int(np.abs(ALL_THRESHOLDS - iou).argmin())

@@ -17,7 +17,7 @@ KEYS = (
     *(f"point.{c}.{name}" for c in ("iou0.5", "centre") for name in POINT),
     *("froc.scan.cpm", "froc.slice.cpm"),
 )
-ROUNDING = 1e-12  # differences that are equal but for the order of their sums
+BLOCK = 2**24  # weights at once: 128 MiB
 
 
 def compare(
@@ -70,20 +70,34 @@ def compare(
     n = len(judge.clusters) // 2
     drawn = bootstrap.resamples(n, bootstraps, seed)
     without, choice = bootstrap.left_out(n), exchanges(n, repeats, seed)
-    both = np.concatenate([np.ones((1, n)), without, drawn, choice])
-    other = np.concatenate([0 * both[: -len(choice)], 1 - choice])
-    values = judge.figures(
-        np.concatenate([np.hstack([both, other]), np.hstack([other, both])]), keys
-    )
+    mine = np.concatenate([np.ones((1, n)), without, drawn, choice])
+    other = np.concatenate([0 * mine[: -len(choice)], 1 - choice])
+    values = _both(judge, mine, other, keys)
     found = {}
     for key in keys:
-        a, b = np.split(values[key], 2)
+        a, b = values[key]
         ends = np.cumsum([1, len(without), len(drawn)])
         parts = np.split(a - b, ends)[1:]
         found[key] = _row(a[0], b[0], parts, n, level)
         if found[key]["difference"] is None:
             found[key]["reason"] = judge.why(key)
     return found
+
+
+def _both(
+    judge: Judge, mine: Weights, other: Weights, keys: Sequence[str]
+) -> dict[str, Float[np.ndarray, "2 b"]]:
+    """Figures of A's patients by `mine` with B's by `other`, and the other way round."""
+    rows = max(1, BLOCK // max(1, 4 * mine.shape[1]))
+    parts = []
+    for i in range(0, len(mine), rows):
+        a, b = mine[i : i + rows], other[i : i + rows]
+        block = np.concatenate([np.hstack([a, b]), np.hstack([b, a])])
+        parts.append(judge.figures(block, keys))
+    return {
+        key: np.concatenate([part[key].reshape(2, -1) for part in parts], axis=1)
+        for key in keys
+    }
 
 
 def exchanges(clusters: int, repeats: int, seed: int) -> Weights:
@@ -97,7 +111,7 @@ def exchanges(clusters: int, repeats: int, seed: int) -> Weights:
 
 def p_value(difference: float, chance: Float[np.ndarray, "r"], clusters: int) -> float:
     """Share of exchanges with at least this difference, that of nobody counted once."""
-    large = np.abs(chance) >= abs(difference) - ROUNDING
+    large = np.abs(chance) >= abs(difference) - bootstrap.SAME
     count = int((large | np.isnan(chance)).sum())
     if 2**clusters == len(chance):  # every exchange, that of nobody among them
         return count / len(chance)
@@ -150,10 +164,10 @@ def _row(
         return values
     without, resampled, chance = parts
     values |= {"difference": float(a - b), "p": p_value(a - b, chance, clusters)}
-    reason = bootstrap.no_interval(resampled, clusters)
+    reason = bootstrap.no_interval(float(a - b), resampled, clusters)
     if reason:
         return values | {"reason": reason}
-    low, high = bootstrap.interval(resampled, without, clusters, level)
+    low, high = bootstrap.interval(float(a - b), resampled, without, clusters, level)
     return values | {"low": low, "high": high}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection
 import numpy as np
 from jaxtyping import Bool, Float
 
-from tqgd_jax.metrics.matching import ALL_THRESHOLDS
+from tqgd_jax.metrics.matching import place
 from tqgd_jax.metrics.view import View
 from tqgd_jax.metrics.weighted import Weights, mean, ratio
 
@@ -77,7 +77,7 @@ def _counts(
     if criterion == "centre":
         hit, false = dets.centre.hit[:, 0], dets.centre.false[:, 0]
     else:
-        t = int(np.abs(ALL_THRESHOLDS - float(criterion[3:])).argmin())
+        t = place(float(criterion[3:]))
         hit, false = dets.yolo.hit[:, t], dets.yolo.false[:, t]
     said = dets.above & (dets.label == label) & images[dets.image]
     there = boxes.counting & (boxes.label == label) & images[boxes.image]

@@ -10,12 +10,20 @@ OF_DETECTIONS = ("precision", "ppv", "lesion3d.f1", "lesion3d.volume_f1")
 GROUPS = ("size.", "artery.", "scanner.", "class.")
 
 
-def why(of: View, key: str) -> str:
-    """A sentence for a key of `Judge.figures` whose value is NaN."""
+def why(of: View, key: str, there: int) -> str:
+    """A sentence for a key of `Judge.figures` whose value is NaN.
+
+    Args:
+      of: the cohort.
+      key: of the figure.
+      there: boxes that the figure looks for.
+    """
     boxes = of.cohort.boxes
     if not len(of.owner):
         return "there are no images"
     per_scan = key.startswith(("froc.scan", "froc.lesion")) or "per_scan" in key
+    if key.startswith(("froc.lesion", "lesion3d.")) and not of.slices_known:
+        return "no image says which slice it is, so boxes are not linked in 3-D"
     if per_scan and not of.scans_known:
         return "the images are not known to be slices of scans"
     if _frozen(key) and of.cohort.blind.any():
@@ -26,10 +34,10 @@ def why(of: View, key: str) -> str:
         return "no image has a known spacing"
     if key.startswith("optimistic."):
         return "no detection finds a box"
+    if key.startswith(GROUPS) and not there:
+        return "no ground-truth box is of this group"
     if key.endswith(OF_DETECTIONS):
         return "no detection reaches the threshold"
-    if key.startswith(GROUPS):
-        return "no ground-truth box is of this group"
     return NOTHING
 
 

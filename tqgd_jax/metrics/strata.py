@@ -36,7 +36,8 @@ def box_groups(
         ("px", size_px, boxes.area),
         ("mm2", size_mm2, boxes.area_mm2),
     ):
-        stratum = np.searchsorted(np.array(edges, float), area, "left")
+        # 50 px of 0.2 x 0.2 mm are 2 mm2, whatever the last bit of 50 x 0.04 is.
+        stratum = np.searchsorted(np.array(edges, float), np.round(area, 9), "left")
         for k, name in enumerate(size_names(edges)):
             groups[f"size.{unit}.{name}"] = (stratum == k) & ~np.isnan(area)
     names = [

@@ -38,6 +38,11 @@ class View(NamedTuple):
         return tally(self.owner[self.cohort.dets.image[chosen]], self.clusters)
 
     @property
+    def slices_known(self) -> bool:
+        """Whether any image says which slice it is, so that boxes can be linked."""
+        return any(image.place.z is not None for image in self.cohort.images)
+
+    @property
     def scans_known(self) -> bool:
         """Whether every image is said to be of a patient or a scan."""
         return all(bool(i.place.patient or i.place.scan) for i in self.cohort.images)

@@ -64,7 +64,7 @@ class Before:
 def ratio(
     part: Float[np.ndarray, "*n"], whole: Float[np.ndarray, "*n"]
 ) -> Float[np.ndarray, "*n"]:
-    """The share, NaN where there is nothing to share."""
+    """`part / whole`; NaN where `whole` is not above 0."""
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 

@@ -16,7 +16,7 @@ from tqgd_jax.metrics.calcium.patients import PatientScore
 from tqgd_jax.metrics.image import Image
 from tqgd_jax.metrics.judge import Judge
 from tqgd_jax.metrics.study import Study
-from tqgd_jax.report import calcium
+from tqgd_jax.report import calcium, folds
 from tqgd_jax.report.glossary import GLOSSARY
 from tqgd_jax.report.rules import Rules
 
@@ -136,30 +136,16 @@ def _protocol(judged: Judged, rules: Rules) -> dict[str, Any]:
     clusters = judged.curve.clusters
     weights = bootstrap.resamples(len(clusters), rules.bootstraps, rules.seed)
     facts = judged.curve.facts()
-    found = {
+    return {
         "images": len(judged.images),
         "boxes": facts["boxes"],
         "patients": facts["patients"],
         "scans": facts["scans"],
         "slices": len(judged.images),
         "figures": bootstrap.numbers(judged.figures, weights, rules.level, judged.why),
-        "folds": [],
-        "spread": {},
+        **folds.section(judged.images, clusters, judged.figures),
         "curves": judged.curve.curves(weights, rules.level),
     }
-    folds = fold_weights(judged.images, clusters)
-    if len(folds) > 1:
-        each = judged.figures(np.stack(list(folds.values())))
-        found["folds"] = [
-            {
-                "fold": fold,
-                "patients": int(row.sum()),
-                "figures": {key: number(values[k]) for key, values in each.items()},
-            }
-            for k, (fold, row) in enumerate(folds.items())
-        ]
-        found["spread"] = {key: _spread(values) for key, values in each.items()}
-    return found
 
 
 def _yolo(study: Study, whole: Judged) -> dict[str, Any]:
@@ -172,55 +158,17 @@ def _yolo(study: Study, whole: Judged) -> dict[str, Any]:
     return six | {"threshold_source": "optimistic" if optimistic else study.source}
 
 
-def fold_weights(
-    images: Sequence[Image], clusters: Sequence[str]
-) -> dict[str, Float[np.ndarray, "c"]]:
-    """For each named fold the patients in it, 1 or 0. Raises ValueError for a leak."""
-    of: dict[str, str] = {}
-    for image in images:
-        fold = of.setdefault(image.patient, image.place.fold)
-        if fold != image.place.fold:
-            raise ValueError(
-                f"patient {image.patient!r} is in fold {fold!r} and in fold "
-                f"{image.place.fold!r}; a patient belongs to one fold, else training "
-                "has seen what is judged"
-            )
-    names = sorted({fold for fold in of.values() if fold}, key=lambda f: (len(f), f))
-    return {
-        fold: np.array([float(of[patient] == fold) for patient in clusters])
-        for fold in names
-    }
-
-
-def number(value: float) -> float | None:
-    """A float as json has it: NaN becomes None."""
-    return None if np.isnan(value) else float(value)
-
-
-def _spread(values: Float[np.ndarray, "f"]) -> dict[str, Any]:
-    """Mean and SD (n - 1) over the folds that have a value."""
-    there = values[~np.isnan(values)]
-    return {
-        "mean": float(there.mean()) if len(there) else None,
-        "sd": float(there.std(ddof=1)) if len(there) > 1 else None,
-        "folds": len(there),
-    }
-
-
 def _settings(study: Study, rules: Rules) -> dict[str, Any]:
-    limits: dict[str, float | None] = {}
-    for image, limit in zip(study.images, study.thresholds, strict=True):
-        limits.setdefault(image.place.fold, limit)
-    one = set(study.thresholds)
+    limits, one = folds.thresholds(study), set(study.thresholds)
     return {
         **rules._asdict(),
         "size_px": list(rules.size_px),
         "size_mm2": list(rules.size_mm2),
         "threshold": one.pop() if len(one) == 1 else None,
         "threshold_source": study.source,
-        "thresholds": limits if any(limits) else {},
+        "thresholds": limits,
         "segmentation": bool(study.point),
-        "part": study.part,
+        "part": folds.alone(study),
         "positive_only": study.positive_only,
     }
 
@@ -229,9 +177,9 @@ def _headline(study: Study, protocols: dict[str, Any]) -> dict[str, Any]:
     """What may stand at the top; nothing when the images are one fold of several."""
     protocol = "paper" if study.positive_only else "clinical"
     reason = protocols[protocol].get("reason", "")
-    if study.part:
+    if part := folds.alone(study):
         reason = (
-            f"{study.part}: one fold is no result; pool the folds with `python -m "
+            f"{part}: one fold is no result; pool the folds with `python -m "
             "tqgd_jax.evaluate --pool DIR DIR ... --out DIR`"
         )
     keys = [] if reason else list(HEADLINE)

@@ -1,10 +1,10 @@
-"""The calcium part of the results: agreement of patients' scores, and their table.
+"""The calcium part of the results: agreement of scans' scores, and their table.
 
 A score of each scan, from its labelled boxes (reference) and from its detections, under
 every convention; `metrics.calcium` makes them from Hounsfield units.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ def table(rows: Sequence[PatientScore], study: Study, rules: Rules) -> list[Row]
     return found
 
 
-def read(rows: Sequence[dict[str, str]], path: Path) -> list[PatientScore]:
+def read(rows: Iterable[dict[str, str]], path: Path) -> list[PatientScore]:
     """What `table` was made of. Raises ValueError for a cell that is no number."""
 
     def number(row: dict[str, str], name: str) -> float | None:
@@ -158,6 +158,7 @@ def section(
         "labels": list(kinds.labels),
         "source": SOURCE + _beside(mine),
         "patients": len({r.patient for r in mine}),
+        "scans": len(mine),
         "spread": spread(rows, rules.convention, rules.scheme),
     }
     both = [(r, r.predicted) for r in mine if r.predicted is not None]

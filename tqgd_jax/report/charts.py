@@ -17,7 +17,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from tqgd_jax.report.numbers import DASH
-from tqgd_jax.report.plots import COLOURS
+from tqgd_jax.report.plots import COLOURS, any_letters
 
 INK = "#010203"  # stands for the page's text colour until the SVG is in the page
 PAPER = "#fcfbfa"  # stands for the page's background
@@ -214,7 +214,8 @@ def _svg(figure: Figure, name: str, alt: str) -> Markup:
     metadata, which name addresses on the network, are dropped.
     """
     text = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})
+    with any_letters():
+        FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
     # A style element in a page is the whole page's; the page's own css says the same.

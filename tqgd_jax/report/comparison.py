@@ -75,6 +75,7 @@ def compare(
         },
         "models": [_model(model, protocol, keys) for model in models],
         "pairs": pairs,
+        "warnings": _warnings(models),
         "notes": _notes(models, facts["patients"]),
     }
 
@@ -211,17 +212,23 @@ def _model(model: Model, protocol: str, keys: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _notes(models: Sequence[Model], patients: int) -> list[str]:
-    """What a reader must know before the numbers."""
-    notes = [
+def _warnings(models: Sequence[Model]) -> list[str]:
+    """What a reader must know before the numbers: they are no result, or no headline."""
+    told = [
         f"{m.name}: NOT A RESULT: {m.results['stamp']}"
         for m in models
         if m.results["stamp"]
     ]
-    notes += [
-        f"{m.name}: {m.study.part} only: not a headline" for m in models if m.study.part
+    return told + [
+        f"{m.name}: NO HEADLINE: {m.study.part} alone, and one fold is no result"
+        for m in models
+        if m.study.part
     ]
-    notes += [f"{m.name}: {m.study.note}" for m in models if m.study.note]
+
+
+def _notes(models: Sequence[Model], patients: int) -> list[str]:
+    """What a reader must know beside the numbers."""
+    notes = [f"{m.name}: {m.study.note}" for m in models if m.study.note]
     sources = {m.name: m.study.source for m in models}
     if len(set(sources.values())) > 1:
         told = ", ".join(f"{name}: {source}" for name, source in sources.items())

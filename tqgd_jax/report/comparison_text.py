@@ -60,12 +60,12 @@ def caption(found: dict[str, Any]) -> str:
 
 
 def beside(found: dict[str, Any]) -> list[str]:
-    """What stands below the table: caption, warnings, reasons of empty cells."""
+    """What stands below the table: caption, notes, reasons of empty cells."""
     return [caption(found), *found["notes"], *reasons(found)]
 
 
 def text(found: dict[str, Any]) -> str:
-    """For the terminal: aligned columns."""
+    """For the terminal: warnings, then aligned columns."""
     table = [HEADER, *rows(found)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [
@@ -73,8 +73,9 @@ def text(found: dict[str, Any]) -> str:
         for row in table
     ]
     width = max(WIDTH, max(map(len, lines)))
+    first = [textwrap.fill(line, width) for line in found["warnings"]]
     wrapped = [textwrap.fill(line, width) for line in beside(found)]
-    return "\n".join([*lines, "", *wrapped])
+    return "\n".join([*first, *lines, "", *wrapped])
 
 
 def markdown(found: dict[str, Any]) -> str:
@@ -82,13 +83,15 @@ def markdown(found: dict[str, Any]) -> str:
     table = [HEADER, ("---",) * 2 + ("---:",) * 4]
     body = [[_markdown(cell) for cell in row] for row in rows(found)]
     lines = [f"| {' | '.join(row)} |" for row in [*table, *body]]
+    first = (f"**{_markdown(line)}**\n" for line in found["warnings"])
     told = (f"{_markdown(line)}\n" for line in beside(found))
-    return "\n".join([*lines, "", *told])
+    return "\n".join([*first, *lines, "", *told])
 
 
 def latex(found: dict[str, Any]) -> str:
     """A table with the rules of the package booktabs; names are escaped."""
-    told = " ".join(f"{line.rstrip('.')}." for line in beside(found))
+    lines = [*found["warnings"], *beside(found)]
+    told = " ".join(f"{line.rstrip('.')}." for line in lines)
     lines = [
         r"\begin{table}",
         rf"\caption{{{_latex(told)}}}",

@@ -124,7 +124,7 @@ def strata(
 
 
 def calcium(numbers: Numbers) -> Calcium:
-    """Agreement of the patients' scores; `results["calcium"]` must hold figures."""
+    """Agreement of the scans' scores; `results["calcium"]` must hold figures."""
     found = numbers.results["calcium"]
     cuts = grids.cuts(found["figures"])
     agreement = [key for key in found["figures"] if key not in cuts.keys]
@@ -159,8 +159,8 @@ def _bland_altman(numbers: Numbers, *, log: bool) -> Plot:
         for k in ("bias", "loa_low", "loa_high")
     ]
     there = all(at.rpartition("/")[2] in found["figures"] for at in limits)
-    caption = Markup("Bland-Altman of {}, a dot a patient, n = {}.").format(
-        of, numbers.number("/calcium/patients")
+    caption = Markup("Bland-Altman of {}, a dot a scan, n = {}.").format(
+        of, numbers.number("/calcium/scans")
     )
     if there:
         caption += Markup(" Bias {}, limits of agreement {} to {}.").format(

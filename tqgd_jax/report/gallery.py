@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,10 +12,13 @@ from PIL import Image as Picture
 
 # Characters of base64 in one page; a reader must be able to open it and to mail it.
 BUDGET = 7_000_000
-# Outcome in lesions.csv: what it is called in css, filters and captions. In the order of
-# drawing, so that errors lie on top.
+# Outcome in lesions.csv, and the kind of what was not judged for want of a threshold:
+# what it is called in css, filters and captions. In the order of drawing, so that errors
+# lie on top.
 OUTCOMES = {
     "ignored": ("ignored", "ignored region"),
+    "box": ("found", "ground truth, not judged"),
+    "detection": ("detected", "detection, not judged"),
     "found": ("found", "ground truth, found"),
     "hit": ("hit", "hit"),
     "false alarm": ("false-alarm", "false alarm"),
@@ -55,14 +59,23 @@ class Mark(NamedTuple):
 
 
 class Slide(NamedTuple):
-    """A slice as the template draws it; `tokens` are "outcome:stratum" for the filters."""
+    """A slice as the template draws it.
+
+    Attributes:
+      shot: the slice.
+      png: its picture, base64.
+      width, height: of the picture, px.
+      marks: outlines on it.
+      told: how many of each outcome there are.
+      tokens: "outcome:stratum" of each, for the filters.
+    """
 
     shot: Shot
     png: str
     width: int
     height: int
     marks: list[Mark]
-    counts: dict[str, int]
+    told: str
     tokens: str
 
 
@@ -112,7 +125,19 @@ def drawn(row: Mapping[str, Any], threshold: float | None) -> bool:
 
 def outcome(row: Mapping[str, Any]) -> str:
     """Outcome at IoU 0.5 under its name in `OUTCOMES`, else empty."""
-    return str(row["outcome"]) if str(row["outcome"]) in OUTCOMES else ""
+    told = str(row["outcome"] or row["kind"])
+    return told if told in OUTCOMES else ""
+
+
+def told(counts: Mapping[str, int]) -> str:
+    """How many of each outcome a slice has: `1 hit, 0 missed, 2 false alarms`."""
+    if unjudged := [f"{counts[k]} {k}" for k in ("box", "detection") if counts.get(k)]:
+        return f"not judged: {', '.join(unjudged)}"
+    hit, alarm = counts["hit"], counts["false alarm"]
+    return (
+        f"{hit} hit{'s' * (hit != 1)}, {counts['missed']} missed, "
+        f"{alarm} false alarm{'s' * (alarm != 1)}"
+    )
 
 
 def _slide(
@@ -126,18 +151,16 @@ def _slide(
     rows = [lesions[k] for k in shot.rows if drawn(lesions[k], threshold)]
     rows = [row for row in rows if outcome(row)]
     rows.sort(key=lambda row: list(OUTCOMES).index(outcome(row)))
-    counts: dict[str, int] = dict.fromkeys(("hit", "missed", "false alarm"), 0)
+    counts = Counter(map(outcome, rows))
     tokens = {}
     for row in rows:
-        told = outcome(row)
-        if told in counts:
-            counts[told] += 1
+        kind = outcome(row)
         # A hit has the size of the box it found, which stands in a row of its own.
-        told = {"found": "hit", "hit": "", "ignored": ""}.get(told, told)
-        if told:
-            tokens[f"{told.replace(' ', '-')}:{stratum(row, edges)}"] = None
+        kind = {"found": "hit", "missed": "missed", "false alarm": kind}.get(kind)
+        if kind:
+            tokens[f"{kind.replace(' ', '-')}:{stratum(row, edges)}"] = None
     marks = [_mark(row, h, w) for row in rows]
-    return Slide(shot, png, w, h, marks, counts, " ".join(tokens))
+    return Slide(shot, png, w, h, marks, told(counts), " ".join(tokens))
 
 
 def _mark(row: Mapping[str, Any], h: int, w: int) -> Mark:

@@ -40,7 +40,7 @@ GLOSSARY = {
         "volume, at the frozen threshold; volume_*: of the boxes, not of the calcium."
     ),
     "kappa": "Linearly weighted Cohen's kappa of the risk categories.",
-    "accuracy": "Share of patients in the right risk category.",
+    "accuracy": "Share of scans in the right risk category.",
     "icc_a1": (
         "ICC(A,1), McGraw and Wong: two-way, absolute agreement, single measure; "
         "Shrout and Fleiss call it ICC(2,1)."
@@ -49,8 +49,8 @@ GLOSSARY = {
     "bias": "Mean of predicted minus reference (Bland and Altman).",
     "loa": "Limits of agreement: bias plus and minus 1.96 SD of the differences.",
     "log": "Bland and Altman's figures of log(score + 1).",
-    "mae": "Mean absolute difference of the patients' scores.",
-    "cut": "Finding patients with a reference score at or above the cut.",
+    "mae": "Mean absolute difference of the scans' scores.",
+    "cut": "Finding scans with a reference score at or above the cut.",
     "volume": "The same of the calcium volume, mm3.",
     "overlap": (
         "Share of the reference's calcium volume inside the prediction's (sensitivity) "
@@ -59,9 +59,3 @@ GLOSSARY = {
     ),
     "mass": "The same of the calcium mass, mg, under the calibration factor.",
 }
-
-
-def meaning(key: str) -> str:
-    """The sentence for a key, by its longest known beginning; empty when unknown."""
-    known = [start for start in GLOSSARY if key.startswith(start)]
-    return GLOSSARY[max(known, key=len)] if known else ""

@@ -22,7 +22,7 @@ WORDS = {
     "volume_f1": "F1, volume of boxes",
     **{"reference": "Reference lesions", "detected": "Detected lesions"},
     "kappa": "Linearly weighted kappa",
-    "accuracy": "Same category (share of patients)",
+    "accuracy": "Same category (share of scans)",
     "icc_a1": "ICC(A,1), absolute agreement",
     "icc_c1": "ICC(C,1), consistency",
     "bias": "Bias (mean difference)",

@@ -1,6 +1,6 @@
 """The rows of `lesions.csv`: every labelled box and every detection, and its outcome."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ EMPTY: Row = dict.fromkeys(LESIONS, "")
 UNTOLD = ""  # outcome of a detection that no threshold judges
 
 
-def rows(study: Study, judges: Judges, pixels: Pixels | None) -> list[Row]:
+def rows(study: Study, judges: Judges, pixels: Pixels | None) -> Iterator[Row]:
     """By image, labelled boxes first, then detections, most confident first.
 
     `outcome` (IoU 0.5, YOLOv5 rule) and `outcome_centre` are, of a box, "found",
@@ -31,19 +31,19 @@ def rows(study: Study, judges: Judges, pixels: Pixels | None) -> list[Row]:
       judges: of the study.
       pixels: image k; HU when they are int16.
     """
-    found: list[Row] = []
     of = judges.clinical.point.outcomes()
     others = judges.clinical.curve.outcomes() if study.point else ()
+    first = 0  # row of the image's first box
     for k, image in enumerate(study.images):
         hu = hounsfield(pixels, k)
         shown = study.point[k] if study.point else image
-        first = len(found)
-        found += [_box(study, shown, n, of[k]) for n in range(len(image.boxes))]
         use = "point" if study.point else ""
+        found = [_box(study, shown, n, of[k]) for n in range(len(image.boxes))]
         found += _detections(study, shown, of[k], first, hu, use)
         if study.point:
             found += _detections(study, image, others[k], first, hu, "curve")
-    return found
+        yield from found
+        first += len(found)
 
 
 def _box(study: Study, image: Image, n: int, of: Outcomes) -> Row:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from tqgd_jax.metrics.study import Study
 from tqgd_jax.report import assemble, bundle, pooling
+from tqgd_jax.report.files import ASIDE
 from tqgd_jax.report.rules import Rules
 
 DEPTH = 2  # folders below a run that may hold results: fold-1/eval-test
@@ -65,7 +66,8 @@ def results_of(run: Path) -> tuple[Path, ...]:
         raise ValueError(f"{run}: no such folder; name folders that hold results.json")
     for depth in range(DEPTH + 1):
         pattern = "/".join(["*"] * depth + ["results.json"])
-        if files := sorted(run.glob(pattern)):
+        files = sorted(f for f in run.glob(pattern) if f.parent.name != ASIDE)
+        if files:
             return tuple(file.parent for file in files)
     raise ValueError(
         f"{run}: no results.json in it or below; judge the run first, with eval.py or "
@@ -92,10 +94,10 @@ def names(runs: Sequence[Path]) -> list[str]:
 def _pooled(
     run: Path, folders: Sequence[Path], rules: Rules
 ) -> tuple[Study, dict[str, Any]]:
-    if whole := [f for f in folders if not bundle.read(f)[0].part]:
+    if whole := [f for f in folders if not bundle.told(f)["settings"]["part"]]:
         raise ValueError(
             f"{run}: {len(folders)} results, and {whole[0]} is no fold of several; name "
             f"one of them: {', '.join(map(str, folders[:4]))}"
         )
-    study, _ = pooling.pool(folders)
+    study = pooling.pool(folders).study
     return study, assemble.results(study, rules, assemble.judges(study, rules))

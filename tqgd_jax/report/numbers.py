@@ -6,10 +6,11 @@ value beside the rounded text, so `verify` can follow each back.
 
 import json
 import math
-from html.parser import HTMLParser
 from typing import Any
 
 from markupsafe import Markup
+
+from tqgd_jax.report.page_reader import Page
 
 DASH = "\N{EN DASH}"
 TOLERANCE = 1e-9
@@ -116,17 +117,14 @@ class Numbers:
         return told
 
 
-def verify(page_text: str, results: dict[str, Any]) -> list[str]:
+def verify(page: Page, results: dict[str, Any]) -> list[str]:
     """What is wrong with a page: a line for each number that the results do not give.
 
     Args:
-      page_text: of report.html.
+      page: report.html as `page_reader.read` gives it.
       results: recomputed or read from results.json; agreement is to 1e-9, relative for
         numbers above 1.
     """
-    page = _Page()
-    page.feed(page_text)
-    page.close()
     wrong = [] if page.numbers else ["the page holds no numbers to verify"]
     for at, told, shown in page.numbers:
         try:
@@ -170,31 +168,3 @@ def differences(a: Any, b: Any, at: str = "") -> list[str]:
         pairs = enumerate(zip(a, b, strict=True))
         return [d for i, (x, y) in pairs for d in differences(x, y, f"{at}/{i}")]
     return [] if same(a, b) else [f"{at}: {a!r} against {b!r}"]
-
-
-class _Page(HTMLParser):
-    """Collects (pointer, value, text) of each number, and the embedded results."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.numbers: list[tuple[str, str, str]] = []
-        self.embedded = ""
-        self._inside = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        told = dict(attrs)
-        if (at := told.get("data-at")) is not None:
-            self.numbers.append((at, told.get("data-value") or "", ""))
-            self._inside = "number"
-        elif tag == "script" and told.get("id") == "results":
-            self._inside = "results"
-
-    def handle_endtag(self, tag: str) -> None:
-        self._inside = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._inside == "number":
-            at, told, shown = self.numbers[-1]
-            self.numbers[-1] = at, told, shown + data
-        elif self._inside == "results":
-            self.embedded += data

@@ -12,7 +12,6 @@ from tqgd_jax.metrics.strata import size_names
 from tqgd_jax.report import figures, grids, sections
 from tqgd_jax.report.gallery import Shot, drawn, slides
 from tqgd_jax.report.numbers import DASH, Numbers, pointer
-from tqgd_jax.report.results import replace
 from tqgd_jax.report.rows import lesion_table, patient_table
 
 PAGE = "report.html"
@@ -26,9 +25,9 @@ def write(
     gallery: Sequence[Shot] = (),
     bundle_files: Sequence[str] = (),
 ) -> None:
-    """Writes report.html in one step; see `render`."""
+    """Writes report.html; see `render`."""
     page = render(results, lesions, patients, gallery, bundle_files)
-    replace(path, page.encode())
+    path.write_bytes(page.encode())
 
 
 def render(

@@ -1,7 +1,9 @@
 """Curves of an evaluation."""
 
+import contextlib
 import io
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,6 @@ from tqgd_jax.metrics import average_precision as ap
 from tqgd_jax.metrics.evaluate import ranked_by_class
 from tqgd_jax.metrics.image import Image
 from tqgd_jax.metrics.operating_point import Ranked, at_threshold
-from tqgd_jax.report.results import replace
 
 # Okabe and Ito's colours, told apart with any colour vision; then again, dashed.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -28,13 +29,14 @@ def precision_recall(
     images: Sequence[Image],
     classes: Sequence[str],
     threshold: float | None,
+    heading: str = "",
 ) -> None:
     """Precision-recall curves at IoU 0.5 as PNG, one per class with ground truth.
 
     The thick line is the envelope under which AP50 is the area, the thin one precision
     and recall after each detection, the dotted one the rule's way from the highest
     recall reached to (1, 0), which counts; the circle is the operating point at
-    `threshold`.
+    `threshold`. `heading` stands above all.
     """
     figure = Figure(figsize=(7, 6), dpi=150, layout="constrained")
     axes = figure.add_subplot()
@@ -56,8 +58,9 @@ def precision_recall(
         ylim=(-0.02, 1.04),
         xticks=np.linspace(0, 1, 11),
         yticks=np.linspace(0, 1, 11),
-        title=f"Precision and recall at IoU 0.5\n{title}",
     )
+    title = f"{heading}\nPrecision and recall at IoU 0.5\n{title}"
+    axes.set_title(title.strip(), fontsize=10, wrap=True)
     axes.grid(color="0.88")
     axes.set_axisbelow(True)
     if there:
@@ -65,11 +68,20 @@ def precision_recall(
     save(figure, path)
 
 
+@contextlib.contextmanager
+def any_letters() -> Iterator[None]:
+    """Draws names in letters that the font has not as boxes, without a warning each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        yield
+
+
 def save(figure: Figure, path: Path) -> None:
-    """Writes a figure as PNG in one step."""
+    """Writes a figure as PNG."""
     png = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(png)
-    replace(path, png.getvalue())
+    with any_letters():
+        FigureCanvasAgg(figure).print_png(png)
+    path.write_bytes(png.getvalue())
 
 
 def _curve(

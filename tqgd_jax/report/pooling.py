@@ -1,7 +1,9 @@
 """The folds of a cross-validation as one study."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from tqgd_jax.metrics.calcium.patients import PatientScore
 from tqgd_jax.metrics.image import Image
@@ -9,11 +11,24 @@ from tqgd_jax.metrics.study import Study
 from tqgd_jax.report import bundle
 
 
-def pool(folders: Sequence[Path]) -> tuple[Study, list[PatientScore]]:
-    """The folds of one cross-validation as one study, and their calcium scores.
+class Pooled(NamedTuple):
+    """A cross-validation.
 
-    A result without a fold is one by its folder's name. Scores are given when every
-    folder has them.
+    Attributes:
+      study: the images of all folds.
+      scores: their calcium; empty unless every folder has it.
+      unscored: why there are no scores.
+    """
+
+    study: Study
+    scores: list[PatientScore]
+    unscored: str
+
+
+def pool(folders: Sequence[Path]) -> Pooled:
+    """The folds of one cross-validation as one study.
+
+    A result without a fold is one by its folder's name.
 
     Raises:
       ValueError: for a fold, an image or a patient that is there twice, or for other
@@ -68,13 +83,17 @@ def pool(folders: Sequence[Path]) -> tuple[Study, list[PatientScore]]:
         part=first.part if len(folds) == 1 else "",
         positive_only=any(part.positive_only for part in parts),
     )
-    known = [bundle.scores(folder) for folder in folders]
-    return study, [row for rows in known for row in rows] if all(known) else []
+    known = {folder: bundle.scores(folder) for folder in folders}
+    without = [str(folder) for folder, rows in known.items() if not rows]
+    unscored = f"there are no scores in {', '.join(without)}" if without else ""
+    scores = [] if without else [row for rows in known.values() for row in rows]
+    return Pooled(study, scores, unscored)
 
 
 def _missing(parts: Sequence[str], there: int) -> str:
     """What a reader must know when not all folds were pooled."""
-    wanted = {int(part.rpartition(" of ")[2]) for part in parts if " of " in part}
+    told = [re.fullmatch(r"fold \S+ of (\d+)", part) for part in parts]
+    wanted = {int(found[1]) for found in told if found}
     if not wanted or there == max(wanted):
         return ""
     return f"{there} of {max(wanted)} folds were pooled"

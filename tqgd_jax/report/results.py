@@ -1,29 +1,15 @@
-"""Files of an evaluation: written in one step, and COCO's two formats.
+"""Studies as COCO's two formats, and results as strict json.
 
-Every file is written beside its place and then renamed, so a reader never sees half of
-one. `ground_truth.json` and `detections.json` are COCO's formats: pycocotools reads the
-pair as it stands.
+`ground_truth.json` and `detections.json` are COCO's: pycocotools reads the pair as it
+stands.
 """
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tqgd_jax.metrics.study import Study
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Puts `content` at `path` in one step; a failure leaves what was there."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        aside.write_bytes(content)
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
 
 
 def coco_ground_truth(study: Study) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def lesion_table(
     told = f"{len(rows):,} of {total:,} rows"
     if len(rows) < len(used):
         told += f" (the page holds no more than {LIMIT:,})"
-    told += ": labelled boxes, and detections that count."
+    told += ": labelled boxes, and the detections that are drawn."
     return Lines([LESIONS[key] for key in keys], lines, told)
 
 

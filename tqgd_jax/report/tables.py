@@ -1,11 +1,11 @@
 """The csv files of a result: slices, lesions, patients. A study is read back from them.
 
-Floats are written with all their digits, so what is read is what was judged.
+Floats are written with all their digits, so what is read is what was judged. A text that
+a spreadsheet would take for a formula has an apostrophe before it (`FORMULA`).
 """
 
 import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import numpy as np
 
 from tqgd_jax.metrics.image import Image, Lesion, Place
 from tqgd_jax.metrics.study import Study
-from tqgd_jax.report.results import replace
 
 Row = dict[str, Any]
 SLICES = (
@@ -29,6 +28,8 @@ LESIONS = (
     *("use", "score", "above", "outcome", "outcome_centre", "matched"),
 )
 BOX, DETECTION = "box", "detection"
+# With these a spreadsheet begins a formula, and we a text that has an apostrophe added.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
 def slice_rows(study: Study) -> list[Row]:
@@ -48,41 +49,55 @@ def slice_rows(study: Study) -> list[Row]:
     return rows
 
 
-def write(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Writes a csv in one step."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(columns)
-    table.writerows([row[name] for name in columns] for row in rows)
-    replace(path, text.getvalue().encode())
+def write(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Writes a csv, RFC 4180."""
+    with path.open("w", newline="", encoding="utf-8") as lines:
+        # Python quotes a name that holds "\r" only when lines end with one.
+        table = csv.writer(lines, lineterminator="\r\n")
+        table.writerow(columns)
+        table.writerows(
+            # millions of cells: no call for each
+            [
+                f"'{v}" if v.__class__ is str and v[:1] in FORMULA else v
+                for v in map(row.__getitem__, columns)
+            ]
+            for row in rows
+        )
 
 
-def read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a csv. Raises ValueError when it is missing or has other columns."""
+def read(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+    """The rows of a csv, one by one.
+
+    Raises ValueError when it is missing, has other columns, or is no csv any more.
+    """
     try:
         with path.open(newline="", encoding="utf-8") as lines:
-            table = csv.DictReader(lines)
-            found = tuple(table.fieldnames or ())
-            if found != tuple(columns):
+            table = csv.reader(lines, strict=True)
+            found = next(table, [])
+            if found != list(columns):
                 raise ValueError(
-                    f"{path}: the columns are {list(found)}, a result of this version "
-                    f"has {list(columns)}; evaluate again"
+                    f"{path}: the columns are {found}, a result of this version has "
+                    f"{list(columns)}; evaluate again"
                 )
-            rows = list(table)
+            for row in table:
+                if len(row) != len(columns):
+                    raise ValueError(
+                        f"{path}, line {table.line_num}: not {len(columns)} cells; the "
+                        "file was changed or cut: evaluate again"
+                    )
+                yield {
+                    name: text.removeprefix("'")
+                    for name, text in zip(columns, row, strict=True)
+                }
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}; evaluate again") from error
-    for number, row in enumerate(rows, 2):
-        if None in row or None in row.values():
-            raise ValueError(
-                f"{path}, line {number}: not {len(columns)} cells; the file was "
-                "changed or cut: evaluate again"
-            )
-    return rows
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: no csv ({error}); evaluate again") from error
 
 
 def images(
     slices: Sequence[dict[str, str]],
-    lesions: Sequence[dict[str, str]],
+    lesions: Iterable[dict[str, str]],
     classes: Sequence[str],
     path: Path,
 ) -> list[Image]:

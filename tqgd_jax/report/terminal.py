@@ -3,7 +3,7 @@
 import textwrap
 from typing import Any
 
-WIDTH = 88
+WIDTH, LINES = 88, 28
 ROWS = (
     ("ap.yolo.0.5", "AP, IoU 0.5, YOLOv5 rule"),
     ("ap.yolo.0.5:0.95", "AP, IoU 0.5:0.95, YOLOv5 rule"),
@@ -18,11 +18,16 @@ ROWS = (
     ("froc.slice.cpm", "FROC mean (CPM), per slice"),
     ("lesion3d.sensitivity", "3-D lesions found, frozen"),
 )
+SOURCES = {
+    "validation": "frozen, chosen on validation",
+    "given": "given: nothing is known of how it was chosen",
+    "mixed": "frozen, some chosen on validation and some given",
+}
 CALCIUM = (("kappa", "weighted kappa"), ("icc_a1", "ICC(A,1)"), ("bias", "bias"))
 
 
 def summary(results: dict[str, Any]) -> str:
-    """At most 24 lines of 88 columns: each figure with rule, IoU, threshold, interval.
+    """At most 28 lines of 88 columns: each figure with rule, IoU, threshold, interval.
 
     Args:
       results: of `report.assemble.results`.
@@ -30,10 +35,10 @@ def summary(results: dict[str, Any]) -> str:
     settings, head = results["settings"], results["headline"]
     lines = [_counts(results["input"])]
     if results["stamp"]:
-        lines += textwrap.wrap(f"NOT A RESULT: {results['stamp']}", WIDTH)[:3]
+        lines += _wrap(f"NOT A RESULT: {results['stamp']}", 3)
     lines.append(_threshold(results))
-    if results["headline"]["reason"]:
-        lines += textwrap.wrap(f"NO HEADLINE: {head['reason']}", WIDTH)[:3]
+    if head["reason"]:
+        lines += _wrap(f"NO HEADLINE: {head['reason']}", 3)
     both = [results["protocols"][name] for name in ("clinical", "paper")]
     level = f"{settings['level']:.0%} interval"
     lines.append(f"{level:<30}{'clinical: all slices':>29}{'paper: positive only':>29}")
@@ -43,16 +48,19 @@ def summary(results: dict[str, Any]) -> str:
             lines.append(f"{name:<30}{cells[0] or '-':>29}{cells[1] or '-':>29}")
     for name, protocol in zip(("clinical", "paper"), both, strict=True):
         if protocol.get("folds"):
-            lines.append(_folds(name, protocol))
+            lines += _wrap(_folds(name, protocol), 2)
         elif "reason" in protocol:
-            lines += textwrap.wrap(f"no {name} figures: {protocol['reason']}", WIDTH)[
-                :2
-            ]
+            lines += _wrap(f"no {name} figures: {protocol['reason']}", 2)
     if "figures" in results["calcium"]:
         lines += _calcium(results["calcium"])
     if results["note"]:
-        lines += textwrap.wrap(f"Note: {results['note']}", WIDTH)[: 24 - len(lines)]
-    return "\n".join(lines[:24])
+        lines += _wrap(f"Note: {results['note']}", LINES - len(lines))
+    return "\n".join(lines)
+
+
+def _wrap(text: str, most: int) -> list[str]:
+    """Lines of a text; `...` where there would be more than `most`."""
+    return textwrap.wrap(text, WIDTH, max_lines=most, placeholder=" ...")
 
 
 def interval(figure: dict[str, Any], digits: int = 3) -> str:
@@ -72,6 +80,8 @@ def _counts(given: dict[str, Any]) -> str:
 
 def _threshold(results: dict[str, Any]) -> str:
     settings = results["settings"]
+    if settings["segmentation"]:
+        return "operating point of the segmentation: components of p >= 0.5"
     best = results["yolo"]["threshold"] if settings["threshold"] is None else None
     if settings["thresholds"] and settings["threshold"] is None:
         folds = ", ".join(
@@ -80,14 +90,13 @@ def _threshold(results: dict[str, Any]) -> str:
             if limit is not None
         )
         if folds:
-            how = settings["threshold_source"]
-            return f"frozen thresholds of the folds ({how}): {folds}"[:WIDTH]
+            how = SOURCES.get(settings["threshold_source"], "")
+            return _wrap(f"thresholds of the folds, {how}: {folds}", 1)[0]
     if settings["threshold"] is None:
         told = "no frozen threshold, so no precision, recall, F1 but OPTIMISTIC ones"
         return told if best is None else f"{told} (at {best:.3f})"
-    how = settings["threshold_source"]
-    how = "chosen on validation" if how == "validation" else how
-    return f"frozen threshold {settings['threshold']:.3f}, {how}"
+    how = SOURCES[settings["threshold_source"]]
+    return f"threshold {settings['threshold']:.3f}, {how}"
 
 
 def _cell(protocol: dict[str, Any], key: str) -> str:
@@ -111,4 +120,4 @@ def _calcium(calcium: dict[str, Any]) -> list[str]:
         for key, name in CALCIUM
     ]
     text = f"Agatston score ({calcium['convention']}): " + ", ".join(told)
-    return textwrap.wrap(text, WIDTH)[:2]
+    return _wrap(text, 2)

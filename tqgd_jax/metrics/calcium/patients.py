@@ -168,7 +168,7 @@ def _rows(
         boxes: Float[np.ndarray, "n 4"] = image.boxes[image.counting]
         limit = None if limits is None else limits[k]
         if limit is not None:
-            boxes = image.det_boxes[image.det_scores >= limit]
+            boxes = image.det_boxes[image.above(limit)]
         # A box may not reach into what another slice's crop shows beside its own.
         x, y = crop[2] - crop[0], crop[3] - crop[1]
         kept = np.clip(boxes, 0, [x, y, x, y])
