@@ -39,8 +39,6 @@ CHOSEN_HERE = (
 
 def main(_: list[str]) -> None:
     """Config, data, weights, detections, report."""
-    from dataclasses import replace
-
     import numpy as np
 
     from tqgd_jax.data import judged, source
@@ -58,12 +56,13 @@ def main(_: list[str]) -> None:
         convention=CONVENTION.value,
         scheme=SCHEME.value,
         calibration=CALIBRATION.value,
-    )
+    ).checked()
+    if GALLERY.value < 0:
+        raise ValueError(f"--gallery must be 0 or more, got {GALLERY.value}")
     folder = Path(WORKDIR.value or "")
     config, run = workdir.read(folder)
     if DATA.value:
-        data = replace(config.data, dir=DATA.value, classes=tuple(run["classes"]))
-        config = replace(config, data=data)
+        config = judged.elsewhere(config, DATA.value, run["classes"])
 
     splits = source.open_data(config)
     chosen = source.required(splits, SPLIT.value, config)
@@ -102,6 +101,11 @@ def main(_: list[str]) -> None:
     fold = chosen.fold if SPLIT.value == "test" else None
     positive = bool(chosen.slices) and config.data.slices == "positive" and not whole
     notes = [POSITIVE] if positive else []
+    if not judged.patients_known(chosen):
+        notes.append(
+            "no patients are known: each image counts as one, and intervals are too "
+            "narrow if patients have several"
+        )
     if SPLIT.value == "val" and threshold is not None:
         notes.append(CHOSEN_HERE.format(threshold))
         threshold = None

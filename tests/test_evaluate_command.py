@@ -24,8 +24,9 @@ def write(path, value):
     return str(path)
 
 
-def golden(folder):
+def golden(folder, suffix=".png"):
     """The detections of D.3 on two images of 100 x 100."""
+    folder.mkdir(exist_ok=True)
     boxes = [[10 * k, 0, 8, 8] for k in range(5)]
     places = iter(range(5))
     dets = [
@@ -40,8 +41,8 @@ def golden(folder):
     size = {"width": 100, "height": 100}
     truth = {
         "images": [
-            {"id": 7, "file_name": "a.png", **size},
-            {"id": 9, "file_name": "b.png", **size},
+            {"id": 7, "file_name": f"a{suffix}", **size},
+            {"id": 9, "file_name": f"b{suffix}", **size},
         ],
         "categories": [{"id": 3, "name": "calcium"}],
         "annotations": [
@@ -91,12 +92,40 @@ def test_a_given_threshold_counts_exactly(tmp_path):
 def test_a_threshold_is_chosen_on_validation_files(tmp_path):
     gt, dt = golden(tmp_path)
     words = ["--ground-truth", gt, "--detections", dt, "--out", tmp_path / "out"]
-    held = ["--validation-ground-truth", gt, "--validation-detections", dt]
+    val_gt, val_dt = golden(tmp_path / "val", suffix=".jpg")
+    held = ["--validation-ground-truth", val_gt, "--validation-detections", val_dt]
     assert evaluate(*words, *held) == 0
     found = results(tmp_path / "out")
     assert found["settings"]["threshold_source"] == "validation"
     # D.3's best point has precision .65 and recall .8: between .5 and .4
     assert 0.4 < found["yolo"]["threshold"] <= 0.5
+
+
+def test_a_threshold_is_never_chosen_on_what_is_judged(tmp_path, capsys):
+    gt, dt = golden(tmp_path)
+    words = ["--ground-truth", gt, "--detections", dt, "--out", tmp_path / "out"]
+    held = ["--validation-ground-truth", gt, "--validation-detections", dt]
+    assert evaluate(*words, *held) == 2
+    assert "image 'a.png' is in the validation files" in capsys.readouterr().err
+
+
+def test_what_was_given_is_never_overwritten(tmp_path, capsys):
+    gt, dt = golden(tmp_path)
+    before = Path(gt).read_bytes()
+    words = ["--ground-truth", gt, "--detections", dt]
+    assert evaluate(*words, "--out", tmp_path) == 2
+    assert "would be overwritten" in capsys.readouterr().err
+    assert Path(gt).read_bytes() == before
+    evaluate(*words, "--out", tmp_path / "a")
+    assert evaluate("--pool", tmp_path / "a", "--out", tmp_path / "a") == 2
+    assert "would be overwritten" in capsys.readouterr().err
+
+
+def test_images_without_boxes_are_not_positive_only(tmp_path, capsys):
+    gt, dt = golden(tmp_path)
+    words = ["--ground-truth", gt, "--detections", dt, "--out", tmp_path / "out"]
+    assert evaluate(*words, "--positive-only") == 2
+    assert "1 of the 2 images have no box" in capsys.readouterr().err
 
 
 def test_a_changed_result_does_not_verify(tmp_path, capsys):
@@ -160,7 +189,10 @@ def test_what_cannot_be_judged_ends_in_one_line(
     ("setting", "told"),
     [
         (["--level", "95"], "level must be inside"),
-        (["--bootstraps", "0"], "bootstraps must be 1 or more"),
+        (["--bootstraps", "0"], "bootstraps must be 20 or more"),
+        (["--seed", "-1"], "seed must be 0 or more"),
+        (["--window", "500", "100"], "must rise"),
+        (["--gallery", "-1"], "--gallery must be 0 or more"),
         (["--size-px", "100", "10"], "must rise"),
         (["--convention", "agatstn"], "there are: orcascore"),
         (["--scheme", "five"], "there are: standard"),
@@ -221,7 +253,7 @@ def test_neither_jax_nor_tensorflow_is_loaded(tmp_path):
     gt, dt = golden(tmp_path)
     code = (
         "import sys; from tqgd_jax.evaluate import main; "
-        f"main(['--ground-truth', {gt!r}, '--detections', {dt!r}, '--bootstraps', '5', "
+        f"main(['--ground-truth', {gt!r}, '--detections', {dt!r}, '--bootstraps', '20', "
         f"'--out', {str(tmp_path / 'out')!r}]); print(*sys.modules)"
     )
     done = subprocess.run(

@@ -79,8 +79,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         scheme=args.scheme,
         calibration=args.calibration,
     ).checked()
-    if args.threshold is not None and not math.isfinite(args.threshold):
-        raise ValueError(f"--threshold must be a finite score, got {args.threshold}")
+    _check(args)
     pixels, scores, unscored = None, None, ""
     if args.pool:
         logger.info("reading %d results", len(args.pool))
@@ -115,6 +114,32 @@ def _evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check(args: argparse.Namespace) -> None:
+    """Refuses settings that would end in an error, or in a loss, after the work."""
+    if args.threshold is not None and not math.isfinite(args.threshold):
+        raise ValueError(f"--threshold must be a finite score, got {args.threshold}")
+    low, high = args.window
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"--window must rise, from black to white, got {low} {high}")
+    if args.gallery < 0:
+        raise ValueError(f"--gallery must be 0 or more, got {args.gallery}")
+    out = args.out.resolve()
+    given = [getattr(args, name) for name in INPUTS]
+    inside = [f for f in given if f is not None and f.resolve().parent == out]
+    inside += [f for f in args.pool or () if f.resolve() == out]
+    if inside:
+        raise ValueError(
+            f"--out {args.out}: {inside[0]} lies there and would be overwritten; name "
+            "another folder"
+        )
+
+
+INPUTS = (
+    *("ground_truth", "detections", "patients"),
+    *("validation_ground_truth", "validation_detections"),
+)
+
+
 def _read(args: argparse.Namespace) -> "tuple[Study, dict[str, Any]]":
     """The study of the two files, its threshold frozen on others if they are given."""
     from tqgd_jax.metrics.evaluate import best_threshold
@@ -127,7 +152,7 @@ def _read(args: argparse.Namespace) -> "tuple[Study, dict[str, Any]]":
             "give --ground-truth and one of --detections and --probabilities (or --pool, "
             "or --verify)"
         )
-    threshold, source = args.threshold, ""
+    threshold, source, held = args.threshold, "", None
     if args.validation_detections or args.validation_ground_truth:
         if threshold is not None or not (
             args.validation_detections and args.validation_ground_truth
@@ -155,11 +180,19 @@ def _read(args: argparse.Namespace) -> "tuple[Study, dict[str, Any]]":
     study = open_format.read(
         args.ground_truth, args.detections, args.patients, threshold
     )
+    if held is not None:
+        _apart(held, study)
     named = {
         "ground_truth": args.ground_truth,
         "detections": args.detections or args.probabilities,
         "patients": args.patients,
     }
+    empty = sum(not image.counting.any() for image in study.images)
+    if args.positive_only and empty:
+        raise ValueError(
+            f"--positive-only: {empty} of the {len(study.images)} images have no box, so "
+            "the clinical protocol can be judged; leave --positive-only out"
+        )
     positive = args.positive_only or study.positive_only
     notes = [study.note] if study.note else []
     judged = study._replace(
@@ -169,6 +202,20 @@ def _read(args: argparse.Namespace) -> "tuple[Study, dict[str, Any]]":
         note="; ".join([*notes, POSITIVE_ONLY] if positive else notes),
     )
     return judged, {name: str(path) for name, path in named.items() if path}
+
+
+def _apart(held: "Study", judged: "Study") -> None:
+    """Refuses a threshold chosen on what is judged."""
+    for what in ("name", "patient"):
+        both = {getattr(i, what) for i in held.images}
+        both &= {getattr(i, what) for i in judged.images}
+        if both:
+            raise ValueError(
+                f"{'image' if what == 'name' else 'patient'} {min(both)!r} is in the "
+                f"validation files and is judged too ({len(both)} in all); a threshold is "
+                "frozen on others. Without validation files the optimistic figures tell "
+                "what these images themselves would choose"
+            )
 
 
 POSITIVE_ONLY = (

@@ -1,6 +1,7 @@
 """All slices of held-out patients, with what is known of each."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -75,6 +76,28 @@ def test_detections_carry_what_is_known_of_their_slice(cohort):
     assert first.lesions == (Lesion("LAD", 1, 300, 20, 5.0),)
     assert first.det_scores.dtype == np.float64
     assert judged.placed(test, found, "val")[0].place.fold == ""
+
+
+def test_the_same_data_in_another_place_are_the_same(cohort, tmp_path):
+    settings, trained = opened(cohort, 1)
+    there = shutil.copytree(cohort, tmp_path / "moved")
+    moved = judged.elsewhere(settings, str(there), ["calcium"])
+    assert open_data(moved)["test"].fingerprint == trained["test"].fingerprint
+    others = judged.elsewhere(settings, str(there), ["LAD", "LCX", "RCA"])
+    assert others.data.classes == ("LAD", "LCX", "RCA")
+
+
+def test_images_of_unknown_patients_count_as_one_each(cohort):
+    _, trained = opened(cohort, 1)
+    alone = dataclasses.replace(trained["test"], slices=[], lesions=[])
+    assert judged.patients_known(alone)
+    alone = dataclasses.replace(alone, groups=alone.names)
+    assert not judged.patients_known(alone)
+    none = np.zeros((0, 4), np.float32)
+    found = Image(
+        alone.names[0], none, np.zeros(0, int), none, none[:, 0], np.zeros(0, int)
+    )
+    assert judged.placed(alone, [found], "test")[0].place.patient == ""
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,7 @@ def results(folds: int = 5) -> dict[str, Any]:
         "title": "Calcium in 40 invented patients",
         "stamp": "",
         "note": "",
+        "caution": "",
         "input": {
             **{"images": 480, "positive_images": 120, "boxes": 163, "ignored": 2},
             **{"detections": 1412, "patients": 40, "scans": 40, "classes": ["calcium"]},

@@ -59,6 +59,12 @@ def test_what_takes_from_the_figures_is_said_before_them(found):
     assert len(lines) <= 28
 
 
+def test_few_patients_are_a_caution_and_enough_are_none(found):
+    assert found["caution"].startswith("4 patients")
+    assert "Caution: 4 patients" in summary(found)
+    assert results(study(patients=10, slices=2)[0])["caution"] == ""
+
+
 def test_an_interval_is_written_behind_its_figure():
     figure = {"value": 0.5, "low": 0.25, "high": 0.75, "reason": ""}
     assert interval(figure) == "0.500 (0.250 to 0.750)"

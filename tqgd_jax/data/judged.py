@@ -11,6 +11,28 @@ from tqgd_jax.data.source import Source
 from tqgd_jax.metrics.image import Image, Place
 
 
+def elsewhere(config: Config, folder: str, classes: Sequence[str]) -> Config:
+    """The settings of a run for a data set in another place.
+
+    The run's class names are set only where the data would find others: naming them is a
+    setting too, and would make the same data look like other data.
+    """
+    moved = dataclasses.replace(config.data, dir=folder)
+    named = dataclasses.replace(moved, classes=tuple(classes))
+    moved, named = (dataclasses.replace(config, data=d) for d in (moved, named))
+    try:
+        found = sources.open_data(moved)
+    except ValueError:
+        return named  # with names it may open; if not, its error says why
+    same = all(list(source.classes) == list(classes) for source in found.values())
+    return moved if same else named
+
+
+def patients_known(source: Source) -> bool:
+    """Whether images are said to be of patients, and not each of its own."""
+    return bool(source.slices) or source.groups != source.names
+
+
 def can_be_whole(config: Config, trained: Mapping[str, Source], part: str) -> bool:
     """Whether `all_slices` can add the slices without boxes to a part."""
     packed = config.data.dir.endswith(".npz")
@@ -61,10 +83,11 @@ def placed(source: Source, images: Sequence[Image], part: str) -> list[Image]:
     """
     index = {name: i for i, name in enumerate(source.names)}
     fold = str(source.fold[0]) if source.fold and part == "test" else ""
+    known = patients_known(source)
     found = []
     for image in images:
         i = index[image.name]
-        place = Place(patient=source.groups[i], fold=fold)
+        place = Place(patient=source.groups[i] if known else "", fold=fold)
         if source.slices:  # SliceInfo's fields are Place's
             place = place._replace(**source.slices[i]._asdict())
         found.append(

@@ -26,6 +26,7 @@ HEADLINE = (
     *("point.iou0.5.f1", "point.centre.recall", "froc.scan.cpm"),
 )
 
+FEW = 10  # patients, below which intervals cover clearly less than they say
 CURVES = ("ap.", "froc.", "optimistic.")  # figures over all scores
 
 
@@ -105,6 +106,7 @@ def results(
         "title": study.title,
         "stamp": study.stamp,
         "note": study.note,
+        "caution": _caution(len(whole.curve.clusters)),
         "input": whole.curve.facts(),
         "settings": _settings(study, rules),
         "headline": _headline(study, protocols),
@@ -114,6 +116,16 @@ def results(
         "calcium": calcium.section(scores, rules, unscored),
         "glossary": GLOSSARY,
     }
+
+
+def _caution(patients: int) -> str:
+    """What the number of patients takes from the intervals; empty when it is enough."""
+    if not 1 < patients < FEW:
+        return ""
+    return (
+        f"{patients} patients: so few give intervals that are too narrow, or of no use "
+        "(python -m bench.referee coverage)"
+    )
 
 
 def _judged(study: Study, members: Sequence[int], rules: Rules) -> Judged:

@@ -5,6 +5,8 @@ from typing import NamedTuple
 from tqgd_jax.metrics.calcium.conventions import convention
 from tqgd_jax.metrics.calcium.schemes import scheme
 
+LEAST = 20  # resamples of which an interval is made
+
 
 class Rules(NamedTuple):
     """How a study is judged; stands in the results, so that they can be made again.
@@ -30,8 +32,13 @@ class Rules(NamedTuple):
 
     def checked(self) -> "Rules":
         """The rules themselves. Raises ValueError for one that cannot be followed."""
-        if self.bootstraps < 1:
-            raise ValueError(f"bootstraps must be 1 or more, got {self.bootstraps}")
+        if self.bootstraps < LEAST:
+            raise ValueError(
+                f"bootstraps must be {LEAST} or more, got {self.bootstraps}; an interval "
+                "of fewer resamples may miss its own figure"
+            )
+        if self.seed < 0:
+            raise ValueError(f"seed must be 0 or more, got {self.seed}")
         if not 0 < self.level < 1:
             raise ValueError(f"level must be inside (0, 1), got {self.level}")
         convention(self.convention)

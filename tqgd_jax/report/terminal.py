@@ -53,6 +53,8 @@ def summary(results: dict[str, Any]) -> str:
             lines += _wrap(f"no {name} figures: {protocol['reason']}", 2)
     if "figures" in results["calcium"]:
         lines += _calcium(results["calcium"])
+    if results["caution"]:
+        lines += _wrap(f"Caution: {results['caution']}", LINES - len(lines))
     if results["note"]:
         lines += _wrap(f"Note: {results['note']}", LINES - len(lines))
     return "\n".join(lines)
