@@ -3,16 +3,22 @@
     python -m bench.referee bootstrap   # 10,000 resamples of 40 patients, 500 lesions
     python -m bench.referee volume      # 2,000 slices of 300 detections each
     python -m bench.referee singles     # 2,000 slices, each of another patient
+    python -m bench.referee command     # the same slices from json to report.html
     python -m bench.referee coverage    # how often nominal 95 % intervals hold the truth
 
-`volume` counts without the reading of files. Each prints one line of JSON a figure.
+`volume` counts without the reading and writing of files, `command` is the whole of
+`python -m tqgd_jax.evaluate` and then its `--verify`. Each prints one line of JSON a
+figure.
 """
 
 import json
 import resource
+import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +27,9 @@ from tqgd_jax.metrics import bootstrap
 from tqgd_jax.metrics.average_precision import areas, rank, yolo
 from tqgd_jax.metrics.image import Image, Place
 from tqgd_jax.metrics.judge import Judge
+from tqgd_jax.metrics.study import Study
 from tqgd_jax.metrics.weighted import ratio
+from tqgd_jax.report.results import coco_detections, coco_ground_truth, json_bytes
 
 
 def images(
@@ -87,6 +95,38 @@ def timed(cohort: list[Image], repeats: int) -> dict[str, float]:
         "cpu_s": round(end[1] - start[1], 2),
         "peak_gib": round(peak(), 2),
     }
+
+
+def command(cohort: list[Image]) -> list[dict[str, Any]]:
+    """Wall and processor seconds and peak memory of the command on files."""
+    study = Study(tuple(cohort), ("calcium",), (0.5,) * len(cohort))
+    evaluate = (sys.executable, "-m", "tqgd_jax.evaluate")
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        files = {
+            "ground-truth": coco_ground_truth(study),
+            "detections": coco_detections(study),
+        }
+        words = ["--out", f"{folder}/out", "--threshold", "0.5"]
+        for name, value in files.items():
+            path = Path(folder) / f"{name}.json"
+            path.write_bytes(json_bytes(value, indent=None))
+            words += [f"--{name}", str(path)]
+        for use in (words, ["--verify", f"{folder}/out"]):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            start = time.perf_counter()
+            subprocess.run([*evaluate, *use], check=True, stdout=subprocess.DEVNULL)
+            end = resource.getrusage(resource.RUSAGE_CHILDREN)
+            rows.append(
+                {
+                    "command": use[0],
+                    "wall_s": round(time.perf_counter() - start, 1),
+                    "cpu_s": round(end.ru_utime - before.ru_utime, 1),
+                    # of the largest child so far
+                    "peak_gib": round(end.ru_maxrss / 2**20, 2),
+                }
+            )
+    return rows
 
 
 # Share of patients without lesions, Gamma shape and scale of the others' lesions, mean
@@ -195,6 +235,9 @@ def main() -> None:
         print(json.dumps(timed(images(50, 40, 6000, 300), 2_000)))
     elif what == "singles":
         print(json.dumps(timed(images(2000, 1, 6000, 300), 2_000)))
+    elif what == "command":
+        for row in command(images(50, 40, 6000, 300)):
+            print(json.dumps(row))
     else:
         cohorts = int(sys.argv[2]) if len(sys.argv) > 2 else 2_000
         for kind in sys.argv[3:] or COHORTS:

@@ -11,6 +11,7 @@ counted and how: docs/calcium.md.
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,7 +56,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--boxes", type=Path, help="csv: score what is bright in boxes")
     what.add_argument("--mask", type=Path, help="labels on the voxels of the scan")
-    what.add_argument("--whole", action="store_true", help="bones and all")
+    what.add_argument("--whole", action="store_true", help="bones and all; no category")
     names = ", ".join((*CONVENTIONS, "all"))
     parser.add_argument("--convention", default="clinical", help=names)
     parser.add_argument("--calibration", type=float, help="mg/mL per HU, for the mass")
@@ -69,7 +70,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the score; returns the exit status, 1 when there is none."""
+    """Prints the score; returns the exit status, 1 when there is none or nobody reads."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)  # to stderr
     said = arguments(argv)
     try:
@@ -77,7 +78,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"tqgd_jax.calcium: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(found, indent=2 if said.pretty else None, allow_nan=False))
+    text = json.dumps(found, indent=2 if said.pretty else None, allow_nan=False)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # such as `| head`: the reader has what it wanted
+        # Python writes what is left when it ends; to the closed pipe it cannot.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0
 
 
@@ -112,15 +119,20 @@ def report(said: argparse.Namespace) -> dict[str, Any]:
         mask = calcium_mask(scan.hu, rows)
     else:
         mask = scan.hu >= LOWEST
+    # Bones and all are no score of a patient, so no category of risk.
+    risk = None if said.whole else by
     entries = [
-        entry(scan.hu, mask, scan.spacing, one, said.calibration, by) for one in chosen
+        entry(scan.hu, mask, scan.spacing, one, said.calibration, risk)
+        for one in chosen
     ]
     found = {"scan": str(said.scan)}
     found |= entries[0] if said.convention != "all" else {"conventions": entries}
     found |= {"scheme": said.scheme, "spacing_mm": list(scan.spacing)}
     if said.spread:
         found["spread"] = {
-            one.name: by_scheme(score(scan.hu, mask, scan.spacing, one).agatston)
+            one.name: by_scheme(
+                score(scan.hu, mask, scan.spacing, one).agatston, risk=not said.whole
+            )
             for one in CONVENTIONS.values()
         }
     return found
@@ -151,14 +163,14 @@ def entry(
     spacing: Spacing,
     rules: Convention,
     calibration: float | None,
-    by: Scheme,
+    by: Scheme | None,
 ) -> dict[str, Any]:
-    """One convention's part of the report."""
+    """One convention's part of the report; its category is None without a scheme."""
     found: Score = score(hu, mask, spacing, rules, calibration)
     return {
         "convention": rules.name,
         **numbers(found.amount),
-        "category": by.labels[category(found.agatston, by)],
+        "category": by.labels[category(found.agatston, by)] if by else None,
         "lesions": [
             {
                 "artery": one.artery,
@@ -196,11 +208,14 @@ def numbers(amount: Amount) -> dict[str, float | None]:
     }
 
 
-def by_scheme(agatston: float) -> dict[str, Any]:
-    """A score and its category in every scheme."""
+def by_scheme(agatston: float, *, risk: bool) -> dict[str, Any]:
+    """A score and its category in every scheme; None where it says nothing of risk."""
     return {
         "agatston": agatston,
-        "category": {n: s.labels[category(agatston, s)] for n, s in SCHEMES.items()},
+        "category": {
+            n: s.labels[category(agatston, s)] if risk else None
+            for n, s in SCHEMES.items()
+        },
     }
 
 

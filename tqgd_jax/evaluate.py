@@ -24,7 +24,7 @@ logger = logging.getLogger("tqgd_jax")
 JUDGED = (
     *("ground_truth", "detections", "probabilities", "statistic", "patients"),
     *("threshold", "validation_ground_truth", "validation_detections"),
-    *("positive_only", "pixels"),
+    "positive_only",
 )
 EPILOG = """
 three uses:
@@ -56,7 +56,8 @@ def main(argv: list[str] | None = None) -> int:
 def _one_use(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Ends the program when options are given that its use would not look at."""
     use = next((name for name in ("verify", "pool") if getattr(args, name)), None)
-    for name in JUDGED if use else ():
+    left = (*JUDGED, "pixels") if use == "verify" else JUDGED
+    for name in left if use else ():
         if getattr(args, name) != parser.get_default(name):
             parser.error(
                 f"--{name.replace('_', '-')} is not for --{use}, which takes that from "
@@ -88,22 +89,22 @@ def _evaluate(args: argparse.Namespace) -> int:
         inputs = {"pooled": [str(folder) for folder in args.pool]}
     else:
         study, inputs = _read(args)
-        if args.pixels:
-            from tqgd_jax.data.pixels import from_folder
+    if args.pixels:
+        from tqgd_jax.data.pixels import from_folder
 
-            pixels = from_folder(args.pixels, study.images, study.sizes)
-        if args.probabilities:
-            from tqgd_jax.report import segmented
+        pixels = from_folder(args.pixels, study.images, study.sizes)
+    if args.probabilities:
+        from tqgd_jax.report import segmented
 
-            study = segmented.from_maps(
-                study, args.probabilities, args.statistic, pixels
-            )._replace(source="given")
+        study = segmented.from_maps(
+            study, args.probabilities, args.statistic, pixels
+        )._replace(source="given")
     written = bundle.make(
         args.out,
         checked(study),
         rules,
         pixels=pixels,
-        window=tuple(args.window),
+        window=tuple(args.window) if args.window else None,
         scores=scores,
         unscored=unscored,
         shown=args.gallery,
@@ -118,7 +119,7 @@ def _check(args: argparse.Namespace) -> None:
     """Refuses settings that would end in an error, or in a loss, after the work."""
     if args.threshold is not None and not math.isfinite(args.threshold):
         raise ValueError(f"--threshold must be a finite score, got {args.threshold}")
-    low, high = args.window
+    low, high = args.window or (0.0, 1.0)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"--window must rise, from black to white, got {low} {high}")
     if args.gallery < 0:
@@ -268,7 +269,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--validation-detections", type=Path, help="choose the threshold on these")
     add("--positive-only", action="store_true", help="slices without boxes are missing")
     add("--pixels", type=Path, help="folder of images or scans: gallery, calcium score")
-    add("--window", type=float, nargs=2, default=(-200.0, 500.0), metavar="HU")
+    add(
+        "--window", type=float, nargs=2, metavar="HU", help="black and white [-200 500]"
+    )
     add("--gallery", type=int, default=60, help="slices in the report [60]")
     add("--title", default="", help="of the report [name of --out]")
     add("--bootstraps", type=int, default=2000, help="resamples of patients [2000]")

@@ -97,6 +97,26 @@ def test_slices_by_number_and_by_position(tmp_path):
     assert rows_of(tmp_path) == []
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_semicolons_and_tabs_part_columns_too(tmp_path, delimiter):
+    header, *lines = (
+        text.replace(",", delimiter)
+        for text in ("z,x0,y0,x1,y1", "0,1,2,3,4", "mm:-12,0.5,0,30,20")
+    )
+    found = rows_of(tmp_path, *lines, header=header)
+    assert found == [(0, 1, 2, 3, 4), (0, 0.5, 0, 30, 20)]
+
+
+def test_a_decimal_comma_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"b\.csv:2: .*with a decimal point"):
+        rows_of(tmp_path, "0;1,5;2;3;4", header="z;x0;y0;x1;y1")
+
+
+def test_a_pixel_in_two_boxes_counts_once():
+    hu = np.full((1, 6, 8), 300, np.int16)
+    assert calcium_mask(hu, [(0, 0, 0, 4, 3), (0, 2, 1, 6, 4)]).sum() == 12 + 12 - 4
+
+
 def test_columns_in_any_order_and_more_of_them(tmp_path):
     path = tmp_path / "b.csv"
     with path.open("w", newline="") as file:

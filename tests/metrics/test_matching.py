@@ -5,7 +5,7 @@ import pytest
 
 from tqgd_jax.metrics.image import Image
 from tqgd_jax.metrics.iou import box_iou
-from tqgd_jax.metrics.matching import THRESHOLDS, found, match, matches
+from tqgd_jax.metrics.matching import THRESHOLDS, match, matches
 
 
 def bits(text: str) -> list[bool]:
@@ -105,16 +105,10 @@ def test_random_crowded_images_against_the_slow_rule():
             expected[[order[w] for w in winners]] = True
             np.testing.assert_array_equal(got[:, t], expected)
             if t == 0:
-                np.testing.assert_array_equal(np.flatnonzero(found(image, 0.0)), boxes)
+                found = matches(image, THRESHOLDS).box[got[:, 0]]
+                np.testing.assert_array_equal(np.sort(found), boxes)
                 hits += len(winners)
     assert hits > 100  # the cases are not trivial
-
-
-def test_found_counts_only_detections_at_the_threshold():
-    box = np.array([[0.0, 0, 10, 10]])
-    image = Image("x", box, np.array([0]), box, np.array([0.3]), np.array([0]))
-    assert found(image, 0.3).tolist() == [True]
-    assert found(image, 0.31).tolist() == [False]
 
 
 def test_detections_in_an_ignored_region_are_neither_true_nor_false():
@@ -142,7 +136,6 @@ def test_detections_in_an_ignored_region_are_neither_true_nor_false():
         [True] * 3,
     ]
     assert got.box[0] == 1
-    assert found(image, 0.0).tolist() == [False, True]
 
 
 def test_an_ignored_region_of_another_class_ignores_nothing():

@@ -70,3 +70,47 @@ def test_a_curve_goes_on_flat_to_the_right_of_its_last_point():
     ends = [float(x) for x in re.findall(r"[ML] (-?[\d.]+) ", path)]
     frame = [float(x) for x in re.findall(r'<path d="M ([\d.]+) ', svg)]
     assert max(ends) > max(frame) - 1  # the frame's right edge is where rate 8 is
+
+
+def without_intervals(results, start):
+    for key, figure in results["protocols"]["clinical"]["figures"].items():
+        if key.startswith(start):
+            figure |= {"low": None, "high": None, "reason": "three patients"}
+    return Numbers(results)
+
+
+def test_a_caption_speaks_of_intervals_only_where_some_are_drawn():
+    said = []
+    for start in ("no such", "artery.LAD", "artery"):
+        numbers = without_intervals(made_up.results(), start)
+        keys = list(numbers.results["protocols"]["clinical"]["figures"])
+        plot = figures.strata(numbers, "clinical", "artery", "Artery", "", keys)
+        assert plot
+        said.append(plot.caption)
+    assert "lines are 95 % intervals." in said[0]
+    assert "lines are 95 % intervals (none where the table gives a reason)." in said[1]
+    assert "there are no 95 % intervals, for the reason under the table." in said[2]
+
+
+def test_a_froc_without_a_band_does_not_speak_of_one():
+    results = made_up.results()
+    curves = results["protocols"]["clinical"]["curves"]["froc"]
+    for curve in (curves["scan"], curves["slice"]):
+        curve |= {"low": [None] * len(curve["fp"]), "high": [None] * len(curve["fp"])}
+    curves["lesion"]["low"][0] = None
+    said = [plot.caption for plot in figures.froc(Numbers(results), "clinical")]
+    none = ["no band: there are no 95 % intervals" in text for text in said]
+    assert none == [True, True, False]
+    assert "band: 95 % from resamples" in said[2]
+
+
+def test_the_froc_of_few_scans_says_that_its_lowest_rate_is_no_whole_false_alarm():
+    results = made_up.results()
+    results["protocols"]["clinical"] |= {"scans": 7, "slices": 8}
+    results["protocols"]["paper"]["scans"] = 8
+    said = [plot.caption for plot in figures.froc(Numbers(results), "clinical")]
+    few = "With fewer than 8 scans, 1/8 false alarms per scan are less than one false"
+    assert [few in text for text in said] == [True, False, True]
+    assert not any(
+        "fewer" in p.caption for p in figures.froc(Numbers(results), "paper")
+    )

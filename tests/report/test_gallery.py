@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from tests.report import made_up
+from tests.report import made_up, studies
+from tqgd_jax.report import page
 from tqgd_jax.report.gallery import Shot, drawn, slides, stratum
+from tqgd_jax.report.shots import shots
 
 EDGES = (10, 100, 200)
 
@@ -35,7 +37,10 @@ def test_a_slide_counts_and_names_what_is_on_it():
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [((3, 3), 0), ((2, 5), 0), ((1, 11), 1), ((10, 20), 2), ((201, 1), 3)],
+    [
+        *[((3, 3), 0), ((2, 5), 0), ((1, 11), 1), ((10, 20), 2), ((201, 1), 3)],
+        ((100 / 3, 0.3), 0),  # the product has a last bit above 10
+    ],
 )
 def test_a_stratum_holds_its_upper_edge(size: tuple[int, int], expected: int):
     row = {"width": str(size[0]), "height": str(size[1])}
@@ -67,3 +72,65 @@ def test_a_gallery_keeps_to_its_budget():
     one = len(slides(shots[:1], made_up.lesions(), EDGES, None)[0].png)
     kept = slides(shots, made_up.lesions(), EDGES, None, budget=int(2.7 * one))
     assert [slide.shot.image for slide in kept] == ["a1", "a2"]
+
+
+def row(image, kind, outcome, **more):
+    above = "" if kind == "box" else int(outcome not in ("", "below threshold"))
+    told = {"image": image.name, "kind": kind, "outcome": outcome, "above": above}
+    return told | {"score": 0.9, "use": ""} | more
+
+
+def test_slices_with_most_errors_come_first_then_labelled_then_empty_ones():
+    study, pixels = studies.study()
+    images = study.images
+    # Patient 0 and the first slice of every other one are empty.
+    missed, labelled = images[4], [images[k] for k in (4, 5, 7, 8, 10, 11)]
+    rows = [
+        *(row(image, "box", "found") for image in labelled),
+        row(missed, "box", "missed"),
+        row(missed, "detection", "below threshold"),
+        row(images[5], "detection", "hit"),
+        row(images[5], "detection", "false alarm", use="curve"),
+        row(images[6], "detection", "false alarm"),
+        row(images[2], "detection", "false alarm"),
+        row(images[2], "detection", "false alarm"),
+    ]
+    order = [2, 4, 6, 5, 7, 8, 10, 11, 0, 1, 3, 9]
+    found = shots(study, rows, pixels, (-200, 500), 60)
+    assert [shot.image for shot in found] == [images[k].name for k in order]
+    assert found[1].rows == [0, 6, 7]
+    assert shots(study, rows, pixels, None, 0) == []
+    assert shots(study, rows, None, None, 60) == []
+
+    def some(k):
+        return None if k in (4, 5) else pixels(k)
+
+    found = shots(study, rows, some, (-200, 500), 4)
+    assert [shot.image for shot in found] == [images[k].name for k in (2, 6, 7, 8)]
+
+
+def test_without_a_threshold_labelled_slices_come_first():
+    study, pixels = studies.study(patients=2)
+    study = study._replace(thresholds=(None,) * 6, source="none")
+    rows = [row(image, "detection", "") for image in study.images]
+    found = shots(study, rows, pixels, None, 3)
+    assert [shot.image for shot in found] == ["P1_z1", "P1_z2", "P0_z0"]
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("validation", "those with errors (missed boxes, false"),
+        ("none", "those with l"),
+    ],
+)
+def test_the_page_says_of_how_many_slices_which_are_shown(source, said):
+    results = made_up.results() | {"inputs": {"window": "HU -150 to 750"}}
+    results["settings"]["threshold_source"] = source
+    text = page.render(results, made_up.lesions(), (), made_up.shots())
+    begin = text.index('<p id="order">')
+    told = " ".join(text[begin : text.index("</p>", begin)].split())
+    assert told.startswith('<p id="order">6 of <span')
+    assert '">480</span> judged slices' in told
+    assert f"known: {said}" in told
+    assert told.endswith("Window: HU -150 to 750.")

@@ -89,7 +89,7 @@ def test_slices_are_filtered_by_patient_outcome_and_size(chromium: Any, report: 
         ):
             only(seen, outcome)
             assert names(seen) == expected
-            assert seen.inner_text("#shown") == "2 of 6 slices"
+            assert seen.inner_text("#shown") == "2 of these 6 slices"
         only(seen, *OUTCOMES)
         for size, expected in (
             ("0-10 px", ["a1", "b1", "b2"]),

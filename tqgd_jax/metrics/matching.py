@@ -90,10 +90,3 @@ def matches(image: Image, thresholds: Float[np.ndarray, "t"]) -> Matched:
         box = np.where(near.max(axis=0) > 0, real[near.argmax(axis=0)], -1)
     inside = iou[~image.counting].max(axis=0, initial=0.0)
     return Matched(hit, ~hit & (inside[:, None] >= thresholds), box)
-
-
-def found(image: Image, threshold: float, iou: float = 0.5) -> Bool[np.ndarray, "n"]:
-    """Boxes that a detection of at least `threshold` confidence finds, none ignored."""
-    matched = matches(image, np.array([iou]))
-    finder = matched.hit[:, 0] & image.above(threshold)
-    return np.isin(np.arange(len(image.boxes)), matched.box[finder])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from tqgd_jax.metrics import mean_ap, points
 from tqgd_jax.metrics.view import View
@@ -26,6 +26,15 @@ def size_names(edges: Sequence[float]) -> list[str]:
     return [*(f"{low}-{high}" for low, high in pairs), f">{texts[-1]}"]
 
 
+def stratum(
+    area: Float[np.ndarray, "*n"], edges: Sequence[float]
+) -> Int[np.ndarray, "*n"]:
+    """Which of `size_names` an area belongs to; a stratum holds its upper edge."""
+    # 50 px of 0.2 x 0.2 mm are 2 mm2, whatever the last bit of 50 x 0.04 is.
+    places = np.searchsorted(np.array(edges, float), np.round(area, 9), "left")
+    return np.asarray(places)
+
+
 def box_groups(
     of: View, size_px: Sequence[float], size_mm2: Sequence[float]
 ) -> dict[str, Bool[np.ndarray, "n"]]:
@@ -36,10 +45,9 @@ def box_groups(
         ("px", size_px, boxes.area),
         ("mm2", size_mm2, boxes.area_mm2),
     ):
-        # 50 px of 0.2 x 0.2 mm are 2 mm2, whatever the last bit of 50 x 0.04 is.
-        stratum = np.searchsorted(np.array(edges, float), np.round(area, 9), "left")
+        own = stratum(area, edges)
         for k, name in enumerate(size_names(edges)):
-            groups[f"size.{unit}.{name}"] = (stratum == k) & ~np.isnan(area)
+            groups[f"size.{unit}.{name}"] = (own == k) & ~np.isnan(area)
     names = [
         [lesion.artery for lesion in image.lesions] or [""] * len(image.boxes)
         for image in of.cohort.images

@@ -18,7 +18,7 @@ from tqgd_jax.metrics.study import Study, checked
 from tqgd_jax.report import assemble, calcium, folds, lesions, page, tables
 from tqgd_jax.report.files import together
 from tqgd_jax.report.overlays import choose, overlay_page
-from tqgd_jax.report.pixels import Pixels, hounsfield
+from tqgd_jax.report.pixels import Pixels, hounsfield, window_of
 from tqgd_jax.report.plots import precision_recall
 from tqgd_jax.report.results import coco_detections, coco_ground_truth, json_bytes
 from tqgd_jax.report.rules import Rules
@@ -73,8 +73,8 @@ def make(
         logger.info("figures from %d resamples of the patients", rules.bootstraps)
         found = assemble.results(study, rules, judges, scores, unscored)
         inputs = dict(inputs or {})
-        if pixels is not None and window is not None:
-            inputs["window"] = f"{window[0]:g} to {window[1]:g}, shown black and white"
+        if pixels is not None:
+            window, inputs["window"] = window_of(pixels, len(study.images), window)
         found |= {"inputs": inputs, "versions": _versions()}
         logger.info("writing the tables")
         rows = list(lesions.rows(study, judges, pixels))

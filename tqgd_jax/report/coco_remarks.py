@@ -9,6 +9,8 @@ from tqgd_jax.report.coco_json import Entries, is_number
 
 AREA_TOLERANCE = 0.01
 SLACK = 1  # px; tools round boxes
+FRACTION = 1.5  # x + w of a box of fractions whose x is its centre
+TINY = 16  # px: an image of no more may have boxes of `FRACTION`
 
 
 def of_annotations(of: Entries, boxes: Float[np.ndarray, "n 4"]) -> list[str]:
@@ -55,8 +57,12 @@ def of_boxes(
     """
     if not len(boxes):
         return []
-    if boxes.max() <= 1:
-        return [f"no box of the {what} reaches beyond 1 px: bbox is in px, no fraction"]
+    large = not sizes or np.max(sizes) > TINY
+    if large and boxes.max() <= FRACTION:
+        return [
+            f"boxes of the {what} look like fractions of the image (0 to 1): bbox is in "
+            "px, no fraction"
+        ]
     if not sizes:
         return []
     limits = np.array(sizes)[image][:, ::-1] + SLACK

@@ -10,6 +10,7 @@ from tqgd_jax.report import charts, grids
 from tqgd_jax.report.charts import Bar
 from tqgd_jax.report.numbers import Numbers, pointer
 
+FEW = 8  # scans or slices below which the lowest rate is less than one false alarm
 MOST = 16  # bars side by side that can be read; the table has any number
 
 
@@ -69,20 +70,24 @@ def froc(numbers: Numbers, protocol: str) -> list[Plot]:
         dots = [_value(found, f"froc.{unit}.{rate}") for rate in charts.RATE_NAMES]
         what = {"lesion": "of 3-D lesions, per scan"}.get(unit, f"per {unit}")
         alt = f"{title}: FROC {what}; the figures are in the table below."
-        band = f"{100 * numbers.results['settings']['level']:g} %"
+        level = f"{100 * numbers.results['settings']['level']:g} %"
+        band = f"band: {level} from resamples, point by point"
+        if all(low is None for low in curve.get("low") or ()):
+            band = f"no band: there are no {level} intervals"
+        n = {
+            k: numbers.number(pointer("protocols", protocol, k))
+            for k in ("boxes", "scans", "slices")
+        }
         caption = Markup(
             "{}: FROC {}, a hit is a centre within half the longer side. Circles: the "
-            "seven rates of the table; band: {} from resamples, point by point. "
-            "n = {} boxes in {} scans, {} slices."
-        ).format(
-            title,
-            what,
-            band,
-            *(
-                numbers.number(pointer("protocols", protocol, k))
-                for k in ("boxes", "scans", "slices")
-            ),
-        )
+            "seven rates of the table; {}. n = {} boxes in {} scans, {} slices."
+        ).format(title, what, band, *n.values())
+        place = "slice" if unit == "slice" else "scan"
+        if found[f"{place}s"] < FEW:
+            caption += Markup(
+                " With fewer than {} {}s, 1/8 false alarms per {} are less than one "
+                "false alarm in all of them."
+            ).format(FEW, place, place)
         plots.append(Plot(charts.froc(curve, dots, protocol, unit, alt), caption))
     return plots
 
@@ -112,15 +117,25 @@ def strata(
     axis = f"{corner.lower()}, {unit}" if unit else corner.lower()
     alt = f"{name}: share of boxes found by {axis}; the figures are in the table below."
     caption = Markup(
-        "{}: share of the labelled boxes found at the frozen threshold{}; lines are {} % "
-        "intervals. n = {} boxes, how many in each group stands in the table."
+        "{}: share of the labelled boxes found at the frozen threshold{}; {}. n = {} "
+        "boxes, how many in each group stands in the table."
     ).format(
         name,
         "" if len(groups) > 1 else " at IoU 0.5",
-        f"{100 * numbers.results['settings']['level']:g}",
+        _intervals(groups, f"{100 * numbers.results['settings']['level']:g} %"),
         numbers.number(pointer("protocols", protocol, "boxes")),
     )
     return Plot(charts.bars(groups, family.replace(".", "-"), axis, alt), caption)
+
+
+def _intervals(groups: dict[str, Sequence[Bar]], level: str) -> str:
+    """What a caption says of the intervals of bars."""
+    bars = [bar for row in groups.values() for bar in row if bar.value is not None]
+    with_lines = sum(bar.low is not None and bar.high is not None for bar in bars)
+    if not with_lines:
+        return f"there are no {level} intervals, for the reason under the table"
+    some = "" if with_lines == len(bars) else " (none where the table gives a reason)"
+    return f"lines are {level} intervals{some}"
 
 
 def calcium(numbers: Numbers) -> Calcium:

@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image as Picture
 
+from tqgd_jax.metrics import strata
+
 # Characters of base64 in one page; a reader must be able to open it and to mail it.
 BUDGET = 7_000_000
 # Outcome in lesions.csv, and the kind of what was not judged for want of a threshold:
@@ -107,9 +109,9 @@ def slides(
 
 
 def stratum(row: Mapping[str, Any], edges: Sequence[float]) -> int:
-    """Number of the size stratum of a row's box; a stratum holds its upper edge."""
+    """Number of the size stratum of a row's box."""
     area = float(row["width"]) * float(row["height"])
-    return int(np.searchsorted(edges, area, side="left"))
+    return int(strata.stratum(np.array(area), edges))
 
 
 def drawn(row: Mapping[str, Any], threshold: float | None) -> bool:

@@ -17,9 +17,9 @@ GLOSSARY = {
         "centres are at most half the box's longer side apart."
     ),
     "optimistic": (
-        "The same at the threshold of the highest smoothed F1 on these very images, IoU "
-        "0.5. What a test set gives away when the threshold is chosen on it; gain is the "
-        "F1 above that of the frozen threshold."
+        "The same at the score of the highest F1 on these very images, IoU 0.5, by exact "
+        "counts. What a test set gives away when the threshold is chosen on it; gain is "
+        "the F1 above that of the frozen threshold."
     ),
     "froc": (
         "Sensitivity at 1/8 to 8 false positives per scan (or slice), LUNA16's "
@@ -50,7 +50,11 @@ GLOSSARY = {
     "loa": "Limits of agreement: bias plus and minus 1.96 SD of the differences.",
     "log": "Bland and Altman's figures of log(score + 1).",
     "mae": "Mean absolute difference of the scans' scores.",
-    "cut": "Finding scans with a reference score at or above the cut.",
+    "cut": (
+        "Finding scans with a reference score at or above the cut: a score of exactly "
+        "100 is positive at the cut 100, though the standard categories have it in "
+        "11-100."
+    ),
     "volume": "The same of the calcium volume, mm3.",
     "overlap": (
         "Share of the reference's calcium volume inside the prediction's (sensitivity) "

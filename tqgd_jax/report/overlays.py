@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from tqgd_jax.metrics.cohort import cohort
 from tqgd_jax.metrics.evaluate import best_threshold
 from tqgd_jax.metrics.image import Image
-from tqgd_jax.metrics.matching import found, matches
+from tqgd_jax.metrics.outcomes import outcomes
 from tqgd_jax.report.plots import save
 
 # Name: colour, line style, width in points, distance from the box in screen px. The
@@ -109,8 +110,8 @@ def choose(
     image; most first in either half.
     """
     limits = np.broadcast_to(threshold, len(images)).tolist()
-    pairs = zip(images, limits, strict=True)
-    errors = np.array([_errors(image, limit) for image, limit in pairs])
+    drawn = _drawn(images, limits)
+    errors = np.array([one.alarms.sum() + one.missed.sum() for one in drawn], int)
     order = np.argsort(-errors, kind="stable")
     if len(images) <= most:
         return order.tolist()
@@ -119,8 +120,8 @@ def choose(
     return [*worst.tolist(), *rest[spread].tolist()]
 
 
-class Outcome(NamedTuple):
-    """At IoU 0.5 and a threshold; what is neither hit nor alarm is not drawn."""
+class Drawn(NamedTuple):
+    """Of one image, at IoU 0.5: what is neither hit nor alarm is not drawn."""
 
     hits: Bool[np.ndarray, "k"]
     alarms: Bool[np.ndarray, "k"]
@@ -128,17 +129,15 @@ class Outcome(NamedTuple):
     missed: Bool[np.ndarray, "n"]
 
 
-def _outcome(image: Image, threshold: float) -> Outcome:
-    matched = matches(image, np.array([0.5]))
-    hit, ignored = matched.hit[:, 0], matched.ignored[:, 0]
-    above = image.det_scores >= threshold
-    seen = found(image, threshold)
-    return Outcome(hit & above, ~hit & ~ignored & above, seen, image.counting & ~seen)
-
-
-def _errors(image: Image, threshold: float) -> int:
-    outcome = _outcome(image, threshold)
-    return int(outcome.alarms.sum() + outcome.missed.sum())
+def _drawn(images: Sequence[Image], thresholds: Sequence[float]) -> list[Drawn]:
+    """The outcomes in lesions.csv; they ask for no class, so none is named."""
+    made = []
+    for image, limit in zip(images, thresholds, strict=True):
+        above = image.above(limit)
+        (of,) = outcomes(cohort([image], (), [limit]))
+        alarms = above & ~of.iou.hit & ~of.iou.ignored
+        made.append(Drawn(above & of.iou.hit, alarms, of.iou.found, of.iou.missed))
+    return made
 
 
 def _panel(
@@ -161,7 +160,7 @@ def _panel(
         extent=(0, w, h, 0),
     )
     scale = width / max(h, w)
-    outcome = _outcome(image, threshold)
+    (outcome,) = _drawn([image], [threshold])
     for box, ok in zip(
         image.boxes[image.counting], outcome.found[image.counting], strict=True
     ):

@@ -108,6 +108,7 @@ def render(
         patients=patient_table(patients, results),
         slides=shown,
         slides_left=len(gallery) - len(shown),
+        window=results.get("inputs", {}).get("window", ""),
         gallery_patients=sorted({slide.shot.patient for slide in shown}),
         strata_names=size_names(edges),
         drawn_from=told,

@@ -6,6 +6,22 @@ import numpy as np
 from jaxtyping import Int16
 
 Pixels = Callable[[int], np.ndarray | None]
+Window = tuple[float, float]
+HU_WINDOW = (-200.0, 500.0)  # fat is grey, calcium white
+
+
+def window_of(
+    pixels: Pixels, images: int, window: Window | None
+) -> tuple[Window | None, str]:
+    """The window to draw in, `HU_WINDOW` for HU that have none, and how to say it."""
+    seen = (pixels(k) for k in range(images))
+    first = next((image for image in seen if image is not None), None)
+    hu = first is not None and first.dtype == np.int16
+    window = HU_WINDOW if window is None and hu else window
+    if window is None:
+        return None, ""
+    unit = "HU" if hu else "values"
+    return window, f"{unit} {window[0]:g} to {window[1]:g} from black to white"
 
 
 def hounsfield(pixels: Pixels | None, k: int) -> Int16[np.ndarray, "h w"] | None:

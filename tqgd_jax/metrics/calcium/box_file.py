@@ -1,7 +1,7 @@
 """Boxes of one scan in a csv: a row `z,x0,y0,x1,y1` for each box in a slice.
 
 z is the number of the slice, 0 lowest, or where it lies: `mm:604.0`. Boxes are in
-pixel edges of the whole slice, x1 and y1 exclusive.
+pixel edges of the whole slice, x1 and y1 exclusive. Commas, semicolons or tabs; UTF-8.
 """
 
 import csv
@@ -11,6 +11,7 @@ from pathlib import Path
 from tqgd_jax.metrics.calcium.boxes import Row
 
 HEADER = ["z", "x0", "y0", "x1", "y1"]
+DELIMITERS = ",;\t"
 
 
 def read_rows(
@@ -32,7 +33,11 @@ def read_rows(
     rows = []
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
+            header = file.readline()
+            file.seek(0)
+            # the header alone decides: values may hold decimal commas
+            delimiter = max(DELIMITERS, key=header.count)
+            reader = csv.DictReader(file, delimiter=delimiter, strict=True)
             missing = [c for c in HEADER if c not in (reader.fieldnames or [])]
             if missing:
                 raise ValueError(
@@ -101,7 +106,8 @@ def _box(
         x0, y0, x1, y1 = (float(v) for v in values)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{place}: {values} are no numbers; x0,y0,x1,y1 are pixels"
+            f"{place}: {values} are no numbers; x0,y0,x1,y1 are pixels, with a "
+            "decimal point"
         ) from error
     if not (all(map(math.isfinite, (x0, y0, x1, y1))) and x0 < x1 and y0 < y1):
         raise ValueError(

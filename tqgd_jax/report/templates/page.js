@@ -29,7 +29,7 @@
       slide.hidden = !(his && (fits || nothing));
     }
     const shown = slides.filter((slide) => !slide.hidden).length;
-    one("shown").textContent = `${shown} of ${slides.length} slices`;
+    one("shown").textContent = `${shown} of these ${slides.length} slices`;
     one("no-slides").hidden = shown > 0;
   };
   const clear = () => { one("filters").reset(); boxes(); filter(); };
