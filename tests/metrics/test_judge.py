@@ -9,7 +9,6 @@ from tests.metrics.test_matching import slow_match
 from tqgd_jax.metrics.evaluate import evaluate
 from tqgd_jax.metrics.image import Image, Lesion, Place
 from tqgd_jax.metrics.judge import Judge
-from tqgd_jax.metrics.matching import found
 
 CLASSES = ["a", "b"]
 NOWHERE = Place()
@@ -200,7 +199,7 @@ def test_a_confidence_in_single_precision_is_above_a_threshold_for_all_or_for_no
     for threshold, count in ((0.7, 0), (0.69999998, 1)):
         got = figures(Judge([item], ["a"], threshold))
         assert got["point.iou0.5.tp"] == got["lesion3d.detected"] == count
-        assert found(item, threshold).tolist() == [bool(count)]
+        assert item.above(threshold).tolist() == [bool(count)]
 
 
 def test_a_threshold_of_its_own_for_each_image():
