@@ -4,6 +4,22 @@ import numpy as np
 
 from tqgd_jax.metrics.image import Image, Place
 
+NOWHERE = Place()
+
+
+def image(name, boxes, dets, scores, place=NOWHERE, **more):
+    """One image of one class; `more` are further fields of `Image`."""
+    return Image(
+        name,
+        np.array(boxes, float).reshape(-1, 4),
+        np.zeros(len(boxes), int),
+        np.array(dets, float).reshape(-1, 4),
+        np.array(scores, float),
+        np.zeros(len(dets), int),
+        place=place,
+        **more,
+    )
+
 
 def cohort(seed, patients=6, slices=4, classes=2, regions=True, ties=False):
     """Boxes of 2 to 12 px in a field of 40, detections near them or anywhere.

@@ -4,21 +4,8 @@ import math
 
 import numpy as np
 
-from tests.metrics.cohorts import cohort
+from tests.metrics.cohorts import cohort, image
 from tqgd_jax.metrics.centre import distances, matches
-from tqgd_jax.metrics.image import Image
-
-
-def image(boxes, dets, scores, ignore=None, det_labels=None):
-    return Image(
-        "x",
-        np.array(boxes, float).reshape(-1, 4),
-        np.zeros(len(boxes), int),
-        np.array(dets, float).reshape(-1, 4),
-        np.array(scores, float),
-        np.array(det_labels or [0] * len(dets), int),
-        None if ignore is None else np.array(ignore, bool),
-    )
 
 
 def test_a_small_box_shifted_by_its_radius_is_hit_and_beyond_it_is_not():
@@ -26,19 +13,21 @@ def test_a_small_box_shifted_by_its_radius_is_hit_and_beyond_it_is_not():
     box = (10, 10, 13, 13)
     shifts = [(1, 0), (1, 1), (1.5, 0), (2, 0)]
     dets = [(10 + x, 10 + y, 13 + x, 13 + y) for x, y in shifts]
-    hits = [bool(matches(image([box], [det], [0.5])).hit[0]) for det in dets]
+    hits = [bool(matches(image("x", [box], [det], [0.5])).hit[0]) for det in dets]
     assert hits == [True, True, True, False]
 
 
 def test_the_radius_is_half_the_longer_side():
-    item = image([(0, 0, 4, 10)], [(0, 0, 2, 2)], [0.5])
+    item = image("x", [(0, 0, 4, 10)], [(0, 0, 2, 2)], [0.5])
     distance, radius = distances(item)
     assert radius.tolist() == [5]
     assert distance[0, 0] == math.hypot(1, 4)
 
 
 def test_a_second_detection_of_a_box_is_a_false_positive_but_not_for_the_froc():
-    got = matches(image([(0, 0, 10, 10)], [(0, 0, 10, 10), (1, 0, 11, 10)], [0.5, 0.9]))
+    got = matches(
+        image("x", [(0, 0, 10, 10)], [(0, 0, 10, 10), (1, 0, 11, 10)], [0.5, 0.9])
+    )
     assert got.hit.tolist() == [False, True]  # the more confident one, not the nearer
     assert got.ignored.tolist() == [False, False]
     assert got.far.tolist() == [False, False]
@@ -48,14 +37,16 @@ def test_a_second_detection_of_a_box_is_a_false_positive_but_not_for_the_froc():
 def test_a_detection_takes_the_nearest_free_box():
     # Both detections are nearest to the first box; the second one gets the other.
     boxes = [(0, 0, 10, 10), (4, 0, 14, 10)]
-    got = matches(image(boxes, [(0, 0, 10, 10), (1, 0, 11, 10)], [0.9, 0.8]))
+    got = matches(image("x", boxes, [(0, 0, 10, 10), (1, 0, 11, 10)], [0.9, 0.8]))
     assert got.box.tolist() == [0, 1]
 
 
 def test_a_centre_in_an_ignored_box_is_neither_true_nor_false():
     boxes = [(0, 0, 20, 20), (40, 40, 50, 50)]
     dets = [(15, 15, 25, 25), (16, 16, 26, 26), (40, 40, 50, 50)]
-    got = matches(image(boxes, dets, [0.9, 0.8, 0.7], ignore=[True, False]))
+    got = matches(
+        image("x", boxes, dets, [0.9, 0.8, 0.7], ignore=np.array([True, False]))
+    )
     assert got.ignored.tolist() == [True, False, False]  # centres 20 and 21
     assert got.far.tolist() == [False, True, False]
     assert got.hit.tolist() == [False, False, True]
@@ -63,7 +54,8 @@ def test_a_centre_in_an_ignored_box_is_neither_true_nor_false():
 
 
 def test_another_class_hits_nothing():
-    got = matches(image([(0, 0, 9, 9)], [(0, 0, 9, 9)], [0.9], det_labels=[1]))
+    item = image("x", [(0, 0, 9, 9)], [(0, 0, 9, 9)], [0.9])
+    got = matches(item._replace(det_labels=np.array([1])))
     assert (got.hit[0], got.far[0], got.best[0]) == (False, True, -np.inf)
 
 

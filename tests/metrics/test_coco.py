@@ -8,6 +8,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from tests.metrics.cohorts import image
 from tqgd_jax.metrics.coco import coco_figures
 from tqgd_jax.metrics.image import Image
 from tqgd_jax.metrics.judge import Judge
@@ -35,15 +36,15 @@ def xywh(box):
 def reference(images, num_classes, thresholds=None):
     """Twelve figures of pycocotools, or its AP at given IoUs; None for its -1."""
     boxes, dets = [], []
-    for i, image in enumerate(images):
+    for i, item in enumerate(images):
         for box, label, counts in zip(
-            image.boxes, image.labels, image.counting, strict=True
+            item.boxes, item.labels, item.counting, strict=True
         ):
             size = xywh(box.tolist())
             row = {"id": len(boxes) + 1, "image_id": i, "category_id": int(label)}
             row |= {"bbox": size, "area": size[2] * size[3], "iscrowd": int(not counts)}
             boxes.append(row)
-        rows = zip(image.det_boxes, image.det_scores, image.det_labels, strict=True)
+        rows = zip(item.det_boxes, item.det_scores, item.det_labels, strict=True)
         for box, score, label in rows:
             row = {"image_id": i, "category_id": int(label), "score": float(score)}
             dets.append(row | {"bbox": xywh(box.tolist())})
@@ -130,34 +131,23 @@ def test_ap_at_loose_and_strict_ious_equals_pycocotools(case):
     assert judge.coco() == coco_figures(images, case[0])
 
 
-def image(boxes, dets, scores):
-    return Image(
-        "x",
-        np.array(boxes, float).reshape(-1, 4),
-        np.zeros(len(boxes), int),
-        np.array(dets, float).reshape(-1, 4),
-        np.array(scores, float),
-        np.zeros(len(dets), int),
-    )
-
-
 def test_a_taken_box_passes_the_detection_on():
     # The case that YOLOv5 counts as a false positive: here both are hits at .5.
     boxes = [(0, 0.5, 10, 10.5), (0, 5, 10, 15)]
     figures = coco_figures(
-        [image(boxes, [(0, 0, 10, 10), (0, 2, 10, 12)], [0.9, 0.8])], 1
+        [image("x", boxes, [(0, 0, 10, 10), (0, 2, 10, 12)], [0.9, 0.8])], 1
     )
     assert figures["AP50"] == pytest.approx(1.0)
 
 
 def test_without_ground_truth_there_are_no_figures():
-    empty = [image([], [(0, 0, 5, 5)], [0.5]), image([], [], [])]
+    empty = [image("x", [], [(0, 0, 5, 5)], [0.5]), image("x", [], [], [])]
     assert set(coco_figures(empty, 1).values()) == {None}
     assert set(coco_figures([], 1).values()) == {None}
 
 
 def test_without_detections_the_figures_are_zero():
-    figures = coco_figures([image([(0, 0, 10, 10)], [], [])], 1)
+    figures = coco_figures([image("x", [(0, 0, 10, 10)], [], [])], 1)
     assert (figures["AP"], figures["AR100"], figures["APs"]) == (0, 0, 0)
     assert figures["APl"] is None  # no large box
 
@@ -166,7 +156,7 @@ def test_without_detections_the_figures_are_zero():
 def test_of_two_boxes_with_equal_iou_the_last_is_taken(turn):
     # The first detection has IoU 2/3 with both boxes, the second reaches .5 with one.
     boxes = [(0, 0, 10, 10), (0, 4, 10, 14)][::turn]
-    item = image(boxes, [(0, 2, 10, 12), (0, 5, 10, 14)], [0.9, 0.8])
+    item = image("x", boxes, [(0, 2, 10, 12), (0, 5, 10, 14)], [0.9, 0.8])
     got, expected = coco_figures([item], 1), reference([item], 1)
     for name in ("AP50", "AR100"):
         assert got[name] == pytest.approx(expected[name], abs=1e-6)

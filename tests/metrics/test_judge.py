@@ -1,35 +1,21 @@
-"""The judge: weights are copies of patients, reasons, strata, outcomes."""
+"""The judge: weights are copies of patients, reasons, strata."""
 
 import numpy as np
 import pytest
 
-from tests.metrics.cohorts import cohort, copied
+from tests.metrics.cohorts import cohort, copied, image
 from tests.metrics.test_average_precision import slow_yolo
 from tests.metrics.test_matching import slow_match
 from tqgd_jax.metrics.evaluate import evaluate
-from tqgd_jax.metrics.image import Image, Lesion, Place
+from tqgd_jax.metrics.image import Lesion, Place
 from tqgd_jax.metrics.judge import Judge
 
 CLASSES = ["a", "b"]
-NOWHERE = Place()
 
 
 def figures(judge, keys=None):
     values = judge.figures(np.ones((1, len(judge.clusters))), keys)
     return {key: value[0] for key, value in values.items()}
-
-
-def image(name, boxes, dets, scores, place=NOWHERE, lesions=()):
-    return Image(
-        name,
-        np.array(boxes, float).reshape(-1, 4),
-        np.zeros(len(boxes), int),
-        np.array(dets, float).reshape(-1, 4),
-        np.array(scores, float),
-        np.zeros(len(dets), int),
-        place=place,
-        lesions=lesions,
-    )
 
 
 A, B, FAR = (0, 0, 10, 10), (20, 20, 24, 24), (50, 50, 60, 60)
@@ -157,7 +143,7 @@ def test_strata_by_hand():
     # 100 px and 16 px, 25 and 4 mm2; the first is found exactly, the second 1 px aside
     aside = (21, 20, 25, 24)  # IoU 3/5
     far = (23, 20, 27, 24)  # centre 3 px away, R is 2
-    first = image("1", [A, B], [A, aside, FAR], [0.9, 0.8, 0.7], PLACE, LESIONS)
+    first = image("1", [A, B], [A, aside, FAR], [0.9, 0.8, 0.7], PLACE, lesions=LESIONS)
     second = image("2", [B], [far], [0.9], Place("q", "1", scanner="T"))
     got = figures(Judge([first, second], ["a"], 0.5))
     expected = {
@@ -213,32 +199,6 @@ def test_a_threshold_of_its_own_for_each_image():
     np.testing.assert_equal(rows["point.iou0.5.recall"], [1, np.nan])
 
 
-def test_outcomes_say_what_became_of_each_detection_and_box():
-    item = image("1", [A, B], [FAR, A, A, B], [0.9, 0.8, 0.7, 0.1])
-    (got,) = Judge([item], ["a"], 0.5).outcomes()
-    assert got.above.tolist() == [True, True, True, False]
-    for part in (got.iou, got.centre):
-        assert part.hit.tolist() == [False, True, False, True]
-        assert part.box.tolist() == [-1, 0, -1, 1]
-        assert part.found.tolist() == [True, False]
-        assert part.missed.tolist() == [False, True]
-        assert not part.ignored.any()
-    (blind,) = Judge([item], ["a"], None).outcomes()
-    assert blind.above is None
-    assert not blind.iou.found.any()
-    assert not blind.iou.missed.any()
-
-
-def test_outcomes_of_the_second_image_count_from_its_own_first_box():
-    items = [image("1", [A, B], [A], [0.9]), image("2", [B, A], [A], [0.9])]
-    got = Judge(items, ["a"], 0.5).outcomes()
-    assert [part.iou.box.tolist() for part in got] == [[0], [1]]
-    assert [part.centre.found.tolist() for part in got] == [
-        [True, False],
-        [False, True],
-    ]
-
-
 @pytest.mark.parametrize("threshold", [None, 0.5])
 @pytest.mark.parametrize(
     "items",
@@ -248,7 +208,7 @@ def test_outcomes_of_the_second_image_count_from_its_own_first_box():
         [image("1", [], [A], [0.9]), image("2", [], [], [])],
         [image("1", [A], [], []), image("2", [B], [], [])],
         [image("1", [A], [FAR], [0.9], PLACE)],
-        [image("1", [A], [(5, 5, 5, 5)], [0.1], PLACE, LESIONS[:1])],
+        [image("1", [A], [(5, 5, 5, 5)], [0.1], PLACE, lesions=LESIONS[:1])],
         [image("1", [A], [A], [0.9])._replace(ignore=np.array([True]))],
     ],
 )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tqgd_jax.metrics.segmentation import POINT_TAU, boxes_of, mask_from_boxes
+from tqgd_jax.metrics.segmentation import POINT_TAU, boxes_of
 
 
 def drawn(*rows):
@@ -80,51 +80,3 @@ def test_hu_of_another_shape_are_refused():
 def test_a_tau_that_keeps_all_or_nothing_is_refused(tau):
     with pytest.raises(ValueError, match="tau must be in"):
         boxes_of(MAP, tau=tau)
-
-
-def test_a_mask_is_what_is_bright_in_the_box():
-    hu = np.full((4, 5), 129, np.int16)
-    hu[1:3, 1:4] = 130
-    mask = mask_from_boxes(np.array([[0.0, 0, 3, 2]]), hu)
-    assert grey(*mask) == [".....", ".##..", ".....", "....."]
-
-
-def test_grey_values_have_the_threshold_of_the_window():
-    # (130 + 1200) / 3000 * 255 = 113.05
-    pixels = np.array([[112, 113, 114]], np.uint8)
-    assert grey(*mask_from_boxes(np.array([[0.0, 0, 3, 1]]), pixels)) == [".##"]
-
-
-def test_a_dark_box_becomes_its_ellipse():
-    mask = mask_from_boxes(np.array([[1.0, 0, 7, 4]]), np.zeros((4, 8), np.int16))
-    # half axes 3 and 2 about (4, 2): (2.5/3)^2 + (.5/2)^2 = .76, (1.5/3)^2 + (1.5/2)^2
-    # = .81, (2.5/3)^2 + (1.5/2)^2 = 1.26
-    assert grey(*mask) == ["..####..", ".######.", ".######.", "..####.."]
-
-
-def test_a_box_narrower_than_a_pixel_has_the_one_under_its_centre():
-    mask = mask_from_boxes(np.array([[1.6, 0.6, 1.9, 0.9]]), np.zeros((2, 3), np.int16))
-    assert grey(*mask) == [".#.", "..."]
-
-
-def test_a_mask_joins_boxes_and_none_is_empty():
-    pixels = np.full((2, 4), 200, np.int16)
-    mask = mask_from_boxes(np.array([[0.0, 0, 2, 1], [1, 0, 3, 2]]), pixels)
-    assert grey(*mask) == ["###.", ".##."]
-    assert not mask_from_boxes(np.zeros((0, 4)), pixels).any()
-
-
-@pytest.mark.parametrize("box", [[2.0, 0, 1, 1], [4, 0, 9, 1], [0, 1, 1, 1]])
-def test_a_box_without_area_or_outside_is_refused(box):
-    with pytest.raises(ValueError, match=r"box 0 .*centre"):
-        mask_from_boxes(np.array([box], float), np.zeros((2, 4), np.int16))
-
-
-def test_a_mask_of_a_box_gives_the_box_back():
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        x0, y0 = rng.integers(0, 10, 2)
-        w, h = rng.integers(2, 8, 2)
-        box = np.array([[x0, y0, x0 + w, y0 + h]], float)
-        mask = mask_from_boxes(box, np.full((20, 20), 300, np.int16))
-        np.testing.assert_array_equal(boxes_of(mask.astype(np.float32))[0], box)

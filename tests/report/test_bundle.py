@@ -12,6 +12,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from tests.report.studies import nothing, study
+from tqgd_jax.metrics.image import Lesion
 from tqgd_jax.report import bundle, pooling, verification
 from tqgd_jax.report.rules import Rules
 from tqgd_jax.report.terminal import summary
@@ -68,6 +69,18 @@ def test_every_number_is_made_again_from_the_tables(made):
     count, wrong = verification.again(made[0])
     assert wrong == []
     assert count > 1000
+
+
+def test_lesions_of_which_only_the_area_is_known_come_back(tmp_path):
+    judged, _ = study(patients=2, slices=2)
+    images = tuple(
+        i._replace(lesions=tuple(Lesion(area_px=les.area_px) for les in i.lesions))
+        for i in judged.images
+    )
+    bundle.make(tmp_path, judged._replace(images=images), FEW)
+    again, _ = bundle.read(tmp_path)
+    assert [i.lesions for i in again.images] == [i.lesions for i in images]
+    assert verification.again(tmp_path)[1] == []
 
 
 @pytest.mark.parametrize(

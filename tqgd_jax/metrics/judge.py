@@ -17,7 +17,7 @@ from tqgd_jax.metrics.linking import lesion_figures
 from tqgd_jax.metrics.matching import ALL_THRESHOLDS, THRESHOLDS
 from tqgd_jax.metrics.outcomes import Outcomes, outcomes
 from tqgd_jax.metrics.view import view
-from tqgd_jax.metrics.weighted import Weights
+from tqgd_jax.metrics.weighted import Weights, known
 
 LESIONS = (
     *("sensitivity", "ppv", "f1", "volume_sensitivity", "volume_ppv", "volume_f1"),
@@ -137,7 +137,7 @@ class Judge:
             names = ("precision", "recall", "f1")
             keys |= {name: f"point.iou0.5.{name}" for name in names}
         values = self.figures(np.ones((1, len(self.clusters))), set(keys.values()))
-        found = {name: _number(values[key][0]) for name, key in keys.items()}
+        found = {name: known(values[key][0]) for name, key in keys.items()}
         if not frozen:
             return found | optimistic.yolo_point(self._view)._asdict()
         return found | {"threshold": given.pop() if len(given) == 1 else None}
@@ -201,7 +201,3 @@ class Judge:
                 self._cohort.images, self._thresholds, self.clusters
             )
         return self._lesions(weights)
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from tqgd_jax.metrics import bootstrap
 from tqgd_jax.metrics.image import Image
 from tqgd_jax.metrics.judge import Judge
-from tqgd_jax.metrics.weighted import Weights
+from tqgd_jax.metrics.weighted import Weights, known
 
 POINT = ("precision", "recall", "f1")
 KEYS = (
@@ -158,7 +158,7 @@ def _row(
     level: float,
 ) -> dict[str, Any]:
     """One figure; `parts` are differences: without each patient, resampled, exchanged."""
-    values: dict[str, Any] = {"a": _number(a), "b": _number(b), "difference": None}
+    values: dict[str, Any] = {"a": known(a), "b": known(b), "difference": None}
     values |= {"low": None, "high": None, "p": None, "reason": ""}
     if np.isnan(a - b):
         return values
@@ -169,10 +169,6 @@ def _row(
         return values | {"reason": reason}
     low, high = bootstrap.interval(float(a - b), resampled, without, clusters, level)
     return values | {"low": low, "high": high}
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
 
 
 def _short(value: Any) -> str:

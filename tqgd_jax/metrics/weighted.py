@@ -68,6 +68,11 @@ def ratio(
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
+def known(value: float) -> float | None:
+    """As json has it: NaN becomes None."""
+    return None if np.isnan(value) else float(value)
+
+
 def mean(values: Float[np.ndarray, "k *n"]) -> Float[np.ndarray, "*n"]:
     """Over the first axis, without NaN; NaN where there is nothing else."""
     there = ~np.isnan(values)

@@ -164,8 +164,8 @@ def _yolo(study: Study, whole: Judged) -> dict[str, Any]:
     """YOLOv5's six figures; P, R and F1 at the frozen threshold if there is one."""
     six = whole.curve.yolo()
     if whole.point is not whole.curve:
-        names = ("precision", "recall", "f1", "threshold")
-        six |= {name: whole.point.yolo()[name] for name in names}
+        at_point = whole.point.yolo()
+        six |= {k: v for k, v in at_point.items() if not k.startswith("AP")}
     optimistic = None in study.thresholds
     return six | {"threshold_source": "optimistic" if optimistic else study.source}
 

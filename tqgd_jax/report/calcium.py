@@ -18,6 +18,7 @@ from tqgd_jax.metrics.calcium.schemes import categories, scheme
 from tqgd_jax.metrics.calcium.score import Amount
 from tqgd_jax.metrics.calcium.spread import spread
 from tqgd_jax.metrics.study import Study
+from tqgd_jax.metrics.weighted import ratio
 from tqgd_jax.report.rules import Rules
 from tqgd_jax.report.tables import Row
 
@@ -220,9 +221,7 @@ def _overlap(
     share = np.array([row.volume_sensitivity for row, _ in both], float)
     shared = weights @ (np.nan_to_num(share) * reference)
     return {
-        f"overlap.{name}": np.divide(
-            shared, whole, out=np.full(len(whole), np.nan), where=whole > 0
-        )
+        f"overlap.{name}": ratio(shared, whole)
         for name, whole in (
             ("volume_sensitivity", weights @ reference),
             ("volume_ppv", weights @ predicted),

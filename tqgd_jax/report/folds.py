@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from tqgd_jax.metrics.image import Image
 from tqgd_jax.metrics.study import Study
+from tqgd_jax.metrics.weighted import known
 
 Figures = Callable[[Float[np.ndarray, "b c"]], dict[str, Float[np.ndarray, "b"]]]
 
@@ -83,17 +84,12 @@ def section(
             {
                 "fold": fold,
                 "patients": int(row.sum()),
-                "figures": {key: _number(values[k]) for key, values in each.items()},
+                "figures": {key: known(values[k]) for key, values in each.items()},
             }
             for k, (fold, row) in enumerate(rows.items())
         ],
         "spread": {key: _spread(values) for key, values in each.items()},
     }
-
-
-def _number(value: float) -> float | None:
-    """A float as json has it: NaN becomes None."""
-    return None if np.isnan(value) else float(value)
 
 
 def _spread(values: Float[np.ndarray, "f"]) -> dict[str, Any]:

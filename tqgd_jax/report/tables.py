@@ -125,7 +125,7 @@ def _image(
     index: dict[str, int],
 ) -> Image:
     ignore = np.array([b["ignore"] == "1" for b in boxes], bool)
-    known = any(b["artery"] or b["lesion"] or b["hu_max"] for b in boxes)
+    known = any(b[name] for b in boxes for name in Lesion._fields)
     return Image(
         name=row["image"],
         boxes=_corners(boxes),
