@@ -14,7 +14,9 @@ from tqgd_jax import cli
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of a run of train.py")
 SPLIT = flags.DEFINE_string("split", "test", "train, val or test")
-STEP = flags.DEFINE_integer("step", None, "checkpoint [the newest]")
+STEP = flags.DEFINE_string(
+    "step", None, "checkpoint: its number, or best (in validation) [the newest]"
+)
 OUT = flags.DEFINE_string("out", None, "folder for the results [WORKDIR/eval-SPLIT]")
 DATA = flags.DEFINE_string("data_dir", None, "data set, if it has moved since training")
 SLICES = flags.DEFINE_enum(
@@ -81,8 +83,9 @@ def main(_: list[str]) -> None:
 
     classes = len(run["classes"])
     detector = Detector(config.model, classes)
-    checkpoints = Checkpoints(folder / "checkpoints", config.train.keep)
-    now, meta = checkpoints.restore(state.create(detector, config), STEP.value)
+    checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
+    step = checkpoints.named(STEP.value)
+    now, meta = checkpoints.restore(state.create(detector, config), step)
     checkpoints.close()
     predict = make_predict(detector, config, np.array(run["anchors"], np.float32))
 

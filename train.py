@@ -1,10 +1,9 @@
 """Trains a detector: `python train.py --config=configs/tqgdnet.py --config.data.dir=DIR`.
 
 The same command resumes. `--config.section.field=value` overrides any setting of
-`tqgd_jax/config.py`; `--dry_run` prints what a configuration amounts to.
+`tqgd_jax/config`; `--dry_run` prints what a configuration amounts to.
 """
 
-import itertools
 import json
 import sys
 from pathlib import Path
@@ -20,118 +19,45 @@ DRY_RUN = flags.DEFINE_bool(
     False,
     "print one JSON object and exit; as many classes as data.classes names, else one",
 )
+CERTIFY = flags.DEFINE_bool(
+    "certify_resume",
+    False,
+    "train 20 steps at once, and 7, kill -9, 13 more; compare every bit, and exit",
+)
 
 
 def main(_: list[str]) -> None:
-    """Config, data, model, state, step, loop."""
+    """Config, data, run."""
     config = cli.config()
     if DRY_RUN.value:
         from tqgd_jax.describe import describe
 
         print(json.dumps(describe(config, max(1, len(config.data.classes))), indent=2))
         return
-
-    import jax.numpy as jnp
-    import numpy as np
-
-    from tqgd_jax import anchors as anchor_boxes
-    from tqgd_jax.data import order, source
-    from tqgd_jax.data.resident import take, upload
-    from tqgd_jax.detector import Detector
-    from tqgd_jax.inference import detect, make_predict
-    from tqgd_jax.metrics.evaluate import evaluate
-    from tqgd_jax.training import loop, optim, state, workdir
-    from tqgd_jax.training.checkpoint import Checkpoints
-    from tqgd_jax.training.parallel import AXIS, Program
-    from tqgd_jax.training.step import make_train_step
-
     folder = Path(WORKDIR.value or f"runs/{cli.config_name()}").absolute()
+    if CERTIFY.value:
+        import jax
 
-    # Data.
+        jax.config.update("jax_platforms", "cpu")  # the device is for the two runs
+        from tqgd_jax.training.certify import certify
+
+        print(certify(folder, sys.argv[1:]))
+        return
+
+    from tqgd_jax.data import source
+    from tqgd_jax.training import compilations, workdir
+    from tqgd_jax.training.run import Run
+
+    compilations.use_cache()
     splits = source.open_data(config)
     train = source.required(splits, "train", config)
-    classes = len(train.classes)
     if train.stamp:
         print(f"NOT A RESULT: {train.stamp}", file=sys.stderr)
-    anchors = anchor_boxes.choose(
-        config.model, source.boxes_at(train, config.data.image_size), config.seed
-    )
-    tiles = 4 if config.augment.mosaic > 0 else 1
-    batch = config.data.batch_size
-    epoch = order.steps_per_epoch(len(train.names), batch)
-    stop = config.train.epochs * epoch
-    if config.train.steps:
-        stop = min(config.train.steps, stop)
-
     with workdir.claimed(folder):
-        # Model, state and step; what cannot work is refused before anything is written.
-        pmap = config.train.parallel == "pmap"
-        detector = Detector(config.model, classes, axis_name=AXIS if pmap else None)
-        now = state.create(detector, config)
-        step = make_train_step(detector, config, jnp.asarray(anchors))
-        resident = config.data.placement == "resident"
-        if resident:
-            program = Program(
-                config,
-                lambda state, data, rows, hyper: step(state, take(data, rows), hyper),
-                constant=(upload(train),),
-            )
-        else:
-            program = Program(config, step)
-
-        run = {
-            "classes": list(train.classes),
-            "anchors": anchors.tolist(),
-            "fingerprint": train.fingerprint,
-            "stamp": train.stamp,
-        }
-        workdir.record(folder, config, run)
-        checkpoints = Checkpoints(folder / "checkpoints", config.train.keep)
-        start, meta = 0, {}
-        if checkpoints.latest() is not None:
-            now, meta = checkpoints.restore(now, repair=True)
-            start = int(now.step)
-            print(f"resuming {folder} at step {start} of {stop}", file=sys.stderr)
-
-        # Loop.
-        def indices(step: int) -> np.ndarray:
-            return order.indices(config.seed, len(train.names), batch, step, tiles)
-
-        if resident:
-            inputs = ((indices(i),) for i in itertools.count(start))
-        else:
-            from tqgd_jax.data.pipeline import stream
-
-            inputs = ((b,) for b in stream(train, config, start, stop))
-        predict = make_predict(Detector(config.model, classes), config, anchors)
-
-        def validate(ema: dict) -> dict:
-            val = splits["val"]
-            batches = source.in_order(val, config.eval.batch_size)
-            images = detect(predict, ema, batches, val.names)
-            return evaluate(images, classes, threshold=None)
-
-        loop.run(
-            config,
-            folder,
-            program,
-            now,
-            optim.plan(
-                config.optim,
-                batch_size=batch,
-                epochs=config.train.epochs,
-                steps_per_epoch=epoch,
-            ),
-            inputs,
-            checkpoints,
-            start=start,
-            stop=stop,
-            steps_per_epoch=epoch,
-            describe_batch=lambda i: ", ".join(train.names[j] for j in indices(i).flat),
-            evaluate=validate if "val" in splits else None,
-            meta=meta,
-        )
-        checkpoints.close()
+        # What cannot work is refused before anything is written.
+        run = Run(config, train, splits.get("val"))
+        workdir.record(folder, config, run.facts())
+        run.train(folder)
     judged = "test" if "test" in splits else "val" if "val" in splits else "train"
     print(f"done: {folder}; next: python eval.py --workdir={folder} --split={judged}")
 

@@ -1,11 +1,15 @@
 """The command line as a user meets it."""
 
+import dataclasses
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from tqgd_jax.config import Config, Model
 
 ROOT = Path(__file__).parents[1]
 
@@ -57,6 +61,41 @@ def test_dry_run_prints_one_json_object():
     assert found["outputs"] == [[1, n, n, 3, 6] for n in (80, 40, 20)]
     assert found["config"]["optim"]["lr"] == 0.02
     assert found["memory_mib"] > 0
+
+
+def test_the_settings_of_a_strangers_run_are_read_as_data(tmp_path):
+    theirs = tmp_path / "config.json"
+    settings = dataclasses.asdict(Config(model=Model(size="n", stem="conv")))
+    theirs.write_text(json.dumps({"config": settings, "run": {"classes": ["a"]}}))
+    asked = f"--config_json={theirs}"
+    done = script("train.py", asked, "--config.data.image_size=64", "--dry_run")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["config"]
+    assert (found["model"]["size"], found["data"]["image_size"]) == ("n", 64)
+    assert found["model"]["neck"] == ["queen", "gd"]
+
+    def refused(*args):
+        done = script("train.py", *args, "--dry_run")
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    assert "exclude each other" in refused(asked, "--config=configs/tqgdnet.py")
+    settings["model"]["dtype"] = "float32"
+    theirs.write_text(json.dumps(settings))
+    assert f"{theirs}.model: field: unknown value 'dtype'" in refused(asked)
+    theirs.write_text(json.dumps({"config": {"model": 3}}))
+    assert "a setting has a wrong type" in refused(asked)
+    theirs.write_text("import os")
+    assert f"{theirs} is no JSON" in refused(asked)
+    assert "No such file" in refused(f"--config_json={tmp_path / 'none.json'}")
+
+
+def test_help_comes_at_once():
+    start = time.monotonic()
+    done = script("train.py", "--help")
+    assert time.monotonic() - start < 3
+    assert "--[no]certify_resume" in done.stdout
 
 
 def test_a_missing_data_set_is_named(tmp_path):

@@ -3,7 +3,9 @@
 The flags are read in `data.command`, which the commands of that folder share.
 """
 
+import json
 import logging
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from tqgd_jax.config import Config, checked
+from tqgd_jax.config import Config, checked, from_dict
 from tqgd_jax.data.command import parse, stop
 
 TRACEBACK = flags.DEFINE_bool("traceback", False, "show where an error was raised")
@@ -42,12 +44,52 @@ def run(main: Callable[[list[str]], None]) -> None:
 
 
 def define_config() -> None:
-    """Gives a script the flag `--config` and its overrides."""
-    config_flags.DEFINE_config_file("config", help_string="a file in configs/")
+    """Gives a script `--config` or `--config_json`, and overrides of the settings.
+
+    A config file is Python and runs; a JSON file, such as the `config.json` of a run of
+    somebody else, is read as plain data.
+    """
+    flags.DEFINE_string(
+        "config_json",
+        None,
+        "instead of --config: settings as plain data, such as a run's config.json",
+    )
+    given = _value_of("config_json", sys.argv)
+    if given is None:
+        config_flags.DEFINE_config_file("config", help_string="a file in configs/")
+        return
+    if _value_of("config", sys.argv) is not None:
+        stop("--config and --config_json exclude each other")
+    try:
+        config_flags.DEFINE_config_dataclass("config", from_json(Path(given)))
+    except (OSError, ValueError) as error:
+        stop(f"--config_json: {error}")
+
+
+def from_json(path: Path) -> Config:
+    """Settings from a `config.json`; nothing in it can run.
+
+    Raises:
+      OSError: the file cannot be read.
+      ValueError: it holds no settings, or wrong ones.
+    """
+    try:
+        found = json.loads(path.expanduser().read_text("utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no JSON ({error}); it must be text") from error
+    inner = found.get("config", found) if isinstance(found, dict) else None
+    if not isinstance(inner, dict):
+        raise ValueError(f"{path} must hold an object of settings, as config.json does")
+    try:
+        return from_dict(Config, inner, str(path))
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: a setting has a wrong type ({error})") from error
 
 
 def config_name() -> str:
     """The name of the configuration file, without folder and suffix."""
+    if flags.FLAGS.config_json is not None:
+        stop("--config_json needs --workdir: the folder of the new run")
     return Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
 
 
@@ -59,6 +101,15 @@ def config() -> Config:
         return checked(flags.FLAGS.config)
     except ValueError as error:
         stop(str(error))
+
+
+def _value_of(flag: str, argv: list[str]) -> str | None:
+    """Of "--flag=value" or "--flag value", before the flags are parsed."""
+    for word, after in zip(argv, [*argv[1:], ""], strict=True):
+        name, _, value = word.partition("=")
+        if name in (f"--{flag}", f"-{flag}"):
+            return value if "=" in word else after
+    return None
 
 
 def _ours(error: Exception) -> bool:

@@ -112,7 +112,7 @@ class Detector(nn.Module):
         self, image: Float[Array, "b h w c"], *, train: bool
     ) -> tuple[Array, ...]:
         model, size = self.model, SIZES[self.model.size]
-        mode = Mode(model.dtype, self.deploy, self.axis_name)
+        mode = Mode(model.precision, self.deploy, self.axis_name)
         if image.shape[1] % 32 or image.shape[2] % 32:
             raise ValueError(
                 f"image sides must be multiples of 32, the coarsest stride; got "

@@ -61,7 +61,7 @@ def main(_: list[str]) -> None:
         raise ValueError(f"--data_dir={DATA.value!r}: no folder of CT scans")
     command.make_room(out)
     detector = Detector(config.model, 1)
-    checkpoints = Checkpoints(folder / "checkpoints", config.train.keep)
+    checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
     now, meta = checkpoints.restore(state.create(detector, config))
     checkpoints.close()
     least = MIN_SCORE.value

@@ -15,7 +15,7 @@ from tqgd_jax.data import order
 from tqgd_jax.data.index import open_packed
 from tqgd_jax.data.pack import pack
 from tqgd_jax.data.pipeline import stream
-from tqgd_jax.data.resident import take, upload
+from tqgd_jax.data.resident import arrays, take
 from tqgd_jax.data.source import Source, load, open_data
 from tqgd_jax.types import Batch
 
@@ -77,7 +77,7 @@ def test_tensorflow_is_told_to_leave_the_gpu_alone(cfg, train, monkeypatch):
 
 @pytest.mark.parametrize("jit", [False, True])
 def test_take_equals_load(train, jit):
-    resident = upload(train)
+    resident = arrays(train)
     fn = jax.jit(take) if jit else take
     rows = [order.indices(0, 5, 4, k, 4) for k in range(2)]
     for indices in [*rows, *order.eval_indices(5, 2)]:
@@ -88,7 +88,7 @@ def test_take_equals_load(train, jit):
 
 def test_upload_logs_what_it_takes(train, caplog):
     with caplog.at_level("INFO", "tqgd_jax"):
-        upload(train)
+        arrays(train)
     assert "resident: 5 images as 24x30x1, 0.0 MiB" in caplog.text
 
 
@@ -198,13 +198,13 @@ READ = """
 import sys
 from tests.data.sets import config
 from tqgd_jax.data.source import open_data
-from tqgd_jax.data.resident import take, upload
+from tqgd_jax.data.resident import arrays, take
 from pathlib import Path
 banned = sys.argv[3].split()
 for name in sys.argv[4].split():
     sys.modules[name] = None  # an import would fail
 data = open_data(config(Path(sys.argv[1]), Path(sys.argv[2])))
-resident = upload(data["train"])
+resident = arrays(data["train"])
 assert take(resident, __import__("numpy").zeros((1, 1), "i4")).image.shape[2] == 24
 print([name for name in banned if sys.modules.get(name) is not None])
 """

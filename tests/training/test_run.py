@@ -1,53 +1,84 @@
 """A run is the same however it is cut, and ends in order."""
 
+import dataclasses
 import json
 import os
 import signal
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.training.tiny import Augment, Optim, Run, anchors, config, squares
-from tqgd_jax.config import Train
+from tests.training.tiny import Augment, Optim, Run, config, squares, train
+from tqgd_jax.config import Data, Train
 from tqgd_jax.data import source as data_source
+from tqgd_jax.data.resident import fits
 from tqgd_jax.inference import detect, make_predict
 from tqgd_jax.metrics.evaluate import evaluate
+from tqgd_jax.training import step as step_module
+from tqgd_jax.training.checkpoint import Checkpoints
 from tqgd_jax.training.loop import Stopped
-from tqgd_jax.training.parallel import Program
+
+# Sums gradients over two batches: all of the state is in use. Three steps an epoch.
+WAITING = config(optim=Optim(nominal_batch=4, warmup_epochs=0.0, warmup_min_steps=4))
 
 
 @pytest.fixture(scope="module")
 def waiting() -> Run:
-    """A run that sums gradients over two batches: all of the state is in use."""
-    cfg = config(optim=Optim(nominal_batch=4, warmup_epochs=0.0, warmup_min_steps=4))
+    """Two steps of an epoch in one call, then one."""
+    cfg = config(optim=WAITING.optim)
+    cfg.train.steps_per_call = 2
     return Run(cfg, squares())
+
+
+@pytest.fixture(scope="module")
+def whole(waiting, tmp_path_factory):
+    """Seven steps without a break: the state and the log."""
+    folder = tmp_path_factory.mktemp("whole")
+    return train(waiting, folder, 7), (folder / "metrics.jsonl").read_text()
 
 
 def same_bits(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(waiting, tmp_path):
-    # Three steps an epoch; five steps end in mid-epoch and in mid-accumulation.
+def rows(folder, name="metrics.jsonl"):
+    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
+    waiting, whole, tmp_path
+):
+    # Five steps end in mid-epoch and in mid-accumulation.
     assert waiting.schedule.apply.tolist()[:7] == [1, 1, 0, 1, 0, 1, 0]
-    whole = waiting.train(tmp_path / "whole", 7)
-    waiting.train(tmp_path / "cut", 5)
-    resumed = waiting.train(tmp_path / "cut", 7)
-    same_bits(whole, resumed)
-    assert int(whole.step) == 7
-    assert int(whole.updates) == waiting.schedule.apply[:7].sum() < 7
-    logs = [
-        (tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "cut")
-    ]
-    assert logs[0] == logs[1]
+    train(waiting, tmp_path, 5)
+    resumed = train(waiting, tmp_path, 7)
+    same_bits(whole[0], resumed)
+    assert int(resumed.step) == 7
+    assert int(resumed.updates) == waiting.schedule.apply[:7].sum() < 7
+    assert (tmp_path / "metrics.jsonl").read_text() == whole[1]
 
 
-def test_training_changes_everything_that_is_trained(waiting, tmp_path):
-    before = waiting.create()
-    after = waiting.train(tmp_path, 3)
+def test_stream_trains_the_bits_of_resident_and_resumes_to_them(whole, tmp_path):
+    cfg = config(optim=WAITING.optim)
+    cfg.data.placement = "stream"
+    run = Run(cfg, squares())
+    assert run.program.steps == 1  # and two a call of `whole`
+    train(run, tmp_path, 5)
+    same_bits(whole[0], train(run, tmp_path, 7))
+    assert (tmp_path / "metrics.jsonl").read_text() == whole[1]
+
+
+def test_nothing_is_compiled_after_the_first_steps(waiting, tmp_path):
+    train(waiting, tmp_path, 12)
+    found = [row["compilations"] for row in rows(tmp_path, "speed.jsonl")]
+    assert len(found) > 2
+    assert len(set(found)) == 1
+
+
+def test_training_changes_everything_that_is_trained(waiting, whole):
+    before, after = waiting.create(), whole[0]
     for name in ("params", "batch_stats", "ema"):
         moved = jax.tree.map(
             lambda a, b: float(np.abs(a - b).max()),
@@ -58,104 +89,151 @@ def test_training_changes_everything_that_is_trained(waiting, tmp_path):
         assert still == [], name
 
 
-def test_sigterm_saves_first_and_the_same_command_goes_on(waiting, tmp_path):
-    def inputs():
-        for i in range(7):
+def test_sigterm_saves_first_and_the_same_command_goes_on(
+    waiting, whole, tmp_path, monkeypatch
+):
+    inputs = waiting.inputs
+
+    def interrupted(start):
+        for i, found in enumerate(inputs(start)):
             if i == 2:
                 os.kill(os.getpid(), signal.SIGTERM)
-            yield (waiting.rows(i),)
+            yield found
 
-    with pytest.raises(Stopped, match="SIGTERM: saved step 3") as error:
-        waiting.train(tmp_path / "cut", 7, inputs())
+    with monkeypatch.context() as patch:
+        patch.setattr(waiting, "inputs", interrupted)
+        with pytest.raises(Stopped, match="SIGTERM: saved step 3") as error:
+            train(waiting, tmp_path, 7)
     assert error.value.signum == signal.SIGTERM
-    resumed = waiting.train(tmp_path / "cut", 7)
-    same_bits(waiting.train(tmp_path / "whole", 7), resumed)
+    same_bits(whole[0], train(waiting, tmp_path, 7))
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(waiting, tmp_path):
-    waiting.train(tmp_path, 3)
-    create = waiting.create
+def test_sigterm_ends_an_evaluation_which_is_done_when_the_run_goes_on(
+    waiting, whole, tmp_path, monkeypatch
+):
+    judged = []
 
-    def inputs():
-        yield from ((waiting.rows(i),) for i in range(3, 7))
+    def figures(ema):
+        judged.append(float(jax.tree.leaves(ema)[0].ravel()[0]))
+        if len(judged) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+            pytest.fail("the evaluation went on")
+        return {"AP50": 0.5, "AP50_95": None, "optimistic": {"threshold": 0.25}}
 
-    step = waiting.program.step
-
-    def poisoned(state, *args):
-        state, metrics = step(state, *args)
-        bad = state.step == 5
-        return state, metrics | {"loss": jnp.where(bad, jnp.nan, metrics["loss"])}
-
-    waiting.program.step = poisoned
-    try:
-        with pytest.raises(FloatingPointError, match="step 5: not finite") as error:
-            waiting.train(tmp_path, 7, inputs())
-    finally:
-        waiting.program.step = step
-    for row in waiting.rows(4).flat:
-        assert waiting.source.names[row] in str(error.value)
-    from tqgd_jax.training.checkpoint import Checkpoints
-
-    checkpoints = Checkpoints(tmp_path / "checkpoints")
-    assert checkpoints.latest() == 3
-    assert int(checkpoints.restore(create())[0].step) == 3
-    checkpoints.close()
+    monkeypatch.setattr(waiting, "_evaluator", lambda: figures)
+    with pytest.raises(Stopped, match="saved step 7"):
+        train(waiting, tmp_path, 7)
+    same_bits(whole[0], train(waiting, tmp_path, 7))
+    assert len(judged) == 2
+    assert judged[0] == judged[1]
+    assert rows(tmp_path)[-1] == {"step": 7, "val": {"AP50": 0.5}}
+    train(waiting, tmp_path, 7)  # all done: nothing is judged again
+    assert len(judged) == 2
 
 
 def test_a_torn_line_of_the_log_is_dropped_on_resume(waiting, tmp_path):
-    waiting.train(tmp_path, 3)
+    train(waiting, tmp_path, 3)
     log = tmp_path / "metrics.jsonl"
     log.write_text(log.read_text() + '{"step": 4, "loss": 1.0}\n{"step": 5, "lo')
-    waiting.train(tmp_path, 4)
-    rows = [json.loads(line) for line in log.read_text().splitlines()]
-    assert [row["step"] for row in rows] == [1, 2, 3, 4]
-    assert rows[3]["loss"] != 1.0
+    train(waiting, tmp_path, 4)
+    assert [row["step"] for row in rows(tmp_path)] == [1, 2, 3, 4]
+    assert rows(tmp_path)[3]["loss"] != 1.0
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(waiting, tmp_path, caplog):
-    waiting.train(tmp_path, 2)
-    waiting.train(tmp_path, 4)
+    train(waiting, tmp_path, 2)
+    train(waiting, tmp_path, 4)
     newest = tmp_path / "checkpoints" / "4" / "state"
     for file in newest.rglob("*"):
         if file.is_file():
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     (tmp_path / "damaged-4" / "before").mkdir(parents=True)  # it happened once already
     # The run goes on from step 2 and can save again, also the step that was damaged.
-    waiting.train(tmp_path, 3)
-    waiting.train(tmp_path, 4)
-    assert "checkpoints/4 cannot be read" in caplog.text
+    train(waiting, tmp_path, 3)
+    train(waiting, tmp_path, 4)
+    assert "damaged-4" in caplog.text
     assert (tmp_path / "damaged-4-again" / "state").is_dir()
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["3", "4"]
 
 
-def losses(folder, devices, parallel="jit"):
-    """Four steps of the same run, spread in some way."""
-    train = Train(epochs=4, devices=devices, parallel=parallel, tensorboard=False)
-    # Without the high first rate of biases, which makes any rounding grow fast.
-    cfg = config(train=train, optim=Optim(warmup_bias_lr=0.0))
-    cfg.data.batch_size = 4
-    Run(cfg, squares(8)).train(folder, 4)
-    rows = (folder / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(row)["loss"] for row in rows]
+@pytest.fixture(scope="module")
+def poisoned() -> Run:
+    """A run whose fifth step sees an image of NaN."""
+    true = step_module.augment
+
+    def augment(key, batch, **how):
+        image, targets, counts = true(key, batch, **how)
+        bad = jax.random.key_data(jax.random.fold_in(jax.random.key(0), 4))
+        hit = jnp.all(jax.random.key_data(key) == bad)
+        return jnp.where(hit, jnp.nan, image), targets, counts
+
+    run = Run(config(), squares())
+    step_module.augment = augment
+    try:  # while it is traced
+        state = run.program.place(run.create())
+        first = run.schedule.at(slice(0, 1))
+        run.program(state, [next(run.inputs(0))], first)
+    finally:
+        step_module.augment = true
+    return run
 
 
-def test_two_devices_give_the_losses_of_one(tmp_path):
-    chex.assert_devices_available(2, "cpu")
-    one = losses(tmp_path / "one", 1)
-    assert len(one) == 4
-    for parallel in ("jit", "pmap"):
-        two = losses(tmp_path / parallel, 2, parallel)
-        # Batch norm over the four pixels of P5 sums in another order on two devices.
-        np.testing.assert_allclose(one, two, rtol=5e-5, err_msg=parallel)
+def with_policy(run: Run, policy: str, limit: int = 10) -> Run:
+    run._config.train = dataclasses.replace(
+        run._config.train,
+        non_finite=policy,
+        non_finite_limit=limit,
+        checkpoint_steps=3,
+        log_every=1,
+    )
+    return run
 
 
-def test_more_devices_than_there_are_or_than_divide_the_batch_are_refused():
-    with pytest.raises(ValueError, match="JAX sees 2"):
-        Program(config(train=Train(devices=3)), lambda *_: _)
-    cfg = config(train=Train(devices=2))
-    cfg.data.batch_size = 3
-    with pytest.raises(ValueError, match="does not divide by 2"):
-        Program(cfg, lambda *_: _)
+def test_a_step_that_is_not_finite_stops_the_run_and_is_not_saved(poisoned, tmp_path):
+    with pytest.raises(FloatingPointError, match="step 5: not finite") as error:
+        train(with_policy(poisoned, "stop"), tmp_path, 7)
+    for image in poisoned.indices(4).flat:
+        assert f"image{image}" in str(error.value)
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    assert int(checkpoints.restore(poisoned.create())[0].step) == 3
+    checkpoints.close()
+    assert [row["step"] for row in rows(tmp_path)] == [1, 2, 3, 4]
+
+
+def test_skip_leaves_the_step_out_and_says_so(poisoned, tmp_path, caplog):
+    run = with_policy(poisoned, "skip")
+    before = train(run, tmp_path / "four", 4)
+    after = train(run, tmp_path / "five", 5)
+    for name in ("params", "batch_stats", "opt_state", "ema", "updates"):
+        same_bits(getattr(before, name), getattr(after, name))
+    assert int(after.step) == 5
+    assert rows(tmp_path / "five")[4]["loss"] is None
+    assert [row["skipped"] for row in rows(tmp_path / "five")] == [0, 0, 0, 0, 1]
+    assert "step 5: not finite" in caplog.text
+    assert "left out (train.non_finite=skip): 5" in caplog.text
+    with pytest.raises(FloatingPointError, match="0 iterations were left out already"):
+        train(with_policy(poisoned, "skip", limit=0), tmp_path / "none", 5)
+
+
+def test_rewind_goes_back_and_leaves_the_step_out(poisoned, tmp_path, caplog):
+    skipped = train(with_policy(poisoned, "skip"), tmp_path / "skip", 7)
+    caplog.clear()
+    rewound = train(with_policy(poisoned, "rewind"), tmp_path / "rewind", 7)
+    same_bits(skipped, rewound)
+    assert "Going back to the last checkpoint" in caplog.text
+    assert [row["step"] for row in rows(tmp_path / "rewind")] == [1, 2, 3, 4, 5, 6, 7]
+    checkpoints = Checkpoints(tmp_path / "rewind" / "checkpoints")
+    assert checkpoints.restore(poisoned.create())[1]["left_out"] == [4]
+    checkpoints.close()
+
+
+def test_a_set_beyond_the_budget_streams_and_says_so(caplog):
+    # 300 images of 64 x 64 bytes are 1.2 MiB.
+    source = dataclasses.replace(squares(), names=[str(i) for i in range(300)])
+    assert fits(source, config(data=Data(resident_mib=2)))
+    assert not fits(source, config(data=Data(resident_mib=1)))
+    assert "300 images as 64x64x1 need 1 MiB, the budget is 1 MiB" in caplog.text
+    assert not fits(source, config(data=Data(placement="stream")))
 
 
 def test_overfitting_eight_images_finds_all_boxes(tmp_path):
@@ -168,8 +246,8 @@ def test_overfitting_eight_images_finds_all_boxes(tmp_path):
     )
     cfg.data.batch_size = 8
     run = Run(cfg, source)
-    state = run.train(tmp_path, 200)
-    predict = make_predict(run.detector, cfg, jnp.asarray(anchors(cfg)))
+    state = train(run, tmp_path, 200)
+    predict = make_predict(run.detector, cfg, run.anchors)
     images = detect(predict, state.ema, data_source.in_order(source, 8), source.names)
     figures = evaluate(images, 1, None)
     assert figures["boxes"] == sum(map(len, source.boxes))

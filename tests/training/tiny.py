@@ -1,23 +1,12 @@
 """A data set and a run that are as small as they can be, shared by the tests."""
 
-import dataclasses
-import itertools
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 
-from tqgd_jax import anchors as anchor_boxes
 from tqgd_jax.config import Augment, Config, Data, Loss, Model, Optim, Train
-from tqgd_jax.data import order
-from tqgd_jax.data.resident import take, upload
 from tqgd_jax.data.source import Source
-from tqgd_jax.detector import Detector
-from tqgd_jax.training import loop, optim
-from tqgd_jax.training.checkpoint import Checkpoints
-from tqgd_jax.training.parallel import AXIS, Program
-from tqgd_jax.training.state import create
-from tqgd_jax.training.step import make_train_step
+from tqgd_jax.training.run import Run
 
 
 def squares(n: int = 6, size: int = 64, seed: int = 0) -> Source:
@@ -56,76 +45,18 @@ def config(**sections) -> Config:
         "data": Data(image_size=64, batch_size=2, placement="resident"),
         # YOLOv5 scales objectness with the image's area; at 64 px little would be left.
         "loss": Loss(obj=100.0),
-        "train": Train(epochs=4, devices=1, tensorboard=False, checkpoint_every=100),
+        "train": Train(
+            epochs=4, devices=1, tensorboard=False, checkpoint_every=100, log_every=3
+        ),
     }
     return Config(**(values | sections))
 
 
-def anchors(cfg: Config) -> np.ndarray:
-    return anchor_boxes.choose(cfg.model, np.zeros((0, 2), np.float32), 0)
+def train(run: Run, folder: Path, stop: int):
+    """Goes on from the newest checkpoint in `folder` until `stop`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    run.stop = stop
+    return run.train(folder)
 
 
-class Run:
-    """One configuration with its compiled step, to be run many times."""
-
-    def __init__(self, cfg: Config, source: Source):
-        pmap = cfg.train.parallel == "pmap"
-        self.cfg, self.source = cfg, source
-        self.detector = Detector(cfg.model, axis_name=AXIS if pmap else None)
-        step = make_train_step(self.detector, cfg, jnp.asarray(anchors(cfg)))
-        self.program = Program(
-            cfg,
-            lambda state, data, rows, hyper: step(state, take(data, rows), hyper),
-            constant=(upload(source),),
-        )
-        self.epoch = order.steps_per_epoch(len(source.names), cfg.data.batch_size)
-        self.schedule = optim.plan(
-            cfg.optim,
-            batch_size=cfg.data.batch_size,
-            epochs=cfg.train.epochs,
-            steps_per_epoch=self.epoch,
-        )
-
-    def create(self):
-        return create(self.detector, self.cfg)
-
-    def rows(self, step: int) -> np.ndarray:
-        tiles = 4 if self.cfg.augment.mosaic > 0 else 1
-        return order.indices(
-            self.cfg.seed, len(self.source.names), self.cfg.data.batch_size, step, tiles
-        )
-
-    def train(self, workdir: Path, stop: int, inputs=None, evaluate=None, log_every=3):
-        """Goes on from the newest checkpoint in `workdir` until `stop`."""
-        cfg = dataclasses.replace(
-            self.cfg, train=dataclasses.replace(self.cfg.train, log_every=log_every)
-        )
-        workdir.mkdir(parents=True, exist_ok=True)
-        checkpoints = Checkpoints(workdir / "checkpoints", cfg.train.keep)
-        state, start, meta = self.create(), 0, {}
-        if checkpoints.latest() is not None:
-            state, meta = checkpoints.restore(state, repair=True)
-            start = int(state.step)
-        try:
-            return loop.run(
-                cfg,
-                workdir,
-                self.program,
-                state,
-                self.schedule,
-                inputs or ((self.rows(i),) for i in itertools.count(start)),
-                checkpoints,
-                start=start,
-                stop=stop,
-                steps_per_epoch=self.epoch,
-                describe_batch=lambda i: ", ".join(
-                    self.source.names[j] for j in self.rows(i).flat
-                ),
-                evaluate=evaluate,
-                meta=meta,
-            )
-        finally:
-            checkpoints.close()
-
-
-__all__ = ["Augment", "Optim", "Run", "anchors", "config", "squares"]
+__all__ = ["Augment", "Optim", "Run", "config", "squares", "train"]

@@ -74,7 +74,10 @@ class Data:
       crop: CT: to the heart.
       image_size: side of the square network input, px; a multiple of 32.
       batch_size: images per step over all devices.
-      placement: "stream" (tf.data) or "resident" (whole set on the device).
+      placement: "resident" (the whole set lies on the device; "stream" when it exceeds
+        `resident_mib`) or "stream" (tf.data, any size). Both train the same bits.
+      resident_mib: most MiB that a resident set may take; 0 means half of the memory
+        that the device has.
       bad_labels: "error", "clip" (to the image, then drop what is empty) or "drop".
         Unreadable files and boxes made for another image size are errors always.
       window: values shown as 0 and 1; (0, 0) means the full range of unsigned images
@@ -106,7 +109,8 @@ class Data:
     crop: Crop = field(default_factory=Crop)
     image_size: int = 640
     batch_size: int = 4
-    placement: str = "stream"
+    placement: str = "resident"
+    resident_mib: int = 0
     bad_labels: str = "error"
     window: tuple[float, ...] = (0.0, 0.0)
     hu_window: tuple[float, ...] = (-1200.0, 1800.0)
@@ -126,6 +130,7 @@ class Data:
             )
         for name, least in (("batch_size", 1), ("prefetch", 1), ("folds", 2)):
             at_least(f"data.{name}", getattr(self, name), least)
+        at_least("data.resident_mib", self.resident_mib, 0)
         at_least("data.neighbours", self.neighbours, 0)
         at_least("data.neighbour_mm", self.neighbour_mm, 0)
         at_least("data.fold", self.fold, 1)

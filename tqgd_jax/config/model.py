@@ -100,8 +100,10 @@ class Model:
         separated by "|": "10,13 16,30 33,23 | 30,61 62,45 59,119".
       in_channels: 3 (a grey image is repeated), 1, or the slices of
         `data.neighbours`.
-      dtype: of the computation, "float32" or "bfloat16". Parameters, batch statistics,
-        losses and decoding are float32 always.
+      precision: of the computation. "fp32": float32 throughout, also in the products of
+        a GPU; "tf32": float32 whose products a GPU may round to 10 bits of mantissa (on
+        a CPU the same as "fp32"); "bf16": activations and products in bfloat16.
+        Parameters, batch statistics, losses and decoding are float32 always.
     """
 
     size: str = "s"
@@ -110,7 +112,7 @@ class Model:
     heads: tuple[int, ...] = (3, 4, 5)
     anchors: str = "coco"
     in_channels: int = 3
-    dtype: str = "float32"
+    precision: str = "fp32"
     thr: Thr = field(default_factory=Thr)
     gd: Gd = field(default_factory=Gd)
 
@@ -118,7 +120,7 @@ class Model:
         one_of("model.size", self.size, ("n", "s", "m", "l"))
         one_of("model.stem", self.stem, ("conv", "thr", *(f"thr:{p}" for p in PRESETS)))
         one_of("model.in_channels", self.in_channels, (1, 3, 5, 7, 9))
-        one_of("model.dtype", self.dtype, ("float32", "bfloat16"))
+        one_of("model.precision", self.precision, ("fp32", "tf32", "bf16"))
         if isinstance(self.neck, str) or any("," in stage for stage in self.neck):
             raise ValueError(
                 f"model.neck must be a tuple of stage names, got {self.neck!r}; on the "

@@ -135,7 +135,15 @@ class Train:
       eval_every: epochs between evaluations on the validation split; 0 means the last
         epoch only.
       checkpoint_every: epochs between checkpoints.
-      keep: newest checkpoints to keep.
+      checkpoint_steps: iterations between further checkpoints; 0 means none.
+      keep: newest checkpoints to keep, beside the one that was best in validation.
+      steps_per_call: iterations that the device does by itself between two looks of the
+        host, with placement "resident"; 0 means an epoch, at most 100, on accelerators
+        and 1 on a CPU. It does not change a bit of the result. A signal waits for them.
+      non_finite: what a loss or gradient that is not finite does: "stop" ends the run,
+        "skip" leaves the iteration out, "rewind" goes back to the last checkpoint and
+        leaves the iteration out this time. None is silent.
+      non_finite_limit: iterations of a run that may be left out; one more stops it.
       parallel: "jit" (batch sharded over the devices, batch norm sees all of it) or
         "pmap".
       devices: how many to use; 0 means all. The batch must divide by it.
@@ -147,7 +155,11 @@ class Train:
     steps: int = 0
     eval_every: int = 10
     checkpoint_every: int = 5
+    checkpoint_steps: int = 0
     keep: int = 2
+    steps_per_call: int = 0
+    non_finite: str = "stop"
+    non_finite_limit: int = 10
     parallel: str = "jit"
     devices: int = 0
     log_every: int = 10
@@ -155,9 +167,13 @@ class Train:
 
     def __post_init__(self) -> None:
         one_of("train.parallel", self.parallel, ("jit", "pmap"))
+        one_of("train.non_finite", self.non_finite, ("stop", "skip", "rewind"))
         for name in ("epochs", "checkpoint_every", "keep", "log_every"):
             at_least(f"train.{name}", getattr(self, name), 1)
-        for name in ("steps", "eval_every", "devices"):
+        for name in (
+            *("steps", "eval_every", "devices", "checkpoint_steps"),
+            *("steps_per_call", "non_finite_limit"),
+        ):
             at_least(f"train.{name}", getattr(self, name), 0)
 
 

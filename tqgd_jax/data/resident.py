@@ -1,16 +1,18 @@
 """`data.placement="resident"`: the whole split lies on the device as padded arrays.
 
-No TensorFlow and no host work: an epoch can be one `lax.scan` over `take`.
+No TensorFlow and no host work: an epoch is one loop on the device over `take`.
 """
 
 import logging
+import os
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 
+from tqgd_jax.config import Config
 from tqgd_jax.data.source import Source, load
 from tqgd_jax.types import Arr, Batch
 
@@ -20,23 +22,58 @@ logger = logging.getLogger("tqgd_jax")
 class Resident(NamedTuple):
     """One split, each row padded like a row of `Batch`."""
 
-    image: Int[Array, "n h w c"]
-    size: Int[Array, "n 2"]
-    boxes: Float[Array, "n m 4"]
-    labels: Int[Array, "n m"]
-    valid: Bool[Array, "n m"]
+    image: Integer[Arr, "n h w c"]
+    size: Int[Arr, "n 2"]
+    boxes: Float[Arr, "n m 4"]
+    labels: Int[Arr, "n m"]
+    valid: Bool[Arr, "n m"]
 
 
-def upload(source: Source) -> Resident:
-    """Puts a split on the default device."""
+def fits(source: Source, config: Config) -> bool:
+    """Whether `data.placement` asks for a resident set and the device has room for it.
+
+    Says so when it has not: training then streams, with the same bits.
+    """
+    if config.data.placement != "resident":
+        return False
+    need, budget = mebibytes(source), config.data.resident_mib or _half_of_memory()
+    if need <= budget:
+        return True
+    logger.warning(
+        "data.placement=resident: %d images as %dx%dx%d need %.0f MiB, the budget is %.0f "
+        "MiB (data.resident_mib; 0 is half of the device's memory); going on with "
+        "data.placement=stream, which trains the same bits",
+        *(len(source.names), *source.shape, need, budget),
+    )
+    return False
+
+
+def mebibytes(source: Source) -> float:
+    """What a split takes on a device."""
+    pixels = int(np.prod(source.shape)) * source.dtype.itemsize
+    rest = 2 * 4 + source.max_boxes * (4 * 4 + 4 + 1)
+    return len(source.names) * (pixels + rest) / 2**20
+
+
+def _half_of_memory() -> float:
+    """MiB, of the default device; a CPU's is the machine's."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    there = stats.get("bytes_limit") or (
+        os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    )
+    return there / 2 / 2**20
+
+
+def arrays(source: Source) -> Resident:
+    """A split as host arrays, ready to be put on devices."""
     if not source.names:
         raise ValueError("nothing to upload: the split has no images")
     every = load(source, np.arange(len(source.names), dtype=np.int32)[None, :])
-    arrays = [a[0] for a in every[:-1]]
-    mib = sum(a.nbytes for a in arrays) / 2**20
-    n, h, w, c = arrays[0].shape
-    logger.info("resident: %d images as %dx%dx%d, %.1f MiB", n, h, w, c, mib)
-    return Resident(*(jnp.asarray(a) for a in arrays))
+    n, h, w, c = every.image.shape[1:]
+    logger.info(
+        "resident: %d images as %dx%dx%d, %.1f MiB", n, h, w, c, mebibytes(source)
+    )
+    return Resident(*(a[0] for a in every[:-1]))
 
 
 def take(resident: Resident, indices: Int[Arr, "b t"]) -> Batch:
@@ -44,7 +81,7 @@ def take(resident: Resident, indices: Int[Arr, "b t"]) -> Batch:
     index = jnp.asarray(indices)
     real = index >= 0
     row = jnp.maximum(index, 0)
-    image, size, boxes, labels, valid = (a[row] for a in resident)
+    image, size, boxes, labels, valid = (jnp.asarray(a)[row] for a in resident)
     return Batch(
         image=jnp.where(real[:, :, None, None, None], image, jnp.zeros_like(image)),
         size=jnp.where(real[:, :, None], size, jnp.ones_like(size)),

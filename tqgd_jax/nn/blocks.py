@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 from jaxtyping import Float
 
 from tqgd_jax.nn.conv import conv2d
@@ -33,14 +33,26 @@ class Mode:
     """How a network is computed; the same for all of its modules.
 
     Attributes:
-      dtype: of activations and of the products; parameters are float32.
+      precision: "fp32", "tf32" or "bf16", see `config.Model`.
       deploy: every Conv+BN and RepConv is one convolution with a bias (after `fuse`).
       axis_name: device axis over which batch statistics are averaged under pmap.
     """
 
-    dtype: str = "float32"
+    precision: str = "fp32"
     deploy: bool = False
     axis_name: str | None = None
+
+    @property
+    def dtype(self) -> str:
+        """Of activations; parameters are float32."""
+        return "bfloat16" if self.precision == "bf16" else "float32"
+
+    @property
+    def products(self) -> lax.Precision:
+        """Of convolutions and matrix products."""
+        if self.precision == "fp32":
+            return lax.Precision.HIGHEST
+        return lax.Precision.DEFAULT
 
 
 def same(kernel: int) -> Padding:
@@ -75,6 +87,7 @@ class Conv(nn.Module):
             stride=self.stride,
             padding=(pad, pad),
             groups=self.groups,
+            precision=self.mode.products,
         )
         if self.bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,))

@@ -24,6 +24,7 @@ def conv2d(
     stride: int = 1,
     padding: Padding = ((0, 0), (0, 0)),
     groups: int = 1,
+    precision: lax.Precision = lax.Precision.HIGHEST,
 ) -> Float[Array, "b y x o"]:
     """Cross-correlation with zero padding, as `lax.conv_general_dilated` to rounding.
 
@@ -38,11 +39,15 @@ def conv2d(
       stride: of rows and columns.
       padding: zeros before and after rows, and columns; negative crops.
       groups: number of channel groups; `c` of them is a depthwise convolution.
+      precision: of the products, forward and in both gradients.
     """
     if groups == 1 and kernel.shape[:2] == (1, 1) and not any(map(any, padding)):
         # A matrix product: on CPU up to twice as fast, its kernel gradient too.
         return lax.dot_general(
-            x[:, ::stride, ::stride], kernel[0, 0], (((3,), (0,)), ((), ()))
+            x[:, ::stride, ::stride],
+            kernel[0, 0],
+            (((3,), (0,)), ((), ())),
+            precision=precision,
         )
     if jax.default_backend() == "cpu":
         depthwise = groups > 1 and groups == x.shape[-1] == kernel.shape[-1]
@@ -51,12 +56,19 @@ def conv2d(
         sizes = (*x.shape[1:3], *kernel.shape[:2], *padding[0], *padding[1])
         even = not any(n % 2 for n in sizes)
         if stride == 2 and groups == 1 and x.shape[-1] < 8 and even:
-            return _space_to_depth(x, kernel, padding)
-    return _lax_conv(x, kernel, stride, padding, groups)
+            return _space_to_depth(x, kernel, padding, precision)
+        if groups == 1:
+            return _canonical(x, kernel, stride, padding, precision)
+    return _lax_conv(x, kernel, stride, padding, precision, groups)
 
 
 def _lax_conv(
-    x: Array, kernel: Array, stride: int, padding: Padding, groups: int = 1
+    x: Array,
+    kernel: Array,
+    stride: int,
+    padding: Padding,
+    precision: lax.Precision,
+    groups: int = 1,
 ) -> Array:
     return lax.conv_general_dilated(
         x,
@@ -65,10 +77,80 @@ def _lax_conv(
         padding,
         dimension_numbers=NHWC,
         feature_group_count=groups,
+        precision=precision,
     )
 
 
-def _space_to_depth(x: Array, kernel: Array, padding: Padding) -> Array:
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _canonical(
+    x: Array,
+    kernel: Array,
+    stride: int,
+    padding: Padding,
+    precision: lax.Precision,
+) -> Array:
+    """A convolution whose gradients are convolutions of the same form, NHWC and HWIO.
+
+    XLA's CPU backend brings others into that form in the entry computation only; in the
+    body of a loop they run as plain loops, ten times slower.
+    """
+    return _lax_conv(x, kernel, stride, padding, precision)
+
+
+def _canonical_forward(
+    x: Array, kernel: Array, stride: int, padding: Padding, precision: lax.Precision
+) -> tuple[Array, tuple[Array, Array]]:
+    return _lax_conv(x, kernel, stride, padding, precision), (x, kernel)
+
+
+def _canonical_backward(
+    stride: int,
+    padding: Padding,
+    precision: lax.Precision,
+    saved: tuple[Array, Array],
+    dy: Array,
+) -> tuple[Array, Array]:
+    x, kernel = saved
+    size, taps, out = x.shape[1:3], kernel.shape[:2], dy.shape[1:3]
+    # Rows and columns that the last window leaves over.
+    rest = [
+        n + sum(p) - k - stride * (m - 1)
+        for n, p, k, m in zip(size, padding, taps, out, strict=True)
+    ]
+    # By the image: a convolution of the spread gradient with the kernel turned round.
+    around = [
+        (k - 1 - p[0], k - 1 - p[1] + r)
+        for k, p, r in zip(taps, padding, rest, strict=True)
+    ]
+    dx = lax.conv_general_dilated(
+        dy,
+        kernel[::-1, ::-1].transpose(0, 1, 3, 2),
+        (1, 1),
+        around,
+        lhs_dilation=(stride, stride),
+        dimension_numbers=NHWC,
+        precision=precision,
+    )
+    # By the kernel: images and channels change places.
+    inside = [(p[0], p[1] - r) for p, r in zip(padding, rest, strict=True)]
+    dk = lax.conv_general_dilated(
+        x.transpose(3, 1, 2, 0),
+        dy.transpose(1, 2, 0, 3),
+        (1, 1),
+        inside,
+        rhs_dilation=(stride, stride),
+        dimension_numbers=NHWC,
+        precision=precision,
+    )
+    return dx, dk.transpose(1, 2, 0, 3)
+
+
+_canonical.defvjp(_canonical_forward, _canonical_backward)
+
+
+def _space_to_depth(
+    x: Array, kernel: Array, padding: Padding, precision: lax.Precision
+) -> Array:
     """A stride-2 convolution as one of stride 1 on 2x2 blocks of pixels.
 
     For the stem: XLA's CPU code is slow with three input channels, faster with twelve.
@@ -78,11 +160,12 @@ def _space_to_depth(x: Array, kernel: Array, padding: Padding) -> Array:
     x = x.reshape(b, h // 2, 2, w // 2, 2, c).transpose(0, 1, 3, 2, 4, 5)
     kernel = kernel.reshape(kh // 2, 2, kw // 2, 2, c, o).transpose(0, 2, 1, 3, 4, 5)
     (top, bottom), (left, right) = padding
-    return _lax_conv(
+    return _canonical(
         x.reshape(b, h // 2, w // 2, 4 * c),
         kernel.reshape(kh // 2, kw // 2, 4 * c, o),
         1,
         ((top // 2, bottom // 2), (left // 2, right // 2)),
+        precision,
     )
 
 
@@ -130,7 +213,8 @@ def _backward(
     dx: Any = _depthwise(dy, kernel[::-1, ::-1], around)
     # By the kernel: XLA's own.
     (dk,) = jax.linear_transpose(
-        lambda k: _lax_conv(x, k, 1, padding, x.shape[-1]), kernel
+        lambda k: _lax_conv(x, k, 1, padding, lax.Precision.HIGHEST, x.shape[-1]),
+        kernel,
     )(dy)
     return dx, dk
 

@@ -1,6 +1,15 @@
-"""Orbax checkpoints: the whole state in float32, and what evaluation needs beside it."""
+"""Checkpoints: the whole state in float32, and what evaluation needs beside it.
 
+A step is a folder: `state/` in Orbax's format, `meta.json`, and `SHA256SUMS` of both.
+docs/checkpoints.md.
+"""
+
+import hashlib
+import json
 import logging
+import os
+import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,116 +21,290 @@ from tqgd_jax.training.state import TrainState
 
 log = logging.getLogger("tqgd_jax")
 
+SUMS = "SHA256SUMS"
+
 
 class Checkpoints:
-    """The folder of checkpoints of a run, newest last.
+    """The folder of checkpoints of a run, one folder a step.
 
-    Orbax writes a step aside and renames it when it is complete, so a killed run leaves
-    either the whole step or none.
+    A step is written aside in the background, flushed to the disk and renamed when it
+    is complete, so a run that is killed leaves either the whole step or none.
     """
 
-    def __init__(self, folder: Path, keep: int = 2):
-        """Opens or makes the folder; beyond `keep`, the oldest steps are deleted."""
-        self._manager = ocp.CheckpointManager(
-            folder.absolute(),
-            options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True),
-        )
+    def __init__(self, folder: Path, keep: int = 2, *, read_only: bool = False):
+        """Makes the folder and removes what a killed run left, unless `read_only`.
+
+        Args:
+          folder: of the steps.
+          keep: how many of the newest steps stay, beside the best one.
+          read_only: only `restore` and the questions will be asked.
+        """
+        self.folder, self._keep = folder.absolute(), keep
+        self._writing: Future[None] | None = None
+        self._pool = ThreadPoolExecutor(1, "checkpoint")
+        if not read_only:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for left in (*self.folder.glob(".writing-*"), *self.folder.glob(".old-*")):
+                shutil.rmtree(left)
+
+    def steps(self) -> list[int]:
+        """Complete steps, oldest first; files may have been damaged since."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(int(p.name) for p in self.folder.iterdir() if p.name.isdecimal())
 
     def latest(self) -> int | None:
         """The newest complete step."""
-        return self._manager.latest_step()
+        return max(self.steps(), default=None)
 
-    def save(self, step: int, state: TrainState, meta: dict[str, Any]) -> None:
-        """Writes `state` (one copy) and `meta` (plain data); goes on in the background.
+    def best(self) -> int | None:
+        """The step that was best in validation; None when none was judged."""
+        judged = {
+            s: found for s in self.steps() if (found := self._best(s)) is not None
+        }
+        return max(judged, key=lambda s: (judged[s], -s), default=None)
+
+    def named(self, name: str | None) -> int | None:
+        """The step that a user names: a number, "best", or None for the newest.
+
+        Raises:
+          ValueError: it is neither, or no step was judged.
+        """
+        if name is None or name.isdecimal():
+            return None if name is None else int(name)
+        if name != "best":
+            raise ValueError(f"--step must be a number or best, got {name!r}")
+        if self.best() is None:
+            raise ValueError(
+                f"--step=best: no step in {self.folder} was judged in validation; there "
+                f"are {self.steps()}"
+            )
+        return self.best()
+
+    def save(
+        self,
+        step: int,
+        state: TrainState,
+        meta: dict[str, Any],
+        best: float | None = None,
+    ) -> None:
+        """Copies `state` (one copy of it) to the host and writes it in the background.
+
+        Args:
+          step: newer than all that are there.
+          state: of one device.
+          meta: plain data.
+          best: how good it is in validation, more is better; None if not judged.
 
         Raises:
           RuntimeError: the folder has this step or a later one.
+          OSError: the step before could not be written.
         """
-        saved = self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(_named(state)),
-                meta=ocp.args.JsonSave(meta),
-            ),
-        )
-        if not saved:
+        self.wait()
+        latest = self.latest()
+        if latest is not None and latest >= step:
             raise RuntimeError(
-                f"step {step} was not saved: {self._manager.directory} already holds "
-                f"step {self.latest()}; another run writes there, or files were copied in"
+                f"step {step} was not saved: {self.folder} already holds step {latest}; "
+                "another run writes there, or files were copied in"
             )
+        tree = jax.tree.map(np.array, _named(state))  # copies: the state is given up
+        told = {"meta": meta, "best": best}
+        self._writing = self._pool.submit(self._write, step, tree, json.dumps(told))
 
     def restore(
         self, like: TrainState, step: int | None = None, *, repair: bool = False
     ) -> tuple[TrainState, dict[str, Any]]:
         """The state (NumPy arrays) and plain data of a step, as a rule the newest.
 
-        Falls back to an older step, with a warning, when the newest cannot be read.
+        All files are held against their hashes first. Falls back to an older step, with
+        a warning, when a newer one is damaged.
 
         Args:
           like: a state of the same shapes.
           step: which; None is the newest.
-          repair: moves steps that cannot be read out of the way, to `damaged-STEP`
-            beside the folder, so that the run can be written on.
+          repair: moves damaged steps out of the way, to `damaged-STEP` beside the
+            folder, so that the run can be written on.
 
         Raises:
           FileNotFoundError: there is no step, or not this one.
-          ValueError: none of the steps can be read.
+          ValueError: all are damaged, or they belong to another network.
         """
-        steps = sorted(self._manager.all_steps(), reverse=True)
-        if step is not None:
-            steps = [s for s in steps if s == step]
+        self.wait()
+        there = self.steps()
+        steps = there if step is None else [s for s in there if s == step]
         if not steps:
-            wanted = "" if step is None else f" of step {step}"
+            wanted = f" of step {step}; there are {there}" if step and there else ""
             raise FileNotFoundError(
-                f"{self._manager.directory} holds no complete checkpoint{wanted}; train "
-                "first, with train.py and the same --workdir"
+                f"{self.folder} holds no complete checkpoint{wanted}; train first, with "
+                "train.py and the same --workdir"
             )
-        template = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), _named(like))
-        unreadable = []
-        for newest in steps:
-            try:
-                found = self._manager.restore(
-                    newest,
-                    args=ocp.args.Composite(
-                        state=ocp.args.StandardRestore(template),
-                        meta=ocp.args.JsonRestore(),
-                    ),
-                )
-                state = TrainState(**_unnamed(found["state"], like))
-            except (ValueError, OSError, KeyError) as error:
-                log.warning(
-                    "checkpoint %s/%d cannot be read (%s); trying the one before",
-                    self._manager.directory, newest, str(error).splitlines()[0],
-                )  # fmt: skip
-                unreadable.append(newest)
+        damaged = []
+        for newest in reversed(steps):
+            place = self.folder / str(newest)
+            if reason := _damage(place):
+                log.warning("checkpoint %s is damaged: %s", place, reason)
+                damaged.append(newest)
                 continue
+            found = _read(place, like)
+            if damaged:
+                log.warning("going on from step %d instead", newest)
             if repair:
-                self._move_aside(unreadable)
-            return state, found["meta"]
+                self._move_aside(damaged)
+            return found
         raise ValueError(
-            f"none of the checkpoints {steps} in {self._manager.directory} can be read "
-            "with this configuration; restore the folder from a copy or delete it to "
-            "train again"
+            f"all checkpoints {steps} in {self.folder} are damaged; restore the folder "
+            "from a copy, or delete it to train again"
         )
 
-    def _move_aside(self, steps: list[int]) -> None:
-        folder = Path(self._manager.directory)
-        for step in steps:
-            aside = folder.parent / f"damaged-{step}"
-            while aside.exists():
-                aside = aside.with_name(f"{aside.name}-again")
-            (folder / str(step)).rename(aside)
-        if steps:
-            self._manager.reload()
+    def check(self) -> None:
+        """Does not wait.
+
+        Raises:
+          OSError: the last step could not be written.
+        """
+        if self._writing is not None and self._writing.done():
+            self.wait()
 
     def wait(self) -> None:
-        """Returns when everything is on disk."""
-        self._manager.wait_until_finished()
+        """Returns when everything is on disk.
+
+        Raises:
+          OSError: it could not be written.
+        """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
     def close(self) -> None:
-        """Waits, then lets the folder go."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        """Waits, then ends the thread."""
+        try:
+            self.wait()
+        finally:
+            self._pool.shutdown()
+
+    def _write(self, step: int, tree: dict[str, Any], told: str) -> None:
+        aside = self.folder / f".writing-{step}"
+        try:
+            aside.mkdir()
+            with _orbax() as orbax:
+                orbax.save(aside / "state", args=ocp.args.StandardSave(tree))
+            (aside / "meta.json").write_text(told)
+            (aside / SUMS).write_text(_sums(aside))
+            for path in (*aside.rglob("*"), aside):
+                _flush(path)
+            aside.rename(self.folder / str(step))
+            _flush(self.folder)
+            self._prune()
+        # Orbax tells of a full disk in all of these ways.
+        except (OSError, ValueError, RuntimeError) as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise OSError(
+                f"checkpoint {self.folder / str(step)} could not be written "
+                f"({reason[0][:300]}). The checkpoints before it are whole: make room "
+                "and give the same command again"
+            ) from error
+
+    def _prune(self) -> None:
+        steps = self.steps()
+        for step in set(steps) - {*steps[-self._keep :], self.best()}:
+            old = self.folder / f".old-{step}"
+            (self.folder / str(step)).rename(old)  # never half a step under its name
+            shutil.rmtree(old)
+
+    def _best(self, step: int) -> float | None:
+        try:
+            return json.loads((self.folder / str(step) / "meta.json").read_text())[
+                "best"
+            ]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # damaged; `restore` tells
+
+    def _move_aside(self, steps: list[int]) -> None:
+        for step in steps:
+            aside = self.folder.parent / f"damaged-{step}"
+            while aside.exists():
+                aside = aside.with_name(f"{aside.name}-again")
+            (self.folder / str(step)).rename(aside)
+            log.warning("the damaged checkpoint is now %s", aside)
+
+
+def leaves(state: TrainState) -> dict[str, np.ndarray]:
+    """Every tensor of a state by its name, such as params/head/p3/kernel."""
+    return {name: np.asarray(x) for name, x in _paths(_named(state)).items()}
+
+
+def digests(state: TrainState) -> dict[str, str]:
+    """SHA-256 of every tensor, of its type and shape too."""
+    return {
+        name: hashlib.sha256(
+            f"{x.dtype.str} {x.shape} ".encode() + x.tobytes()
+        ).hexdigest()
+        for name, x in leaves(state).items()
+    }
+
+
+def _read(place: Path, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
+    # Without a template: Orbax would cut or fill arrays to the shapes of one.
+    with _orbax() as orbax:
+        found = orbax.restore(place / "state", args=ocp.args.StandardRestore())
+    there, wanted = _shapes(found), _shapes(_named(like))
+    if there != wanted:
+        name = sorted(there.items() ^ wanted.items())[0][0]
+        raise ValueError(
+            f"checkpoint {place} is whole but belongs to another network or another "
+            f"version of this one: {name} has shape {there.get(name)} there and "
+            f"{wanted.get(name)} here; use the settings it was trained with, or another "
+            "--workdir"
+        )
+    told = json.loads((place / "meta.json").read_text())
+    return TrainState(**_unnamed(found, like)), told["meta"]
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    return {name: x.shape for name, x in _paths(tree).items()}
+
+
+def _paths(tree: Any) -> dict[str, Any]:
+    """Leaves by name, such as params/head/p3/kernel."""
+    flat, _ = jax.tree.flatten_with_path(tree)
+    return {jax.tree_util.keystr(p, simple=True, separator="/"): x for p, x in flat}
+
+
+def _orbax() -> ocp.Checkpointer:
+    return ocp.Checkpointer(ocp.StandardCheckpointHandler())
+
+
+def _sums(folder: Path) -> str:
+    """As `sha256sum` prints and checks it."""
+    lines = []
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != SUMS):
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        lines.append(f"{found}  {path.relative_to(folder).as_posix()}\n")
+    return "".join(lines)
+
+
+def _damage(folder: Path) -> str:
+    """What is wrong with the files of a step; empty if nothing is."""
+    try:
+        wanted, found = (folder / SUMS).read_bytes(), _sums(folder).encode()
+    except OSError as error:
+        return f"{error.strerror}: {error.filename}"
+    if wanted == found:
+        return ""
+    lines = set(wanted.splitlines()) ^ set(found.splitlines())
+    names = {line.partition(b"  ")[2].decode(errors="replace") for line in lines}
+    return f"{', '.join(sorted(names)) or SUMS}: not what {SUMS} says"
+
+
+def _flush(path: Path) -> None:
+    """To the disk, so that a power cut after the rename finds it."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _named(state: TrainState) -> dict[str, Any]:

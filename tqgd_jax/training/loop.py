@@ -1,25 +1,27 @@
-"""The loop: steps, log, evaluation, checkpoints, and an orderly end to all of them."""
+"""The loop: steps, evaluations, checkpoints, and an orderly end to all of them."""
 
 import contextlib
+import itertools
 import logging
 import signal
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
-from tqdm import tqdm
 
 from tqgd_jax.config import Config
 from tqgd_jax.training.checkpoint import Checkpoints
+from tqgd_jax.training.journal import Journal
 from tqgd_jax.training.optim import Hyper
 from tqgd_jax.training.parallel import Program
 from tqgd_jax.training.state import TrainState
-from tqgd_jax.training.workdir import JsonLines
+from tqgd_jax.training.trouble import Rewind, Trouble
 
 log = logging.getLogger("tqgd_jax")
 
+Inputs = Callable[[int], Iterator[tuple[Any, ...]]]  # iteration -> from there on
 Evaluate = Callable[[Any], dict[str, Any]]  # EMA variables -> results
 
 
@@ -38,184 +40,192 @@ class Stopped(RuntimeError):
         )
 
 
-def run(
-    config: Config,
-    workdir: Path,
-    program: Program,
-    state: TrainState,
-    schedule: Hyper,
-    inputs: Iterator[tuple[Any, ...]],
-    checkpoints: Checkpoints,
-    *,
-    start: int,
-    stop: int,
-    steps_per_epoch: int,
-    describe_batch: Callable[[int], str],
-    evaluate: Evaluate | None,
-    meta: dict[str, Any],
-) -> TrainState:
-    """Trains from iteration `start` until `stop` iterations are done.
+class _Interrupted(Exception):
+    """A signal came during an evaluation."""
 
-    Args:
+
+@dataclass
+class Loop:
+    """A run from one iteration to another.
+
+    Attributes:
       config: of the run.
-      workdir: where `metrics.jsonl`, `speed.jsonl` and event files go.
-      program: the compiled step.
-      state: at `start`, one copy.
+      program: the compiled steps.
       schedule: of the whole run, see `optim.plan`.
-      inputs: the step's inputs in order, from iteration `start`.
+      inputs: the steps' inputs in order, from an iteration on.
       checkpoints: where the state goes.
-      start: iterations that are done.
-      stop: iterations that are done at the end.
-      steps_per_epoch: iterations of an epoch.
-      describe_batch: names the images of an iteration, for errors.
+      journal: where the figures go.
+      trouble: what becomes of iterations that are not finite.
       evaluate: on the validation split; None when there is none.
-      meta: stored with each checkpoint; gets `threshold` from evaluations.
-
-    Raises:
-      FloatingPointError: the loss or the gradient is not finite; nothing of that step is
-        saved.
-      Stopped: a signal came; the state is saved.
+      steps_per_epoch: iterations of an epoch.
+      meta: plain data stored with each checkpoint; gets `threshold` from evaluations.
     """
-    train, batch = config.train, config.data.batch_size
-    lines = JsonLines(workdir / "metrics.jsonl", start)
-    speeds = JsonLines(workdir / "speed.jsonl", start)
-    events = _event_writer(workdir, start) if train.tensorboard else None
-    state = program.place(state)
-    waiting: list[tuple[int, dict[str, Any]]] = []  # metrics still on the device
-    caught: list[int] = []
-    clock, since = time.perf_counter(), start
 
-    bar = tqdm(
-        total=stop * batch,
-        initial=start * batch,
-        unit="img",
-        unit_scale=True,
-        dynamic_ncols=True,
-        mininterval=0.5,
-        desc="train",
-    )
+    config: Config
+    program: Program
+    schedule: Hyper
+    inputs: Inputs
+    checkpoints: Checkpoints
+    journal: Journal
+    trouble: Trouble
+    evaluate: Evaluate | None
+    steps_per_epoch: int
+    meta: dict[str, Any]
 
-    def flush() -> None:
-        """Reads waiting metrics, checks them, and writes them down."""
-        nonlocal clock, since
-        rows = [
-            {"step": s, **{k: np.asarray(v).item() for k, v in m.items()}}
-            for s, m in waiting
-        ]
-        waiting.clear()
-        for at, row in enumerate(rows):
-            if not np.isfinite([row["loss"], row["grad_norm"]]).all():
-                lines.write(rows[:at])
-                terms = ", ".join(f"{k}={v}" for k, v in row.items() if k != "step")
-                raise FloatingPointError(
-                    f"step {row['step']}: not finite: {terms}. Images of the batch: "
-                    f"{describe_batch(row['step'] - 1)}. The last checkpoint is from "
-                    "before it; look at these images, or train with a lower optim.lr in "
-                    "another --workdir."
-                )
-        if not rows:
+    def run(self, state: TrainState, start: int, stop: int) -> TrainState:
+        """Trains until `stop` iterations are done.
+
+        Args:
+          state: at `start`, one copy.
+          start: iterations that are done.
+          stop: iterations that are done at the end.
+
+        Returns:
+          The state at the end, one copy. All of it is on disk.
+
+        Raises:
+          FloatingPointError: the loss or the gradient is not finite, and the policy is
+            to stop; nothing of that step is saved.
+          Stopped: a signal came; the state is saved.
+          OutOfMemory: of a device.
+        """
+        self._caught: list[int] = []
+        self._evaluating = False
+        if self.config.train.non_finite == "rewind" and not self.checkpoints.steps():
+            self.checkpoints.save(start, state, self.meta)  # to go back to
+        with contextlib.closing(self.journal), self._signals():
+            while True:
+                try:
+                    state = self._go(self.program.place(state), start, stop)
+                    break
+                except Rewind:
+                    self.checkpoints.wait()
+                    state, self.meta = self.checkpoints.restore(state)
+                    start = int(state.step)
+                    self.journal.back_to(start)
+        self.checkpoints.wait()
+        return self.program.one(state)
+
+    def _go(self, state: TrainState, start: int, stop: int) -> TrainState:
+        """Placed state at `start` to placed state at `stop`."""
+        waiting: list[tuple[int, int, dict[str, jax.Array]]] = []
+        inputs = self.inputs(start)
+        done = start
+        if self._due_evaluation(done, stop) and self.journal.judged != done:
+            self._judge(done, state)  # a signal ended it
+        while done < stop:
+            n = min(self.program.steps, self._next_stop(done, stop) - done)
+            hyper = self.schedule.at(slice(done, done + n))
+            state, metrics = self.program(
+                state,
+                list(itertools.islice(inputs, n)),
+                hyper._replace(use=self.trouble.uses(done, done + n)),
+            )
+            for x in metrics.values():
+                x.copy_to_host_async()
+            waiting.append((done, n, metrics))
+            done += n
+            self.checkpoints.check()
+            judge = self._due_evaluation(done, stop)
+            save = judge or self._due_checkpoint(done, stop)
+            if save or self._caught:
+                self._read(waiting, leave=0)
+            elif done - waiting[0][0] - n >= self.config.train.log_every:
+                self._read(waiting, leave=1)  # the newest is still being computed
+            if judge and not self._caught:
+                self._judge(done, state)
+            if save or self._caught:
+                self._save(done, state)
+            if self._caught and (done < stop or judge):
+                self.checkpoints.wait()
+                raise Stopped(self._caught[0], done)
+        return state
+
+    def _read(self, waiting: list[tuple[int, int, Any]], leave: int) -> None:
+        """Waits for metrics, looks at them, writes them down."""
+        rows = []
+        while len(waiting) > leave:
+            first, n, metrics = waiting.pop(0)
+            values = {k: np.asarray(v) for k, v in metrics.items()}
+            hyper = self.schedule.at(slice(first, first + n))
+            for i in range(n):
+                row = {"step": first + i + 1}
+                row |= {k: v[i].item() for k, v in values.items()}
+                row |= {"lr": hyper.lr[i].item(), "momentum": hyper.momentum[i].item()}
+                row["skipped"] = int(row["skipped"])
+                try:
+                    self.trouble.look(row)
+                except (FloatingPointError, Rewind):
+                    if rows:
+                        self.journal.steps(rows)
+                    raise
+                rows.append(row)
+        if rows:
+            self.journal.steps(rows)
+
+    def _judge(self, step: int, state: TrainState) -> None:
+        """Evaluates; a signal ends it, and the run does it again when it goes on."""
+        assert self.evaluate is not None
+        self._evaluating = True
+        try:
+            results = self.evaluate(self.program.one(state).ema)
+        except _Interrupted:
             return
-        last = rows[-1]["step"]
-        images = (last - since) * batch / (time.perf_counter() - clock)
-        clock, since = time.perf_counter(), last
-        lines.write(rows)
-        speeds.write([{"step": last, "images_per_s": round(images, 2)}])
-        if events is not None:
-            for key in rows[-1].keys() - {"step"}:
-                events.add_scalar(
-                    f"train/{key}", float(np.mean([r[key] for r in rows])), last
-                )
-            events.add_scalar("train/images_per_s", images, last)
-        terms = {
-            k: f"{rows[-1][k]:.3g}" for k in ("loss", "obj", "cls", config.loss.iou)
+        finally:
+            self._evaluating = False
+        self.meta |= {
+            "threshold": results["optimistic"]["threshold"],
+            "threshold_step": step,
+            "evaluated": step,
+            "AP50": results["AP50"],
         }
-        bar.set_postfix(
-            {"epoch": f"{(last - 1) // steps_per_epoch + 1}/{train.epochs}"} | terms
+        self.journal.validation(step, results)
+
+    def _save(self, step: int, state: TrainState) -> None:
+        best = self.meta.get("AP50") if self.meta.get("evaluated") == step else None
+        meta = self.meta | {"left_out": list(self.trouble.left_out)}
+        self.checkpoints.save(step, self.program.one(state), meta, best=best)
+        self.journal.start_clock(step)
+
+    def _due_evaluation(self, step: int, stop: int) -> bool:
+        if self.evaluate is None or step == 0:
+            return False
+        epoch, within = divmod(step, self.steps_per_epoch)
+        every = self.config.train.eval_every
+        return step == stop or (within == 0 and every > 0 and epoch % every == 0)
+
+    def _due_checkpoint(self, step: int, stop: int) -> bool:
+        train = self.config.train
+        epoch, within = divmod(step, self.steps_per_epoch)
+        return (
+            step == stop
+            or (within == 0 and epoch % train.checkpoint_every == 0)
+            or (train.checkpoint_steps > 0 and step % train.checkpoint_steps == 0)
         )
 
-    def save(step: int) -> None:
-        flush()
-        checkpoints.save(step, program.one(state), dict(meta))
+    def _next_stop(self, step: int, stop: int) -> int:
+        """The next step after which the host has something to do."""
+        epoch_end = (step // self.steps_per_epoch + 1) * self.steps_per_epoch
+        every = self.config.train.checkpoint_steps
+        more = (step // every + 1) * every if every else stop
+        return min(stop, epoch_end, more)
 
-    with bar, _signals(caught):
-        for i in range(start, stop):
-            hyper = schedule.at(i)
-            state, metrics = program(state, *next(inputs), hyper=hyper)
-            metrics |= {"lr": hyper.lr, "momentum": hyper.momentum}
-            done = i + 1
-            waiting.append((done, metrics))
-            bar.update(batch)
-            if len(waiting) >= train.log_every:
-                flush()
-            epoch, within = divmod(done, steps_per_epoch)
-            ended = within == 0
-            last = done == stop
-            if evaluate is not None and (
-                last or (ended and train.eval_every and epoch % train.eval_every == 0)
-            ):
-                flush()
-                results = evaluate(program.one(state).ema)
-                meta |= {"threshold": results["optimistic"]["threshold"]}
-                meta |= {"threshold_step": done}
-                lines.write([{"step": done, "val": _numbers(results)}])
-                if events is not None:
-                    for key, value in _numbers(results).items():
-                        events.add_scalar(f"val/{key}", value, done)
-                bar.write(
-                    f"epoch {epoch}: val AP50 {_text(results['AP50'])}, "
-                    f"AP50-95 {_text(results['AP50_95'])}"
-                )
-                clock, since = time.perf_counter(), done
-            if last or caught or (ended and epoch % train.checkpoint_every == 0):
-                save(done)
-            if caught and not last:
-                checkpoints.wait()
-                raise Stopped(caught[0], done)
-        flush()
-    checkpoints.wait()
-    if events is not None:
-        events.close()
-    return program.one(state)
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Notes SIGINT and SIGTERM instead of dying; a second one is not held back."""
 
+        def note(signum: int, frame: Any) -> None:
+            del frame
+            if self._caught:
+                raise KeyboardInterrupt
+            self._caught.append(signum)
+            log.warning("%s: finishing this step", signal.Signals(signum).name)
+            if self._evaluating:
+                raise _Interrupted
 
-@contextlib.contextmanager
-def _signals(caught: list[int]) -> Iterator[None]:
-    """Notes SIGINT and SIGTERM instead of dying; a second SIGINT is not held back."""
-
-    def note(signum: int, frame: Any) -> None:
-        del frame
-        if caught:
-            raise KeyboardInterrupt
-        caught.append(signum)
-        log.warning("%s: finishing this step", signal.Signals(signum).name)
-
-    old = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for s, handler in old.items():
-            signal.signal(s, handler)
-
-
-def _event_writer(workdir: Path, start: int) -> Any:
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:
-        log.warning(
-            "tensorboardX is not installed: no event files (metrics.jsonl has all "
-            "numbers); pip install tensorboardX, or --config.train.tensorboard=False"
-        )
-        return None
-    return SummaryWriter(str(workdir / "events"), purge_step=start + 1, flush_secs=30)
-
-
-def _numbers(results: dict[str, Any]) -> dict[str, float]:
-    return {
-        k: v
-        for k, v in results.items()
-        if isinstance(v, int | float) and not isinstance(v, bool)
-    }
-
-
-def _text(value: float | None) -> str:
-    return "none" if value is None else f"{value:.3f}"
+        old = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for s, handler in old.items():
+                signal.signal(s, handler)

@@ -14,6 +14,7 @@ from jax import Array
 from jaxtyping import Bool, Float
 
 from tqgd_jax.config import Optim
+from tqgd_jax.types import Arr
 
 
 class Hyper(NamedTuple):
@@ -25,16 +26,18 @@ class Hyper(NamedTuple):
       momentum: of SGD.
       apply: whether the optimiser steps after this iteration.
       reset: whether summed gradients are dropped before it (a new epoch begins).
+      use: whether the iteration may change the state; see `training.trouble`.
     """
 
-    lr: Float[Array | np.ndarray, "*n"]
-    lr_bias: Float[Array | np.ndarray, "*n"]
-    momentum: Float[Array | np.ndarray, "*n"]
-    apply: Bool[Array | np.ndarray, "*n"]
-    reset: Bool[Array | np.ndarray, "*n"]
+    lr: Float[Arr, "*n"]
+    lr_bias: Float[Arr, "*n"]
+    momentum: Float[Arr, "*n"]
+    apply: Bool[Arr, "*n"]
+    reset: Bool[Arr, "*n"]
+    use: Bool[Arr, "*n"]
 
-    def at(self, i: int) -> "Hyper":
-        """The entry of iteration `i`."""
+    def at(self, i: int | slice) -> "Hyper":
+        """The entries of iteration `i`, or of several."""
         return Hyper(*(a[i] for a in self))
 
 
@@ -87,6 +90,7 @@ def plan(cfg: Optim, *, batch_size: int, epochs: int, steps_per_epoch: int) -> H
         momentum=momentum.astype(np.float32),
         apply=apply,
         reset=i % steps_per_epoch == 0,
+        use=np.ones(total, bool),
     )
 
 
@@ -131,7 +135,7 @@ def _scale_by_learning_rate(hyper: Hyper) -> optax.GradientTransformation:
     return optax.stateless(update)
 
 
-def ema_decay(cfg: Optim, updates: Array) -> Array:
+def ema_decay(cfg: Optim, updates: Arr) -> Array:
     """Decay of the moving average at the `updates`-th optimiser step, from 1."""
     return cfg.ema_decay * (1 - jnp.exp(-updates.astype(jnp.float32) / cfg.ema_tau))
 

@@ -1,15 +1,18 @@
-"""The step on one device or many. Only this module knows which.
+"""Steps as one compiled program, on one device or many. Only this module knows which.
 
 `jit` shards the batch over a mesh; the program is one, so batch norm and losses see the
 whole batch. `pmap` runs the same step on each device's share; it is in maintenance mode
 in JAX and kept for those who build on it.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from tqgd_jax.config import Config
@@ -17,6 +20,11 @@ from tqgd_jax.training.optim import Hyper
 from tqgd_jax.training.state import TrainState
 
 AXIS = "data"
+EPOCH_AT_MOST = 100  # steps of a call that `train.steps_per_call=0` chooses
+
+
+class OutOfMemory(RuntimeError):
+    """A device has no memory left; the message names the settings that change it."""
 
 
 def devices(config: Config) -> list[Any]:
@@ -40,62 +48,159 @@ def devices(config: Config) -> list[Any]:
     return there[:wanted]
 
 
-class Program:
-    """A compiled step `(state, *inputs, hyper) -> (state, metrics)` and its placements.
+def steps_per_call(config: Config, steps_per_epoch: int, *, resident: bool) -> int:
+    """Steps that the device does without the host, see `Train.steps_per_call`."""
+    if not resident:
+        return 1
+    if config.train.steps_per_call:
+        return config.train.steps_per_call
+    on_cpu = devices(config)[0].platform == "cpu"
+    return 1 if on_cpu else min(steps_per_epoch, EPOCH_AT_MOST)
 
-    Every leaf of `inputs` has the batch as its first axis, except those of `constant`,
-    which is passed first and lies whole on every device.
+
+class Program:
+    """Steps `(state, *constant, *inputs, hyper) -> (state, metrics)`, compiled once.
+
+    It is a loop of up to `steps` steps on the device, whose number is an argument: what
+    a step computes is the same however many go before or after it in one call.
+
+    Every leaf of a step's inputs has the batch as its first axis; `constant` lies whole
+    on every device.
     """
 
-    def __init__(self, config: Config, step: Callable[..., Any], constant: Any = ()):
-        """Compiles lazily, at the first call; `step` takes `constant` if it is given."""
-        self.kind = config.train.parallel
+    def __init__(
+        self,
+        config: Config,
+        step: Callable[..., Any],
+        constant: tuple[Any, ...] = (),
+        steps: int = 1,
+    ):
+        """Compiles lazily, at the first call."""
+        self.steps = steps
         self.devices = devices(config)
+        self._config = config
+        self._pmap = config.train.parallel == "pmap"
         mesh = Mesh(np.array(self.devices), (AXIS,))
-        self.whole = NamedSharding(mesh, PartitionSpec())
-        self.split = NamedSharding(mesh, PartitionSpec(AXIS))
-        self.n = len(self.devices)
-        if self.kind == "pmap":
-            self.constant = self._copies(constant)
-            self.step = jax.pmap(
-                lambda state, const, inputs, hyper: step(state, *const, *inputs, hyper),
+        self._whole = NamedSharding(mesh, PartitionSpec())
+        self._split = NamedSharding(mesh, PartitionSpec(None, AXIS))
+        loop = _loop(step)
+        with self._memory():
+            self._constant = self.place(constant)
+        if self._pmap:
+            self._compiled = jax.pmap(
+                loop,
                 axis_name=AXIS,
-                in_axes=(0, 0, 0, None),
+                in_axes=(0, 0, 0, None, None),
                 donate_argnums=(0,),
                 devices=self.devices,
             )
         else:
-            self.constant = jax.device_put(constant, self.whole)
-            self.step = jax.jit(
-                lambda state, const, inputs, hyper: step(state, *const, *inputs, hyper),
-                donate_argnums=(0,),
-            )
+            self._compiled = jax.jit(loop, donate_argnums=(0,))
 
-    def place(self, state: TrainState) -> TrainState:
-        """A host or one-device state, copied to every device."""
-        if self.kind == "pmap":
-            return self._copies(state)
-        return jax.device_put(state, self.whole)
+    def place(self, tree: Any) -> Any:
+        """A host or one-device tree, such as the state, copied to every device."""
+        if not self._pmap:
+            return jax.device_put(tree, self._whole)
+        n = len(self.devices)
+        return jax.tree.map(
+            lambda x: np.broadcast_to(np.asarray(x)[None], (n, *np.shape(x))), tree
+        )
 
     def one(self, tree: Any) -> Any:
         """One copy of what is the same on every device."""
-        return jax.tree.map(lambda x: x[0], tree) if self.kind == "pmap" else tree
+        return jax.tree.map(lambda x: x[0], tree) if self._pmap else tree
 
     def __call__(
-        self, state: TrainState, *inputs: Any, hyper: Hyper
+        self, state: TrainState, inputs: Sequence[tuple[Any, ...]], hyper: Hyper
     ) -> tuple[TrainState, dict[str, jax.Array]]:
-        """One step; `state` is given up. Metrics are not waited for."""
-        if self.kind == "pmap":
-            inputs = jax.tree.map(
-                lambda x: x.reshape(self.n, x.shape[0] // self.n, *x.shape[1:]), inputs
-            )
-            state, metrics = self.step(state, self.constant, inputs, hyper)
-            return state, self.one(metrics)
-        return self.step(
-            state, self.constant, jax.device_put(inputs, self.split), hyper
-        )
+        """As many steps as `inputs` has; `state` is given up.
 
-    def _copies(self, tree: Any) -> Any:
-        return jax.tree.map(
-            lambda x: np.broadcast_to(np.asarray(x)[None], (self.n, *np.shape(x))), tree
+        Args:
+          state: placed.
+          inputs: of each step, at most `steps` of them.
+          hyper: rows of each of these steps.
+
+        Returns:
+          The state, and the metrics with a leading axis of `steps`, of which the first
+          `len(inputs)` are meant. They are not waited for.
+
+        Raises:
+          OutOfMemory: of a device.
+        """
+        n = len(inputs)
+        full = [*inputs, *[inputs[-1]] * (self.steps - n)]
+        stacked = jax.tree.map(
+            lambda *x: x[0][None] if len(x) == 1 else np.stack(x), *full
         )
+        rows = Hyper(*(np.resize(a, (self.steps,)) for a in hyper))
+        with self._memory():
+            if self._pmap:
+                stacked = jax.tree.map(self._shares, stacked)
+            else:
+                stacked = jax.device_put(stacked, self._split)
+            state, metrics = self._compiled(
+                state, self._constant, stacked, rows, np.int32(n)
+            )
+            return state, self.one(metrics)
+
+    def _shares(self, x: Any) -> Any:
+        """From steps x batch to devices x steps x share of the batch."""
+        k, b, n = *x.shape[:2], len(self.devices)
+        return np.moveaxis(np.asarray(x).reshape(k, n, b // n, *x.shape[2:]), 1, 0)
+
+    @contextlib.contextmanager
+    def _memory(self) -> Iterator[None]:
+        """Turns a device's refusal of memory into one that says what to change."""
+        try:
+            yield
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise OutOfMemory(_what_to_change(self._config, str(error))) from error
+
+
+def _loop(step: Callable[..., Any]) -> Callable[..., Any]:
+    """`step`, `n` times, over inputs and hyper-parameters with an axis of steps."""
+    step = jax.jit(step, inline=True)  # traced once for its shapes and for the loop
+
+    def loop(
+        state: TrainState, constant: Any, inputs: Any, hyper: Hyper, n: jax.Array
+    ) -> tuple[TrainState, Any]:
+        def one(state: TrainState, i: Any) -> tuple[TrainState, Any]:
+            at, now = jax.tree.map(
+                lambda x: lax.dynamic_index_in_dim(x, i, keepdims=False),
+                (inputs, hyper),
+            )
+            return step(state, *constant, *at, now)
+
+        def body(i: Any, carried: tuple[TrainState, Any]) -> tuple[TrainState, Any]:
+            state, metrics = one(carried[0], i)
+            rows = jax.tree.map(lambda x, row: x.at[i].set(row), carried[1], metrics)
+            return state, rows
+
+        shapes = jax.eval_shape(one, state, 0)[1]
+        k = hyper.lr.shape[0]
+        rows = jax.tree.map(lambda x: jnp.zeros((k, *x.shape), x.dtype), shapes)
+        return lax.fori_loop(0, n, body, (state, rows))
+
+    return loop
+
+
+def _what_to_change(config: Config, reason: str) -> str:
+    data, model = config.data, config.model
+    ways = [
+        f"a smaller data.batch_size ({data.batch_size} now; with "
+        f"optim.nominal_batch={config.optim.nominal_batch or data.batch_size} the "
+        "optimiser still sees as many images a step)",
+        f"a smaller data.image_size ({data.image_size} now)",
+    ]
+    if model.precision != "bf16":
+        ways.append(f"model.precision=bf16 ({model.precision} now)")
+    if data.placement == "resident":
+        ways.append("data.placement=stream (the data set lies on the device now)")
+    return (
+        "the device has no memory left for this run. Change one of: "
+        f"{'; '.join(ways)}; train.devices for more devices. Nothing was changed by "
+        "itself, and the last checkpoint is whole. The device said: "
+        f"{reason.splitlines()[0]}"
+    )

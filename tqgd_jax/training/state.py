@@ -4,13 +4,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
-from jax import Array
+import numpy as np
 
 from tqgd_jax.config import Config
 from tqgd_jax.detector import Detector
 from tqgd_jax.nn.init import initial
 from tqgd_jax.training.optim import Hyper, accumulation, sgd
+from tqgd_jax.types import Arr
 
 
 class TrainState(NamedTuple):
@@ -25,8 +25,8 @@ class TrainState(NamedTuple):
       grads: gradients summed since the last optimiser step; empty without accumulation.
     """
 
-    step: Array
-    updates: Array
+    step: Arr
+    updates: Arr
     params: Any
     batch_stats: Any
     opt_state: Any
@@ -35,24 +35,28 @@ class TrainState(NamedTuple):
 
 
 def create(detector: Detector, config: Config) -> TrainState:
-    """The state before the first step, from `config.seed`."""
+    """The state before the first step, from `config.seed`; NumPy arrays."""
     # A small image makes the same parameters, because the network is convolutional.
     image = jax.ShapeDtypeStruct((1, 64, 64, config.model.in_channels), "float32")
     shapes = jax.eval_shape(
         lambda key, x: detector.init(key, x, train=False), jax.random.key(0), image
     )
-    variables = jax.tree.map(jnp.asarray, initial(shapes, config.seed))
+    variables = initial(shapes, config.seed)
     params, batch_stats = variables["params"], variables["batch_stats"]
-    zero = Hyper(*(jnp.zeros((), t) for t in ("f4", "f4", "f4", "?", "?")))
+    zero = Hyper(*(jnp.zeros((), t) for t in ("f4", "f4", "f4", "?", "?", "?")))
+    tx = sgd(config.optim, config.data.batch_size, zero)
     waits = accumulation(config.optim, config.data.batch_size) > 1
     return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        updates=jnp.zeros((), jnp.int32),
+        step=np.zeros((), np.int32),
+        updates=np.zeros((), np.int32),
         params=params,
         batch_stats=batch_stats,
-        opt_state=sgd(config.optim, config.data.batch_size, zero).init(params),
-        ema=jax.tree.map(
-            jnp.array, {"params": params, "batch_stats": batch_stats}
-        ),  # copies: a donated state must not hold one buffer twice
-        grads=optax.tree.zeros_like(params) if waits else {},
+        opt_state=_zeros(jax.eval_shape(tx.init, params)),  # sums of gradients
+        # Copies: a donated state must not hold one buffer twice.
+        ema=jax.tree.map(np.copy, {"params": params, "batch_stats": batch_stats}),
+        grads=_zeros(params) if waits else {},
     )
+
+
+def _zeros(shapes: Any) -> Any:
+    return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)

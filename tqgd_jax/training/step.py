@@ -15,10 +15,13 @@ from tqgd_jax.detector import Detector
 from tqgd_jax.losses import detection_loss
 from tqgd_jax.training.optim import Hyper, accumulation, ema_decay, sgd
 from tqgd_jax.training.state import TrainState
-from tqgd_jax.types import Batch
+from tqgd_jax.types import Batch, Targets
 
 Metrics = dict[str, Array]
 Step = Callable[[TrainState, Batch, Hyper], tuple[TrainState, Metrics]]
+Learn = Callable[
+    [TrainState, Float[Array, "b s s c"], Targets, Hyper], tuple[TrainState, Metrics]
+]
 
 
 def make_train_step(
@@ -35,12 +38,13 @@ def make_train_step(
       anchors: px, per head.
     """
     axis = detector.axis_name
-    strides = tuple(2**n for n in config.model.heads)
-    waits = accumulation(config.optim, config.data.batch_size) > 1
+    learn = make_learn(detector, config, anchors)
 
     def step(
         state: TrainState, batch: Batch, hyper: Hyper
     ) -> tuple[TrainState, Metrics]:
+        # Where the batch comes from must not decide how the rest is fused and rounded.
+        batch = lax.optimization_barrier(batch)
         images = batch.index.shape[0]
         image, targets, counts = augment(
             jax.random.fold_in(jax.random.key(config.seed), state.step),
@@ -50,7 +54,32 @@ def make_train_step(
             channels=config.model.in_channels,
             first=0 if axis is None else lax.axis_index(axis) * images,
         )
+        if axis is not None:
+            counts = lax.psum(counts, axis)
+        state, metrics = learn(state, image, targets, hyper)
+        return state, metrics | counts
 
+    return step
+
+
+def make_learn(
+    detector: Detector, config: Config, anchors: Float[Array, "l a 2"]
+) -> Learn:
+    """The step without augmentation: from images in [0, 1] and targets in network px.
+
+    A loss or gradient that is not finite leaves the state as it was but for `step`, and
+    so does `hyper.use` = False; `skipped` in the metrics tells.
+    """
+    axis = detector.axis_name
+    strides = tuple(2**n for n in config.model.heads)
+    waits = accumulation(config.optim, config.data.batch_size) > 1
+
+    def learn(
+        state: TrainState,
+        image: Float[Array, "b s s c"],
+        targets: Targets,
+        hyper: Hyper,
+    ) -> tuple[TrainState, Metrics]:
         def objective(params: Any) -> tuple[Array, tuple[Metrics, Any]]:
             preds, mutated = detector.apply(
                 {"params": params, "batch_stats": state.batch_stats},
@@ -75,26 +104,42 @@ def make_train_step(
         )(state.params)
         if axis is not None:
             grads = lax.pmean(grads, axis)
-            counts = lax.psum(counts, axis)
-        metrics = {"loss": loss, **terms, "grad_norm": optax.tree.norm(grads), **counts}
+        norm = optax.tree.norm(grads)
+        used = hyper.use & jnp.isfinite(loss) & jnp.isfinite(norm)
+        metrics = {"loss": loss, **terms, "grad_norm": norm, "skipped": ~used}
 
-        state = state._replace(step=state.step + 1, batch_stats=batch_stats)
-        if not waits:
-            return _update(state, grads, config, hyper), metrics
-        grads = jax.tree.map(
-            lambda total, g: jnp.where(hyper.reset, 0.0, total) + g, state.grads, grads
+        state = state._replace(step=state.step + 1)
+        if waits:
+            state = state._replace(
+                grads=jax.tree.map(
+                    lambda total: jnp.where(hyper.reset, 0.0, total), state.grads
+                )
+            )
+        learnt = _learnt(
+            state._replace(batch_stats=batch_stats), grads, config, hyper, waits=waits
         )
-        state = state._replace(grads=grads)
-        return lax.cond(
-            hyper.apply,
-            lambda s: _update(s, grads, config, hyper)._replace(
-                grads=optax.tree.zeros_like(grads)
-            ),
-            lambda s: s,
-            state,
+        return jax.tree.map(
+            lambda new, old: jnp.where(used, new, old), learnt, state
         ), metrics
 
-    return step
+    return learn
+
+
+def _learnt(
+    state: TrainState, grads: Any, config: Config, hyper: Hyper, *, waits: bool
+) -> TrainState:
+    """The state after an update, or with the gradients of one more batch summed."""
+    if not waits:
+        return _update(state, grads, config, hyper)
+    grads = jax.tree.map(jnp.add, state.grads, grads)
+    return lax.cond(
+        hyper.apply,
+        lambda s: _update(s, grads, config, hyper)._replace(
+            grads=optax.tree.zeros_like(grads)
+        ),
+        lambda s: s,
+        state._replace(grads=grads),
+    )
 
 
 def _update(state: TrainState, grads: Any, config: Config, hyper: Hyper) -> TrainState:

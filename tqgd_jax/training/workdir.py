@@ -22,12 +22,17 @@ MAY_CHANGE = (
     "data.crop.method",
     "data.split",
     "data.placement",
+    "data.resident_mib",
     "data.prefetch",
     "data.prepared_dir",
     "train.steps",
     "train.eval_every",
     "train.checkpoint_every",
+    "train.checkpoint_steps",
     "train.keep",
+    "train.steps_per_call",
+    "train.non_finite",
+    "train.non_finite_limit",
     "train.parallel",
     "train.devices",
     "train.log_every",
@@ -43,9 +48,17 @@ def claimed(folder: Path) -> Iterator[None]:
 
     Raises:
       RuntimeError: another process is training there.
+      OSError: the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as lock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = (folder / ".lock").open("a+")
+    except OSError as error:
+        raise OSError(
+            f"--workdir: {folder} cannot be written ({error.strerror}); choose another, "
+            "or make room for it"
+        ) from error
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -138,28 +151,3 @@ def versions() -> dict[str, Any]:
         "machine": platform.platform(),
         "command": sys.argv,
     }
-
-
-class JsonLines:
-    """A file of one JSON object a line, cut back to a step when a run is resumed."""
-
-    def __init__(self, path: Path, last_step: int):
-        """Keeps the lines of steps up to `last_step`; a torn last line is dropped."""
-        self._path = path
-        kept = []
-        if path.exists():
-            for line in path.read_text().splitlines():
-                try:
-                    if json.loads(line)["step"] > last_step:
-                        continue
-                except (json.JSONDecodeError, KeyError):
-                    continue
-                kept.append(line + "\n")
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
-        aside.write_text("".join(kept))
-        aside.replace(path)
-
-    def write(self, rows: list[dict[str, Any]]) -> None:
-        """Appends."""
-        with self._path.open("a") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)

@@ -1,0 +1,52 @@
+"""Programs that XLA has compiled in this process, and the cache that saves doing it."""
+
+import hashlib
+import os
+import platform
+from pathlib import Path
+
+import jax
+
+_EVENT = "/jax/core/compile/backend_compile_duration"
+_seconds: list[float] = []
+
+
+def _note(event: str, duration_secs: float, **_: str | int) -> None:
+    if event == _EVENT:
+        _seconds.append(duration_secs)
+
+
+jax.monitoring.register_event_duration_secs_listener(_note)
+
+
+def compilations() -> int:
+    """Programs compiled, or read from the cache, since this module was imported."""
+    return len(_seconds)
+
+
+def use_cache() -> Path | None:
+    """Keeps compiled programs for the next process; returns the folder.
+
+    JAX's own settings win: JAX_COMPILATION_CACHE_DIR, JAX_ENABLE_COMPILATION_CACHE. The
+    folder is one for each kind of processor, because what XLA compiles for one may not
+    run on another that shares the home directory.
+    """
+    if not jax.config.read("jax_enable_compilation_cache"):
+        return None
+    folder = jax.config.read("jax_compilation_cache_dir")
+    if folder is None:
+        home = Path(os.environ.get("TQGD_CACHE") or "~/.cache/tqgd_jax").expanduser()
+        folder = str(home / "xla" / _machine())
+        jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    return Path(folder)
+
+
+def _machine() -> str:
+    """A short name of what decides which instructions XLA may use."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        told = next(line for line in lines if line.startswith(("flags", "Features")))
+    except (OSError, StopIteration):
+        told = platform.processor()
+    return hashlib.sha256(f"{platform.machine()} {told}".encode()).hexdigest()[:12]

@@ -1,0 +1,172 @@
+"""A configuration on a data set: network, step, schedule and inputs, ready to train."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from tqgd_jax import anchors as anchor_boxes
+from tqgd_jax.config import Config
+from tqgd_jax.data import order, resident, source
+from tqgd_jax.data.source import Source
+from tqgd_jax.detector import Detector
+from tqgd_jax.inference import detect, make_predict
+from tqgd_jax.metrics.evaluate import evaluate
+from tqgd_jax.training import optim, parallel, state
+from tqgd_jax.training.checkpoint import Checkpoints
+from tqgd_jax.training.journal import Journal
+from tqgd_jax.training.loop import Loop
+from tqgd_jax.training.state import TrainState
+from tqgd_jax.training.step import make_train_step
+from tqgd_jax.training.trouble import Trouble
+
+log = logging.getLogger("tqgd_jax")
+
+
+class Run:
+    """Everything of a run but the folder it is written to.
+
+    Attributes:
+      detector: the network in training form.
+      anchors: px, per head.
+      schedule: of all iterations, see `optim.plan`.
+      steps_per_epoch: iterations of an epoch.
+      stop: iterations of the run.
+      program: the compiled steps.
+    """
+
+    def __init__(self, config: Config, train: Source, val: Source | None = None):
+        """Puts the data on the devices, if they are to lie there.
+
+        Raises:
+          ValueError: devices or batch do not fit each other.
+          OutOfMemory: the data do not fit the device.
+        """
+        self._config, self._train, self._val = config, train, val
+        self._batch = config.data.batch_size
+        self._tiles = 4 if config.augment.mosaic > 0 else 1
+        self.anchors = anchor_boxes.choose(
+            config.model,
+            source.boxes_at(train, config.data.image_size),
+            config.seed,
+        )
+        self.steps_per_epoch = order.steps_per_epoch(len(train.names), self._batch)
+        self.stop = config.train.epochs * self.steps_per_epoch
+        if config.train.steps:
+            self.stop = min(config.train.steps, self.stop)
+        self.schedule = optim.plan(
+            config.optim,
+            batch_size=self._batch,
+            epochs=config.train.epochs,
+            steps_per_epoch=self.steps_per_epoch,
+        )
+        pmap = config.train.parallel == "pmap"
+        self.detector = Detector(
+            config.model,
+            len(train.classes),
+            axis_name=parallel.AXIS if pmap else None,
+        )
+        step = make_train_step(self.detector, config, jnp.asarray(self.anchors))
+        self._resident = resident.fits(train, config)
+        steps = parallel.steps_per_call(
+            config, self.steps_per_epoch, resident=self._resident
+        )
+        if self._resident:
+            self.program = parallel.Program(
+                config,
+                lambda state, data, rows, hyper: step(
+                    state, resident.take(data, rows), hyper
+                ),
+                constant=(resident.arrays(train),),
+                steps=steps,
+            )
+        else:
+            self.program = parallel.Program(config, step, steps=steps)
+
+    def create(self) -> TrainState:
+        """The state before the first step."""
+        return state.create(self.detector, self._config)
+
+    def facts(self) -> dict[str, Any]:
+        """What follows from settings and data and must stay the same, for `workdir`."""
+        return {
+            "classes": list(self._train.classes),
+            "anchors": self.anchors.tolist(),
+            "fingerprint": self._train.fingerprint,
+            "stamp": self._train.stamp,
+        }
+
+    def indices(self, iteration: int) -> np.ndarray:
+        """Numbers of the images that an iteration sees, batch x tiles."""
+        return order.indices(
+            self._config.seed,
+            len(self._train.names),
+            self._batch,
+            iteration,
+            self._tiles,
+        )
+
+    def inputs(self, start: int) -> Iterator[tuple[Any, ...]]:
+        """Inputs of the program's steps from iteration `start` on."""
+        if self._resident:
+            for i in range(start, self.stop):
+                yield (self.indices(i),)
+            return
+        from tqgd_jax.data.pipeline import stream
+
+        for batch in stream(self._train, self._config, start, self.stop):
+            yield (batch,)
+
+    def train(self, folder: Path) -> TrainState:
+        """Goes on from the newest checkpoint in `folder` to the end; see `Loop.run`."""
+        config = self._config
+        checkpoints = Checkpoints(folder / "checkpoints", config.train.keep)
+        try:
+            now, meta, start = self.create(), {}, 0
+            if checkpoints.latest() is not None:
+                now, meta = checkpoints.restore(now, repair=True)
+                start = int(now.step)
+                log.info("resuming %s at step %d of %d", folder, start, self.stop)
+            trouble = Trouble(config.train, self._names, meta.get("left_out", []))
+            done = Loop(
+                config=config,
+                program=self.program,
+                schedule=self.schedule,
+                inputs=self.inputs,
+                checkpoints=checkpoints,
+                journal=Journal(
+                    config,
+                    folder,
+                    start=start,
+                    stop=self.stop,
+                    epoch=self.steps_per_epoch,
+                ),
+                trouble=trouble,
+                evaluate=self._evaluator(),
+                steps_per_epoch=self.steps_per_epoch,
+                meta=meta,
+            ).run(now, start, self.stop)
+            if trouble.summary():
+                log.warning("%s", trouble.summary())
+            return done
+        finally:
+            checkpoints.close()
+
+    def _names(self, iteration: int) -> str:
+        return ", ".join(self._train.names[j] for j in self.indices(iteration).flat)
+
+    def _evaluator(self) -> Any:
+        if self._val is None:
+            return None
+        val, config, classes = self._val, self._config, len(self._train.classes)
+        predict = make_predict(Detector(config.model, classes), config, self.anchors)
+
+        def figures(ema: dict[str, Any]) -> dict[str, Any]:
+            batches = source.in_order(val, config.eval.batch_size)
+            images = detect(predict, ema, batches, val.names)
+            return evaluate(images, classes, threshold=None)
+
+        return figures

@@ -1,0 +1,87 @@
+"""Iterations whose loss or gradient is not finite: what `train.non_finite` does."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tqgd_jax.config import Train
+
+log = logging.getLogger("tqgd_jax")
+
+
+class Rewind(Exception):
+    """The run has to go back to its last checkpoint."""
+
+
+class Trouble:
+    """Looks at the metrics of each iteration and applies the policy.
+
+    The step itself never lets such an iteration change the state (`step.make_learn`).
+
+    Attributes:
+      left_out: iterations (from 0) that did not change the state; kept with checkpoints.
+    """
+
+    def __init__(self, train: Train, images: Callable[[int], str], left_out: list[int]):
+        """`images` names those of an iteration."""
+        self._train, self._images = train, images
+        self.left_out = left_out
+
+    def look(self, row: dict[str, Any]) -> None:
+        """Checks the metrics of a step that was done.
+
+        Raises:
+          FloatingPointError: the policy is "stop", or too many were left out.
+          Rewind: the policy is "rewind"; the iteration is left out from now on.
+        """
+        iteration = row["step"] - 1
+        if not row["skipped"] or iteration in self.left_out:
+            return
+        terms = ", ".join(
+            f"{k}={v}" for k, v in row.items() if k not in ("step", "skipped")
+        )
+        images = self._images(iteration)
+        told = (
+            f"step {row['step']}: not finite: {terms}. Images of the batch: {images}."
+        )
+        policy, limit = self._train.non_finite, self._train.non_finite_limit
+        if policy == "stop":
+            raise FloatingPointError(
+                f"{told} The last checkpoint is from before it; look at these images, "
+                "train with a lower optim.lr in another --workdir, or go on with "
+                "--config.train.non_finite=skip or rewind."
+            )
+        if len(self.left_out) >= limit:
+            before = ", ".join(str(i + 1) for i in self.left_out)
+            raise FloatingPointError(
+                f"{told} {limit} iterations were left out already "
+                f"(train.non_finite_limit): {before}. "
+                "The last checkpoint is from before this one; look at the images, or "
+                "train with a lower optim.lr in another --workdir."
+            )
+        self.left_out.append(iteration)
+        if policy == "skip":
+            log.warning("%s Left out; training goes on (train.non_finite=skip).", told)
+            return
+        log.warning(
+            "%s Going back to the last checkpoint; the step is left out this time "
+            "(train.non_finite=rewind).",
+            told,
+        )
+        raise Rewind
+
+    def uses(self, start: int, stop: int) -> Any:
+        """Which of some iterations may change the state, as `Hyper.use` wants them."""
+        return ~np.isin(np.arange(start, stop), self.left_out)
+
+    def summary(self) -> str:
+        """One line for the end of a run; empty when nothing was left out."""
+        if not self.left_out:
+            return ""
+        steps = ", ".join(str(i + 1) for i in sorted(self.left_out))
+        return (
+            f"{len(self.left_out)} steps were not finite and left out "
+            f"(train.non_finite={self._train.non_finite}): {steps}"
+        )
