@@ -26,7 +26,6 @@ def get_config() -> Config:
             window=(-150.0, 750.0),
             pad_value=0.0,
             image_size=256,
-            placement="resident",
         ),
         # YOLOv5 scales objectness with the area of the image; at 256 px little is left
         loss=Loss(obj=60.0, box=0.4),

@@ -22,7 +22,6 @@ def get_config() -> Config:
             pad_value=0.0,
             image_size=128,
             batch_size=8,
-            placement="resident",
         ),
         augment=Augment(mosaic=0.0, flip=0.0),  # a heart lies on the left
         # YOLOv5 scales objectness with the area of the image; at 128 px little is left

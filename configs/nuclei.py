@@ -13,6 +13,6 @@ def get_config() -> Config:
     return replace(
         Config(),
         model=Model(size="n", stem="thr:light"),
-        data=Data(image_size=256, placement="resident"),
+        data=Data(image_size=256),
         train=Train(epochs=100),
     )

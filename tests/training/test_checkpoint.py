@@ -31,8 +31,8 @@ def state(value: float, width: int = 3) -> TrainState:
     )
 
 
-def saved(folder: Path, *steps: int, **how) -> Checkpoints:
-    checkpoints = Checkpoints(folder, **how)
+def saved(folder: Path, *steps: int) -> Checkpoints:
+    checkpoints = Checkpoints(folder)
     for step in steps:
         checkpoints.save(step, state(step), {"left_out": [step]})
     checkpoints.wait()
@@ -86,6 +86,20 @@ def shorten(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1])
 
 
+def test_orbax_alone_would_not_notice_a_changed_bit_of_a_large_array(tmp_path):
+    # If this fails, Orbax checks by itself and `checkpoint` may become simpler.
+    noise = np.random.default_rng(0).normal(size=(2, 400_000)).astype(np.float32)
+    wanted = state(1)._replace(params={"kernel": noise})
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, wanted, {})
+    checkpoints.wait()
+    files = [p for p in (tmp_path / "1").rglob("*") if p.is_file()]
+    flip(max(files, key=lambda p: p.stat().st_size))
+    found, _ = checkpoint._read(tmp_path / "1", wanted)
+    assert not np.array_equal(found.params["kernel"], noise)
+    assert checkpoint.damage(tmp_path / "1").startswith("state/")
+
+
 @pytest.mark.parametrize("damage", [truncate, flip, shorten, Path.unlink])
 def test_any_damaged_file_falls_back_to_the_step_before(tmp_path, caplog, damage):
     saved(tmp_path / "whole", 1, 2)
@@ -130,7 +144,9 @@ def test_repair_moves_damaged_steps_away_so_that_they_can_be_saved_again(tmp_pat
 
 def test_a_whole_checkpoint_of_another_network_is_no_damage(tmp_path):
     checkpoints = saved(tmp_path / "c", 1)
-    with pytest.raises(ValueError, match=r"another network .*: batch_stats/bn/mean has"):
+    with pytest.raises(
+        ValueError, match=r"another network .*: batch_stats/bn/mean has"
+    ):
         checkpoints.restore(state(0, width=4), repair=True)
     assert checkpoints.steps() == [1]
 
@@ -182,6 +198,32 @@ def test_a_write_that_fails_leaves_nothing_and_is_told(tmp_path, monkeypatch):
     checkpoints.save(2, state(2), {})  # there is room again
     checkpoints.wait()
     assert checkpoints.steps() == [1, 2]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 8 MiB."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(tmp_path)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
+        pytest.skip("a small file system cannot be mounted here (needs root)")
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def test_a_full_disk_leaves_the_step_before_and_says_what_to_do(small_disk):
+    # 3.2 MB each: the third does not fit.
+    noise = np.random.default_rng(0).normal(size=(2, 200_000)).astype(np.float32)
+    full = state(1)._replace(params={"kernel": noise}, grads={"kernel": noise + 1})
+    checkpoints = Checkpoints(small_disk)
+    checkpoints.save(1, full, {})
+    checkpoints.save(2, full, {})
+    checkpoints.save(3, full, {})
+    with pytest.raises(OSError, match="make room and give the same command again"):
+        checkpoints.wait()
+    assert (checkpoints.steps(), len(list(small_disk.iterdir()))) == ([1, 2], 2)
+    found, _ = checkpoints.restore(full, repair=True)
+    np.testing.assert_array_equal(found.params["kernel"], noise)
+    checkpoints.close()
 
 
 def test_what_a_killed_run_left_is_removed(tmp_path):

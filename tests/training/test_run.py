@@ -1,9 +1,11 @@
 """A run is the same however it is cut, and ends in order."""
 
 import dataclasses
+import itertools
 import json
 import os
 import signal
+import time
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,7 @@ from tqgd_jax.data import source as data_source
 from tqgd_jax.data.resident import fits
 from tqgd_jax.inference import detect, make_predict
 from tqgd_jax.metrics.evaluate import evaluate
+from tqgd_jax.training import checkpoint, journal
 from tqgd_jax.training import step as step_module
 from tqgd_jax.training.checkpoint import Checkpoints
 from tqgd_jax.training.loop import Stopped
@@ -129,6 +132,32 @@ def test_sigterm_ends_an_evaluation_which_is_done_when_the_run_goes_on(
     assert rows(tmp_path)[-1] == {"step": 7, "val": {"AP50": 0.5}}
     train(waiting, tmp_path, 7)  # all done: nothing is judged again
     assert len(judged) == 2
+
+
+def test_a_clock_that_jumps_changes_nothing(waiting, whole, tmp_path, monkeypatch):
+    clock = itertools.cycle([2e9, 0.0, 1e9])
+    monkeypatch.setattr(time, "time", lambda: next(clock))
+    same_bits(whole[0], train(waiting, tmp_path, 7))
+    assert (tmp_path / "metrics.jsonl").read_text() == whole[1]
+
+
+def test_a_full_disk_ends_the_run_when_it_is_noticed(
+    waiting, whole, tmp_path, monkeypatch
+):
+    train(waiting, tmp_path, 4)
+
+    def full(path):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "_flush", full)
+        with pytest.raises(OSError, match=r"7 could not be written .*No space left"):
+            train(waiting, tmp_path, 7)
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.JsonLines, "_append", lambda *_: full(None))
+        with pytest.raises(OSError, match=r"metrics.jsonl cannot be written"):
+            train(waiting, tmp_path, 7)
+    same_bits(whole[0], train(waiting, tmp_path, 7))
 
 
 def test_a_torn_line_of_the_log_is_dropped_on_resume(waiting, tmp_path):

@@ -61,7 +61,7 @@ def certify(folder: Path, argv: Sequence[str]) -> str:
     print(f"killed after step {killed_at}; going on ...", file=sys.stderr)
     _finish(_start(given, aside / "cut"), aside / "cut", "the resumed run")
 
-    whole, cut = (_outcome(aside / name) for name in ("whole", "cut"))
+    whole, cut = (outcome(aside / name) for name in ("whole", "cut"))
     steps = int(whole["step"][1])
     facts = json.loads((aside / "whole" / "versions.json").read_text())
     table = {
@@ -172,7 +172,7 @@ def _finish(child: subprocess.Popen[bytes], folder: Path, what: str) -> None:
         )
 
 
-def _outcome(folder: Path) -> dict[str, tuple[str, Any]]:
+def outcome(folder: Path) -> dict[str, tuple[str, Any]]:
     """Hash and values of each tensor of the newest checkpoint, and of the log."""
     config, run = workdir.read(folder)
     like = state.create(Detector(config.model, len(run["classes"])), config)

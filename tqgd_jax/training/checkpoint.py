@@ -141,7 +141,7 @@ class Checkpoints:
         damaged = []
         for newest in reversed(steps):
             place = self.folder / str(newest)
-            if reason := _damage(place):
+            if reason := damage(place):
                 log.warning("checkpoint %s is damaged: %s", place, reason)
                 damaged.append(newest)
                 continue
@@ -285,7 +285,7 @@ def _sums(folder: Path) -> str:
     return "".join(lines)
 
 
-def _damage(folder: Path) -> str:
+def damage(folder: Path) -> str:
     """What is wrong with the files of a step; empty if nothing is."""
     try:
         wanted, found = (folder / SUMS).read_bytes(), _sums(folder).encode()

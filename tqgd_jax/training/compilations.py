@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -31,14 +32,15 @@ def use_cache() -> Path | None:
     folder is one for each kind of processor, because what XLA compiles for one may not
     run on another that shares the home directory.
     """
-    if not jax.config.read("jax_enable_compilation_cache"):
+    config: Any = jax.config  # its flags have no declared types
+    if not config.jax_enable_compilation_cache:
         return None
-    folder = jax.config.read("jax_compilation_cache_dir")
+    folder = config.jax_compilation_cache_dir
     if folder is None:
         home = Path(os.environ.get("TQGD_CACHE") or "~/.cache/tqgd_jax").expanduser()
         folder = str(home / "xla" / _machine())
-        jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        config.update("jax_compilation_cache_dir", folder)
+    config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     return Path(folder)
 
 

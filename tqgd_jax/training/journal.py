@@ -52,13 +52,16 @@ class JsonLines:
         """
         lines = [json.dumps(_finite(row), allow_nan=False) + "\n" for row in rows]
         try:
-            with self._path.open("a") as file:
-                file.writelines(lines)
+            self._append(lines)
         except OSError as error:
             raise OSError(
                 f"{self._path} cannot be written ({error.strerror}). The last checkpoint "
                 "is whole: make room and give the same command again"
             ) from error
+
+    def _append(self, lines: list[str]) -> None:
+        with self._path.open("a") as file:
+            file.writelines(lines)
 
 
 class Journal:
