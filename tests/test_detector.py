@@ -222,7 +222,7 @@ def test_an_image_that_does_not_divide_by_32_is_refused():
 
 
 def test_bfloat16_computes_in_bfloat16_and_answers_in_float32():
-    model = Model(size="n", stem="conv", neck=("pan",), dtype="bfloat16")
+    model = Model(size="n", stem="conv", neck=("pan",), precision="bf16")
     network = Detector(model)
     image = jax.random.uniform(jax.random.key(1), (1, 32, 32, 3))
     variables = used(network, image)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 # A module may import those of its own line and of the lines above it.
 ORDER = [
-    {"types", "config"},
+    {"types", "config", "xla"},
     {"anchors", "boxes", "metrics", "phantom"},
     {"nn"},
     {"fusion"},

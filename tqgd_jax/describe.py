@@ -1,6 +1,7 @@
 """What a configuration amounts to, without data and without training."""
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,15 +16,16 @@ from tqgd_jax.detector import Detector
 def describe(config: Config, num_classes: int) -> dict[str, Any]:
     """Settings, size, work and memory of a run, as plain data.
 
-    `gflops` is XLA's count for one image forward in training form, a multiplication and
-    an addition being two. `memory_mib` estimates a training step: parameters, their
-    moving average, momentum and gradients, and the activations that the backward pass
-    reads before XLA merges any of them.
+    `gflops` is XLA's count for one image forward in training form with direct
+    convolutions, a multiplication and an addition being two. `memory_mib` estimates a
+    training step: parameters, their moving average, momentum and gradients, and the
+    activations that the backward pass reads before XLA merges any of them.
     """
     if config.model.anchors != "kmeans":  # refuse what training would refuse
         anchors.choose(config.model, np.zeros((0, 2), np.float32), config.seed)
     size = config.data.image_size
     detector = Detector(config.model, num_classes)
+    direct = Detector(config.model, num_classes, direct=True)
     variables = jax.eval_shape(
         lambda key: detector.init(
             key, jnp.zeros((1, 64, 64, config.model.in_channels)), train=False
@@ -36,7 +38,8 @@ def describe(config: Config, num_classes: int) -> dict[str, Any]:
     def forward(v: Any, x: Any) -> Any:
         return detector.apply(v, x, train=False)
 
-    cost = jax.jit(forward).lower(variables, image).cost_analysis() or {}
+    counted = jax.jit(partial(direct.apply, train=False)).lower(variables, image)
+    cost = counted.cost_analysis() or {}
     outputs = jax.eval_shape(forward, variables, image)
 
     batch = jax.ShapeDtypeStruct((config.data.batch_size, *image.shape[1:]), "float32")

@@ -106,13 +106,14 @@ class Detector(nn.Module):
     num_classes: int = 1
     deploy: bool = False
     axis_name: str | None = None
+    direct: bool = False  # see `Mode`
 
     @nn.compact
     def __call__(
         self, image: Float[Array, "b h w c"], *, train: bool
     ) -> tuple[Array, ...]:
         model, size = self.model, SIZES[self.model.size]
-        mode = Mode(model.precision, self.deploy, self.axis_name)
+        mode = Mode(model.precision, self.deploy, self.axis_name, self.direct)
         if image.shape[1] % 32 or image.shape[2] % 32:
             raise ValueError(
                 f"image sides must be multiples of 32, the coarsest stride; got "

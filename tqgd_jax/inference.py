@@ -14,6 +14,7 @@ from tqgd_jax.decode import decode, nms, unletterbox
 from tqgd_jax.detector import Detector
 from tqgd_jax.metrics.evaluate import Image
 from tqgd_jax.types import Arr, Batch, Detections
+from tqgd_jax.xla import compiler_options
 
 Predict = Callable[[Mapping[str, Any], Batch], Detections]
 
@@ -44,19 +45,7 @@ def make_predict(
         native = unletterbox(found.boxes, batch.size[:, 0], config.data.image_size)
         return found._replace(boxes=native)
 
-    return jax.jit(predict, compiler_options=_cpu_options())
-
-
-def _cpu_options() -> dict[str, str] | None:
-    """Gives convolutions to Eigen on CPU: a fifth faster than YNNPACK, on both cores.
-
-    XLA calls the option experimental, so it is set only for the version it was measured
-    with (docs/benchmarks.md).
-    """
-    if jax.default_backend() != "cpu" or not jax.__version__.startswith("0.10."):
-        return None
-    kept = "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"
-    return {"xla_cpu_experimental_ynn_fusion_type": kept}
+    return jax.jit(predict, compiler_options=compiler_options())
 
 
 def detect(

@@ -12,7 +12,9 @@ from tqgd_jax.nn.conv import conv2d
 
 def by_hand(x, kernel, stride, padding, groups):
     """Cross-correlation with explicit loops over outputs, in float64."""
-    x = np.pad(np.asarray(x, np.float64), ((0, 0), *padding, (0, 0)))
+    edges = [(0, 0), *padding, (0, 0)]
+    x = np.pad(np.asarray(x, np.float64), np.maximum(edges, 0))
+    x = x[tuple(slice(max(-a, 0), -max(-b, 0) or None) for a, b in edges)]
     kernel = np.asarray(kernel, np.float64)
     kh, kw, i, o = kernel.shape
     rows = (x.shape[1] - kh) // stride + 1
@@ -37,6 +39,7 @@ def by_xla(x, kernel, stride, padding, groups):
 
 
 # kernel, stride, padding, groups, height, width, channels in and out
+STEM = ((6, 6), 2, ((2, 2), (2, 2)), 1, 8, 12, 3, 6)
 CASES = [
     ((1, 1), 1, ((0, 0), (0, 0)), 1, 5, 4, 3, 6),
     ((1, 1), 2, ((0, 0), (0, 0)), 1, 5, 4, 3, 6),
@@ -46,7 +49,12 @@ CASES = [
     ((3, 3), 1, ((3, 0), (0, 3)), 1, 6, 5, 4, 6),  # more than the kernel reaches
     ((3, 3), 2, ((1, 1), (1, 1)), 1, 6, 8, 4, 6),
     ((3, 3), 2, ((1, 1), (1, 1)), 1, 5, 7, 9, 6),
-    ((6, 6), 2, ((2, 2), (2, 2)), 1, 8, 12, 3, 6),  # the stem
+    ((3, 3), 2, ((0, 1), (2, 0)), 1, 6, 8, 9, 6),
+    ((3, 3), 2, ((-1, 0), (1, 3)), 1, 6, 8, 9, 6),  # crops before, empty after
+    ((2, 3), 3, ((1, 1), (1, 1)), 1, 6, 9, 9, 6),  # fewer rows than the stride
+    ((4, 5), 3, ((1, 1), (1, 1)), 1, 6, 9, 9, 6),
+    ((6, 6), 2, ((2, 2), (2, 2)), 1, 8, 12, 9, 6),
+    STEM,
     ((6, 6), 2, ((2, 2), (2, 2)), 1, 9, 12, 3, 6),  # an odd side has no 2x2 blocks
     ((6, 6), 2, ((1, 2), (2, 3)), 1, 8, 12, 3, 6),
     ((2, 4), 2, ((0, 0), (2, 0)), 1, 8, 6, 1, 2),
@@ -124,7 +132,7 @@ def test_second_derivatives_exist():
 
 def test_other_backends_get_xlas_convolution(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    x, k, stride, padding, groups = arrays(CASES[8])
+    x, k, stride, padding, groups = arrays(STEM)
     program = jax.make_jaxpr(
         lambda x, k: conv2d(x, k, stride=stride, padding=padding, groups=groups)
     )(x, k)

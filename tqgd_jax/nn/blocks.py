@@ -36,11 +36,14 @@ class Mode:
       precision: "fp32", "tf32" or "bf16", see `config.Model`.
       deploy: every Conv+BN and RepConv is one convolution with a bias (after `fuse`).
       axis_name: device axis over which batch statistics are averaged under pmap.
+      direct: no convolution by FFT, so that a compiler counts the operations of the
+        sums as they are defined.
     """
 
     precision: str = "fp32"
     deploy: bool = False
     axis_name: str | None = None
+    direct: bool = False
 
     @property
     def dtype(self) -> str:
@@ -88,6 +91,7 @@ class Conv(nn.Module):
             padding=(pad, pad),
             groups=self.groups,
             precision=self.mode.products,
+            direct=self.mode.direct,
         )
         if self.bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,))

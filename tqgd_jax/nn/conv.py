@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from tqgd_jax.nn.fft_conv import fft_conv, fft_wins
+
 Padding = tuple[tuple[int, int], tuple[int, int]]  # (before, after) of rows, columns
 
 NHWC = ("NHWC", "HWIO", "NHWC")
@@ -25,6 +27,7 @@ def conv2d(
     padding: Padding = ((0, 0), (0, 0)),
     groups: int = 1,
     precision: lax.Precision = lax.Precision.HIGHEST,
+    direct: bool = False,
 ) -> Float[Array, "b y x o"]:
     """Cross-correlation with zero padding, as `lax.conv_general_dilated` to rounding.
 
@@ -40,6 +43,7 @@ def conv2d(
       padding: zeros before and after rows, and columns; negative crops.
       groups: number of channel groups; `c` of them is a depthwise convolution.
       precision: of the products, forward and in both gradients.
+      direct: not by FFT.
     """
     if groups == 1 and kernel.shape[:2] == (1, 1) and not any(map(any, padding)):
         # A matrix product: on CPU up to twice as fast, its kernel gradient too.
@@ -58,6 +62,8 @@ def conv2d(
         if stride == 2 and groups == 1 and x.shape[-1] < 8 and even:
             return _space_to_depth(x, kernel, padding, precision)
         if groups == 1:
+            if stride == 1 and not direct and fft_wins(x.shape, kernel.shape):
+                return fft_conv(x, kernel, padding)
             return _canonical(x, kernel, stride, padding, precision)
     return _lax_conv(x, kernel, stride, padding, precision, groups)
 
@@ -211,12 +217,17 @@ def _backward(
     # By the image: a convolution with the kernel turned round.
     around = ((m - top, m - bottom), (n - left, n - right))
     dx: Any = _depthwise(dy, kernel[::-1, ::-1], around)
-    # By the kernel: XLA's own.
-    (dk,) = jax.linear_transpose(
-        lambda k: _lax_conv(x, k, 1, padding, lax.Precision.HIGHEST, x.shape[-1]),
-        kernel,
-    )(dy)
-    return dx, dk
+    # By the kernel: products with the shifted image, summed, one place at a time.
+    edges = ((0, 0, 0), *((*p, 0) for p in padding), (0, 0, 0))
+    x = lax.optimization_barrier(lax.pad(x, jnp.zeros((), x.dtype), edges))
+
+    def at(place: Array) -> Array:
+        start = (0, place // (n + 1), place % (n + 1), 0)
+        seen = lax.dynamic_slice(x, start, dy.shape).astype(jnp.float32)
+        return jnp.sum(seen * dy.astype(jnp.float32), (0, 1, 2))
+
+    dk = lax.map(at, jnp.arange((m + 1) * (n + 1)))
+    return dx, dk.reshape(kernel.shape).astype(kernel.dtype)
 
 
 _depthwise.defvjp(_forward, _backward)
