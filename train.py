@@ -6,11 +6,13 @@ The same command resumes. `--config.section.field=value` overrides any setting o
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from absl import flags
 
 from tqgd_jax import cli
+from tqgd_jax.config import Config
 
 cli.define_config()
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run [runs/CONFIG]")
@@ -23,6 +25,14 @@ CERTIFY = flags.DEFINE_bool(
     "certify_resume",
     False,
     "train 20 steps at once, and 7, kill -9, 13 more; compare every bit, and exit",
+)
+COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "HOST:PORT of the first of several processes; docs/scaling.md"
+)
+PROCESSES = flags.DEFINE_integer("processes", None, "how many processes train together")
+PROCESS = flags.DEFINE_integer("process", None, "which of them this is, from 0")
+DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "one of several processes that Slurm or Open MPI started"
 )
 
 
@@ -44,22 +54,37 @@ def main(_: list[str]) -> None:
         print(certify(folder, sys.argv[1:]))
         return
 
-    from tqgd_jax.data import source
-    from tqgd_jax.training import compilations, workdir
-    from tqgd_jax.training.run import Run
+    from tqgd_jax.training import compilations, processes
 
     compilations.use_cache()
+    with processes.joined(
+        *(COORDINATOR.value, PROCESSES.value, PROCESS.value),
+        automatic=DISTRIBUTED.value,
+    ):
+        _train(config, folder)
+
+
+def _train(config: Config, folder: Path) -> None:
+    from tqgd_jax.data import source
+    from tqgd_jax.training import processes, workdir
+    from tqgd_jax.training.run import Run
+
     splits = source.open_data(config)
     train = source.required(splits, "train", config)
     if train.stamp:
         print(f"NOT A RESULT: {train.stamp}", file=sys.stderr)
-    with workdir.claimed(folder):
+    with workdir.claimed(folder) if processes.first() else nullcontext():
         # What cannot work is refused before anything is written.
         run = Run(config, train, splits.get("val"))
-        workdir.record(folder, config, run.facts())
+        processes.same(config, run.facts())
+        if processes.first():
+            workdir.record(folder, config, run.facts())
         run.train(folder)
     judged = "test" if "test" in splits else "val" if "val" in splits else "train"
-    print(f"done: {folder}; next: python eval.py --workdir={folder} --split={judged}")
+    if processes.first():
+        print(
+            f"done: {folder}; next: python eval.py --workdir={folder} --split={judged}"
+        )
 
 
 if __name__ == "__main__":

@@ -59,4 +59,4 @@ def train(run: Run, folder: Path, stop: int):
     return run.train(folder)
 
 
-__all__ = ["Augment", "Optim", "Run", "config", "squares", "train"]
+__all__ = ["Augment", "Model", "Optim", "Run", "config", "squares", "train"]

@@ -14,9 +14,12 @@ from tqgd_jax.data.source import Source, load
 from tqgd_jax.types import Arr, Batch
 
 
-def stream(source: Source, config: Config, start: int, stop: int) -> Iterator[Batch]:
+def stream(
+    source: Source, config: Config, start: int, stop: int, share: slice = slice(None)
+) -> Iterator[Batch]:
     """Training batches of the steps from `start` up to `stop`, in order.
 
+    Of each only the rows in `share` are read, those of one process of several.
     Each equals `load(source, order.indices(config.seed, ...))` bit for bit; a mosaic
     batch has four tiles, another has one.
     """
@@ -30,7 +33,7 @@ def stream(source: Source, config: Config, start: int, stop: int) -> Iterator[Ba
     def batch(step: np.integer) -> list[Arr]:
         rows = order.indices(config.seed, n, config.data.batch_size, int(step), tiles)
         try:
-            return list(load(source, rows))
+            return list(load(source, rows[share]))
         except Exception as error:
             failed.append(error)  # tf.data would turn it into a text
             raise

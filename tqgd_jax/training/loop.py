@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from tqgd_jax.config import Config
+from tqgd_jax.training import processes
 from tqgd_jax.training.checkpoint import Checkpoints
 from tqgd_jax.training.journal import Journal
 from tqgd_jax.training.optim import Hyper
@@ -89,7 +90,9 @@ class Loop:
           Stopped: a signal came; the state is saved.
           OutOfMemory: of a device.
         """
-        self._caught: list[int] = []
+        self._noted: list[int] = []  # signals of this process
+        # Those that all know of.
+        self._caught = self._noted if processes.count() == 1 else []
         self._evaluating = False
         if self.config.train.non_finite == "rewind" and not self.checkpoints.steps():
             self.checkpoints.save(start, state, self.meta)  # to go back to
@@ -128,9 +131,13 @@ class Loop:
             self.checkpoints.check()
             judge = self._due_evaluation(done, stop)
             save = judge or self._due_checkpoint(done, stop)
-            if save or self._caught:
+            look = done - waiting[0][0] - n >= self.config.train.log_every
+            if processes.count() > 1 and (save or look):
                 self._read(waiting, leave=0)
-            elif done - waiting[0][0] - n >= self.config.train.log_every:
+                self._agree()
+            elif save or self._caught:
+                self._read(waiting, leave=0)
+            elif look:
                 self._read(waiting, leave=1)  # the newest is still being computed
             if judge and not self._caught:
                 self._judge(done, state)
@@ -167,12 +174,16 @@ class Loop:
         """Evaluates; a signal ends it, and the run does it again when it goes on."""
         assert self.evaluate is not None
         self._evaluating = True
+        results = None
         try:
             results = self.evaluate(self.program.one(state).ema)
         except _Interrupted:
-            return
+            pass
         finally:
             self._evaluating = False
+        self._agree()
+        if results is None or self._caught:
+            return
         self.meta |= {
             "threshold": results["optimistic"]["threshold"],
             "threshold_step": step,
@@ -180,6 +191,13 @@ class Loop:
             "AP50": results["AP50"],
         }
         self.journal.validation(step, results)
+
+    def _agree(self) -> None:
+        """A signal of one process becomes one of all, at the same step."""
+        if processes.count() > 1 and (
+            signum := processes.most(max(self._noted, default=0))
+        ):
+            self._caught.append(signum)
 
     def _save(self, step: int, state: TrainState) -> None:
         best = self.meta.get("AP50") if self.meta.get("evaluated") == step else None
@@ -216,9 +234,9 @@ class Loop:
 
         def note(signum: int, frame: Any) -> None:
             del frame
-            if self._caught:
+            if self._noted:
                 raise KeyboardInterrupt
-            self._caught.append(signum)
+            self._noted.append(signum)
             log.warning("%s: finishing this step", signal.Signals(signum).name)
             if self._evaluating:
                 raise _Interrupted

@@ -18,6 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqgd_jax.config import Config
 from tqgd_jax.training.optim import Hyper
 from tqgd_jax.training.state import TrainState
+from tqgd_jax.xla import compiler_options
 
 AXIS = "data"
 EPOCH_AT_MOST = 100  # steps of a call that `train.steps_per_call=0` chooses
@@ -45,7 +46,24 @@ def devices(config: Config) -> list[Any]:
             f"data.batch_size={config.data.batch_size} does not divide by {wanted} "
             "devices; change it, or set train.devices to a divisor"
         )
+    if jax.process_count() > 1 and (
+        wanted < len(there) or config.train.parallel != "jit"
+    ):
+        raise ValueError(
+            f"train.devices={wanted} and train.parallel={config.train.parallel}: "
+            f"several processes use all of their devices (train.devices=0, here "
+            f"{len(there)}) and train.parallel=jit"
+        )
     return there[:wanted]
+
+
+def rows(config: Config) -> slice:
+    """The rows of each batch that the devices of this process compute."""
+    used = devices(config)
+    own = [i for i, d in enumerate(used) if d.process_index == jax.process_index()]
+    share = config.data.batch_size // len(used)
+    assert own == list(range(own[0], own[-1] + 1)), used  # JAX lists them by process
+    return slice(own[0] * share, (own[-1] + 1) * share)
 
 
 def steps_per_call(config: Config, steps_per_epoch: int, *, resident: bool) -> int:
@@ -64,8 +82,8 @@ class Program:
     It is a loop of up to `steps` steps on the device, whose number is an argument: what
     a step computes is the same however many go before or after it in one call.
 
-    Every leaf of a step's inputs has the batch as its first axis; `constant` lies whole
-    on every device.
+    Every leaf of a step's inputs has the batch as its first axis, of which a process
+    gives its `rows`; `constant` lies whole on every device.
     """
 
     def __init__(
@@ -80,6 +98,7 @@ class Program:
         self.devices = devices(config)
         self._config = config
         self._pmap = config.train.parallel == "pmap"
+        self._several = jax.process_count() > 1
         mesh = Mesh(np.array(self.devices), (AXIS,))
         self._whole = NamedSharding(mesh, PartitionSpec())
         self._split = NamedSharding(mesh, PartitionSpec(None, AXIS))
@@ -95,10 +114,24 @@ class Program:
                 devices=self.devices,
             )
         else:
-            self._compiled = jax.jit(loop, donate_argnums=(0,))
+            out = self._whole if self._several else None
+            self._compiled = jax.jit(
+                loop,
+                donate_argnums=(0,),
+                out_shardings=out,
+                compiler_options=compiler_options(),
+            )
 
     def place(self, tree: Any) -> Any:
         """A host or one-device tree, such as the state, copied to every device."""
+        if self._several:
+            host = jax.tree.map(np.asarray, tree)
+            return jax.tree.map(
+                lambda x: jax.make_array_from_callback(
+                    x.shape, self._whole, x.__getitem__
+                ),
+                host,
+            )
         if not self._pmap:
             return jax.device_put(tree, self._whole)
         n = len(self.devices)
@@ -107,7 +140,9 @@ class Program:
         )
 
     def one(self, tree: Any) -> Any:
-        """One copy of what is the same on every device."""
+        """One copy, of this process, of what is the same on every device."""
+        if self._several:
+            return jax.tree.map(lambda x: x.addressable_data(0), tree)
         return jax.tree.map(lambda x: x[0], tree) if self._pmap else tree
 
     def __call__(
@@ -117,7 +152,7 @@ class Program:
 
         Args:
           state: placed.
-          inputs: of each step, at most `steps` of them.
+          inputs: of each step, at most `steps` of them; `rows` of the batch.
           hyper: rows of each of these steps.
 
         Returns:
@@ -133,15 +168,22 @@ class Program:
             lambda *x: x[0][None] if len(x) == 1 else np.stack(x), *full
         )
         rows = Hyper(*(np.resize(a, (self.steps,)) for a in hyper))
+        n = np.int32(n)
         with self._memory():
             if self._pmap:
                 stacked = jax.tree.map(self._shares, stacked)
+            elif self._several:
+                stacked = jax.tree.map(self._own_share, stacked)
+                rows, n = self.place((rows, np.int32(n)))
             else:
                 stacked = jax.device_put(stacked, self._split)
-            state, metrics = self._compiled(
-                state, self._constant, stacked, rows, np.int32(n)
-            )
+            state, metrics = self._compiled(state, self._constant, stacked, rows, n)
             return state, self.one(metrics)
+
+    def _own_share(self, x: Any) -> jax.Array:
+        """From the rows of this process to the batch on the devices of all."""
+        shape = (x.shape[0], self._config.data.batch_size, *x.shape[2:])
+        return jax.make_array_from_process_local_data(self._split, np.asarray(x), shape)
 
     def _shares(self, x: Any) -> Any:
         """From steps x batch to devices x steps x share of the batch."""

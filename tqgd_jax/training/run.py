@@ -15,9 +15,7 @@ from tqgd_jax.data.source import Source
 from tqgd_jax.detector import Detector
 from tqgd_jax.inference import detect, make_predict
 from tqgd_jax.metrics.evaluate import evaluate
-from tqgd_jax.training import optim, parallel, state
-from tqgd_jax.training.checkpoint import Checkpoints
-from tqgd_jax.training.journal import Journal
+from tqgd_jax.training import optim, parallel, processes, state
 from tqgd_jax.training.loop import Loop
 from tqgd_jax.training.state import TrainState
 from tqgd_jax.training.step import make_train_step
@@ -70,7 +68,8 @@ class Run:
             axis_name=parallel.AXIS if pmap else None,
         )
         step = make_train_step(self.detector, config, jnp.asarray(self.anchors))
-        self._resident = resident.fits(train, config)
+        self._rows = parallel.rows(config)
+        self._resident = not processes.most(not resident.fits(train, config))
         steps = parallel.steps_per_call(
             config, self.steps_per_epoch, resident=self._resident
         )
@@ -113,17 +112,17 @@ class Run:
         """Inputs of the program's steps from iteration `start` on."""
         if self._resident:
             for i in range(start, self.stop):
-                yield (self.indices(i),)
+                yield (self.indices(i)[self._rows],)
             return
         from tqgd_jax.data.pipeline import stream
 
-        for batch in stream(self._train, self._config, start, self.stop):
+        for batch in stream(self._train, self._config, start, self.stop, self._rows):
             yield (batch,)
 
     def train(self, folder: Path) -> TrainState:
         """Goes on from the newest checkpoint in `folder` to the end; see `Loop.run`."""
         config = self._config
-        checkpoints = Checkpoints(folder / "checkpoints", config.train.keep)
+        checkpoints = processes.checkpoints(folder / "checkpoints", config.train.keep)
         try:
             now, meta, start = self.create(), {}, 0
             if checkpoints.latest() is not None:
@@ -137,7 +136,7 @@ class Run:
                 schedule=self.schedule,
                 inputs=self.inputs,
                 checkpoints=checkpoints,
-                journal=Journal(
+                journal=processes.journal(
                     config,
                     folder,
                     start=start,
