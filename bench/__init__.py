@@ -1,1 +1,1 @@
-"""Speed beside PyTorch. The only place that imports torch; not part of the package."""
+"""Speed, beside PyTorch too: `python -m bench`. The only place that imports torch."""

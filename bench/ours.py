@@ -1,29 +1,22 @@
-"""The package's side of the comparison: functions that do one step and wait for it."""
+"""The package's side of the comparison: its own step and network, compiled and held."""
+
+import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
+from flax import linen as nn
+from jax import lax
 
-from tqgd_jax.anchors import COCO
-from tqgd_jax.config import Config
+from tqgd_jax import anchors
 from tqgd_jax.detector import Detector
-from tqgd_jax.losses import detection_loss
-from tqgd_jax.training.optim import Hyper, ema_decay, sgd
+from tqgd_jax.nn.blocks import Conv
+from tqgd_jax.training.optim import Hyper
+from tqgd_jax.training.parallel import Program
 from tqgd_jax.training.state import create
+from tqgd_jax.training.step import make_learn
 from tqgd_jax.types import Targets
-
-HEADS = (3, 4, 5)
-
-
-def config(name, size, image_size, batch, dtype):
-    """The run that `bench.speed` times."""
-    cfg = Config()
-    cfg.model.size, cfg.model.dtype = size, dtype
-    if name == "yolov5":
-        cfg.model.stem, cfg.model.neck = "conv", ("pan",)
-    cfg.data.image_size, cfg.data.batch_size = image_size, batch
-    return cfg
+from tqgd_jax.xla import compiler_options
 
 
 def parameters(cfg):
@@ -32,91 +25,130 @@ def parameters(cfg):
     return sum(int(np.prod(x.shape)) for x in jax.tree.leaves(params))
 
 
-def train_step(cfg, images, boxes, valid, options=None):
-    """Forward, assignment, loss, backward, SGD, EMA on images that are ready in [0, 1].
+def nominal_gflops(cfg):
+    """Of one image forward: 2 x products of all direct convolutions, padding included.
 
-    `training.step` without its augmentation, which PyTorch would do in other processes.
-
-    Returns:
-      A function that does one step and returns the loss.
+    Counted from shapes, not asked of XLA: what a convolution is computed by (1x1 as a
+    matrix product, large kernels by FFT) does not change it. A training step counts as
+    three times that.
     """
-    detector = Detector(cfg.model, 1)
-    state = create(detector, cfg)
-    anchors = jnp.array([COCO[n] for n in HEADS], jnp.float32)
-    targets = Targets(
-        jnp.asarray(boxes), jnp.zeros(valid.shape, jnp.int32), jnp.asarray(valid)
-    )
-    images = jnp.asarray(images)
-    hyper = Hyper(
-        lr=jnp.float32(1e-3),
-        lr_bias=jnp.float32(1e-3),
-        momentum=jnp.float32(0.937),
-        apply=jnp.bool_(True),
-        reset=jnp.bool_(False),
-    )
+    count = []
 
-    def step(state, images, targets):
-        def objective(params):
-            preds, mutated = detector.apply(
-                {"params": params, "batch_stats": state.batch_stats},
-                images,
-                train=True,
-                mutable=["batch_stats"],
-            )
-            loss, _ = detection_loss(
-                preds,
-                targets,
-                anchors,
-                tuple(2**n for n in HEADS),
-                cfg=cfg.loss,
-                num_classes=1,
-                image_size=cfg.data.image_size,
-            )
-            return loss, mutated["batch_stats"]
+    def each(call, args, kwargs, context):
+        out = call(*args, **kwargs)
+        if isinstance(context.module, Conv):
+            k, i = context.module.kernel, args[0].shape[-1] // context.module.groups
+            count.append(2 * out.size * k * k * i)
+        return out
 
-        (loss, stats), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
-        tx = sgd(cfg.optim, cfg.data.batch_size, hyper)
-        updates, opt_state = tx.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        decay = ema_decay(cfg.optim, state.updates + 1)
-        ema = jax.tree.map(
-            lambda a, x: decay * a + (1 - decay) * x,
-            state.ema,
-            {"params": params, "batch_stats": stats},
+    size = cfg.data.image_size
+    image = jax.ShapeDtypeStruct((1, size, size, cfg.model.in_channels), "float32")
+    with nn.intercept_methods(each):
+        jax.eval_shape(
+            lambda x: Detector(cfg.model, 1).init(jax.random.key(0), x, train=False),
+            image,
         )
-        return state._replace(
-            updates=state.updates + 1,
-            params=params,
-            batch_stats=stats,
-            opt_state=opt_state,
-            ema=ema,
-        ), loss
-
-    compiled = (
-        jax.jit(step, donate_argnums=0, compiler_options=options)
-        .lower(state, images, targets)
-        .compile()
-    )
-    held = [state]
-
-    def run():
-        held[0], loss = compiled(held[0], images, targets)
-        return float(loss)
-
-    return run
+    return sum(count) / 1e9
 
 
-def inference(cfg, images, options=None):
-    """The fused network on one batch; returns a function that waits for its output."""
-    detector = Detector(cfg.model, 1)
-    state = create(detector, cfg)
-    network, variables = detector.deployed(
-        {"params": state.params, "batch_stats": state.batch_stats}
-    )
-    images = jnp.asarray(images)
-    compiled = (
-        jax.jit(lambda v, x: network.apply(v, x, train=False), compiler_options=options)
-        .lower(variables, images)
-        .compile()
-    )
-    return lambda: jax.block_until_ready(compiled(variables, images))
+def boxes_of(cfg):
+    """Anchors of the heads, px."""
+    return anchors.choose(cfg.model, np.zeros((0, 2), np.float32), cfg.seed)
+
+
+class Compilation:
+    """Compiles a `Program` ahead of its first call, to time it and to look into it.
+
+    Attributes:
+      seconds: tracing, lowering and compiling.
+      executable: JAX's, with `as_text` and `memory_analysis`.
+    """
+
+    def __init__(self, program):
+        """The program then runs what was compiled here; nothing is compiled twice."""
+        self.program, self._jitted = program, program._compiled
+        program._compiled = self._first
+
+    def _first(self, *args):
+        start = time.perf_counter()
+        self.executable = self._jitted.lower(*args).compile()
+        self.seconds = time.perf_counter() - start
+        self.program._compiled = self.executable
+        return self.executable(*args)
+
+
+class TrainStep:
+    """`step.make_learn` in the loop of `parallel.Program`: all but the augmentation."""
+
+    def __init__(self, cfg, images, boxes, valid, steps=1):
+        """Puts state and images on the device and compiles.
+
+        Args:
+          cfg: of the run.
+          images: in [0, 1], NHWC.
+          boxes: x0, y0, x1, y1 in px, padded.
+          valid: of boxes.
+          steps: of one call.
+        """
+        detector = Detector(cfg.model, 1)
+        learn = make_learn(detector, cfg, jnp.asarray(boxes_of(cfg)))
+
+        def step(state, images, targets, row, hyper):
+            # Nothing of the images may be prepared once for all steps of the loop.
+            images, targets, _ = lax.optimization_barrier((images, targets, row))
+            return learn(state, images, targets, hyper)
+
+        targets = Targets(boxes, np.zeros(valid.shape, np.int32), valid)
+        program = Program(cfg, step, constant=(images, targets), steps=steps)
+        self._inputs = [(np.arange(len(images), dtype=np.int32),)] * steps
+        on, off = np.ones(steps, bool), np.zeros(steps, bool)
+        rate = np.full(steps, 1e-3, np.float32)
+        momentum = np.full(steps, 0.937, np.float32)
+        self._hyper = Hyper(rate, rate, momentum, on, off, on)
+        self._state = program.place(create(detector, cfg))
+        self._program, self._compilation = program, Compilation(program)
+        self.metrics = self()
+        self.compile_s = self._compilation.seconds
+        self.executable = self._compilation.executable
+
+    def __call__(self):
+        """The steps of a call; waits and returns the metrics of the last."""
+        self._state, metrics = self._program(self._state, self._inputs, self._hyper)
+        return {k: float(v[-1]) for k, v in metrics.items()}
+
+
+class Inference:
+    """The deployed network on one batch, without letterbox, decoding and NMS."""
+
+    def __init__(self, cfg, images):
+        """Folds, compiles, runs once."""
+        detector = Detector(cfg.model, 1)
+        state = create(detector, cfg)
+        network, variables = detector.deployed(
+            {"params": state.params, "batch_stats": state.batch_stats}
+        )
+        self._args = jax.device_put((variables, images))
+        start = time.perf_counter()
+        self.executable = (
+            jax.jit(
+                lambda v, x: network.apply(v, x, train=False),
+                compiler_options=compiler_options(),
+            )
+            .lower(*self._args)
+            .compile()
+        )
+        self.compile_s = time.perf_counter() - start
+        self()
+
+    def __call__(self):
+        """Waits for the raw predictions."""
+        return jax.block_until_ready(self.executable(*self._args))
+
+
+def device_mib(executable):
+    """Most that a call holds on the device by XLA's plan: arguments, results, scratch."""
+    plan = executable.memory_analysis()
+    if plan is None:
+        return None
+    held = plan.argument_size_in_bytes + plan.output_size_in_bytes
+    return (held - plan.alias_size_in_bytes + plan.temp_size_in_bytes) / 2**20

@@ -1,34 +1,49 @@
-"""Ours beside PyTorch on this machine: `python -m bench.speed --model yolov5s --train`.
+"""Ours beside PyTorch: `python -m bench.speed --model yolov5s --size 320 --batch 4`.
 
-Both run in one process and take turns, so that a noisy machine is equally noisy for
-both; a round is one warm-up and `--repeats` timed calls of each. The ratio of medians
-is time ours / time PyTorch: below 1, ours is faster. PyTorch runs in both memory
-formats and the faster one counts. Steps have no augmentation: images are ready on the
-device. Two numbers are not comparable between runs, only within one.
+Training step (forward, assignment, loss, backward, clipping, SGD with Nesterov momentum,
+EMA; no augmentation: the same images lie on the device) and inference with everything
+folded (no letterbox, no NMS). Both libraries run in one process and take turns, so that
+a noisy machine is equally noisy for both: a round is one warm-up and `--repeats` timed
+calls of each. On a GPU a call of the training step is several steps between two looks
+of the host, for both. Ratios are of medians, time ours / time PyTorch: below 1, ours is
+faster. Ours is `training.step.make_learn` in `training.parallel.Program`, and
+`Detector.deployed`; compile time is that of tracing and compiling, of PyTorch the first
+call less a usual one.
 """
 
 import argparse
-import json
+import gc
 import os
-import platform
 import statistics
-import sys
 import time
-from importlib.metadata import version
+from importlib.util import find_spec
 
 import numpy as np
 
-# XLA 0.10's CPU backend without YNNPACK's convolutions, which run on one core for most
-# of our shapes; products and sums stay with it.
-EIGEN = {
-    "xla_cpu_experimental_ynn_fusion_type": (
-        "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"
-    )
-}
+from bench import scans, sides, tables
+
 # A median this far above the fastest call: others used the cores. PyTorch then waits
 # for its threads and slows down more than ours, so the ratio flatters us.
 DISTURBED = 1.25
 COUNTS = {"yolov5s": 7_022_326, "tqgdnets": 14_399_798}  # specification, table I
+COLUMNS = {
+    "model": ("model", "{}"),
+    "size": ("px", "{}"),
+    "batch": ("batch", "{}"),
+    "kind": ("what", "{}"),
+    "precision": ("precision", "{}"),
+    "who": ("who", "{}"),
+    "median_ms": ("ms a step", "{:.1f}"),
+    "fastest_ms": ("fastest", "{:.1f}"),
+    "images_per_s": ("images/s", "{:.1f}"),
+    "ratio": ("time / PyTorch eager", "{:.2f}"),
+    "ratio_best": ("/ fastest PyTorch", "{:.2f}"),
+    "gflops_per_s": ("nominal GFLOP/s", "{:.0f}"),
+    "share": ("of peak", "{:.0%}"),
+    "memory_mib": ("peak MiB", "{:.0f}"),
+    "compile_s": ("compile s", "{:.1f}"),
+}
+EAGER = {"PyTorch": False, "PyTorch channels-last": True}
 
 
 def arguments(argv=None):
@@ -39,12 +54,20 @@ def arguments(argv=None):
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--train", action="store_true")
     parser.add_argument("--infer", action="store_true", help="(default: both)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--steps", type=int, default=8, help="rounds")
+    parser.add_argument("--precision", default="fp32", help="fp32, tf32, bf16 (AMP)")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--repeats", type=int, default=2, help="calls in a round")
-    parser.add_argument("--amp", action="store_true", help="bfloat16 in both")
+    parser.add_argument(
+        "--seconds", type=float, default=60, help="of one kind, at most"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=0, help="of a training call; 0: 10 on a GPU, 1"
+    )
     parser.add_argument("--compile", action="store_true", help="torch.compile too")
-    parser.add_argument("--eigen", action="store_true", help="ours without YNNPACK too")
+    parser.add_argument(
+        "--sides", default="both", help="ours, torch, both: alone where memory is short"
+    )
     parser.add_argument("--json", help="file for the results")
     args = parser.parse_args(argv)
     if not (args.train or args.infer):
@@ -52,7 +75,7 @@ def arguments(argv=None):
     return args
 
 
-def batch(size, images):
+def batch_of(size, images):
     """Images in [0, 1] and 8 boxes each, 8 to 60 px."""
     rng = np.random.default_rng(0)
     centre = rng.uniform(0.1, 0.9, (images, 8, 2)) * size
@@ -66,10 +89,13 @@ def batch(size, images):
     )
 
 
-def interleave(functions, rounds, repeats):
-    """Seconds of every timed call, by name."""
+def interleave(functions, rounds, repeats, seconds=float("inf")):
+    """Seconds of every timed call, by name; at least one round, whatever it takes."""
     times = {name: [] for name in functions}
-    for _ in range(rounds):
+    end = time.perf_counter() + seconds
+    for i in range(rounds):
+        if i and time.perf_counter() > end:
+            break
         for name, call in functions.items():
             time.sleep(0.02)  # PyTorch's threads spin a while and would steal a core
             call()
@@ -80,112 +106,112 @@ def interleave(functions, rounds, repeats):
     return times
 
 
-def main(argv=None):
-    """Builds both, checks that they are the same graph, times, prints."""
-    args = arguments(argv)
-    import jax
-    import torch
+def check(args, cfg):
+    """Refuses graphs of different size."""
+    from bench import ours
 
-    from bench import ours, theirs
-    from bench.torch_model import build
+    counts = {ours.parameters(cfg), COUNTS.get(args.model, ours.parameters(cfg))}
+    if args.sides != "ours":
+        from bench import theirs
 
-    torch.set_num_threads(args.threads)
-    name, size = args.model[:-1], args.model[-1]
-    cfg = ours.config(
-        name, size, args.size, args.batch, "bfloat16" if args.amp else "float32"
-    )
-    counts = (
-        ours.parameters(cfg),
-        sum(p.numel() for p in build(name, size).parameters()),
-    )
-    if counts[0] != counts[1] or COUNTS.get(args.model, counts[0]) != counts[0]:
-        raise SystemExit(f"not the same graph: {counts[0]} and {counts[1]} parameters")
+        counts.add(theirs.parameters(args.model))
+    if len(counts) != 1:
+        raise SystemExit(f"not the same graph: {counts} parameters")
 
-    images, boxes, valid = batch(args.size, args.batch)
-    results = {
-        "command": "python -m bench.speed " + " ".join(sys.argv[1:]),
-        "device": [f"{d.platform}: {d.device_kind}" for d in jax.devices()],
-        "cpu": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-        "torch_device": str(theirs.device()),
-        "threads": args.threads,
-        "versions": {m: version(m) for m in ("jax", "jaxlib", "flax", "torch")},
-        "model": args.model,
-        "parameters": counts[0],
-        "image_size": args.size,
-        "batch": args.batch,
-        "amp": args.amp,
-    }
-    for kind in ("train", "infer"):
-        if not getattr(args, kind):
-            continue
-        functions, compile_seconds = {}, {}
-        for label, options in {"ours": None, "ours, Eigen": EIGEN}.items():
-            if label == "ours" or args.eigen:
-                start = time.perf_counter()
-                functions[label] = (
-                    ours.train_step(cfg, images, boxes, valid, options)
-                    if kind == "train"
-                    else ours.inference(cfg, images, options)
-                )
-                compile_seconds[label] = time.perf_counter() - start
-        eager = {"torch": (False, False), "torch, channels-last": (True, False)}
+
+def measure(args, kind):
+    """The rows of one kind, `train` or `infer`."""
+    from bench import ours
+
+    cfg = scans.config(args.model, args.size, args.batch, args.precision)
+    data = batch_of(args.size, args.batch)
+    makers = {}
+    if args.sides != "torch":
+        makers["ours"] = lambda: sides.ours_side(args, kind, cfg, data)
+    if args.sides != "ours":
+        for name, last in EAGER.items():
+            makers[name] = lambda last=last: sides.torch_side(
+                args, kind, data, last, False
+            )
         if args.compile:
-            eager["torch.compile, channels-last"] = (True, True)
-        for label, (last, compiled) in eager.items():
-            how = {"last": last, "amp": args.amp, "compiled": compiled}
-            functions[label] = (
-                theirs.train_step(name, size, images, boxes, valid, **how)
-                if kind == "train"
-                else theirs.inference(name, size, images, **how)
+            makers["torch.compile"] = lambda: sides.torch_side(
+                args, kind, data, True, True
             )
-        for call in functions.values():
-            call()
-        times = interleave(functions, args.steps, args.repeats)
-        medians = {label: statistics.median(t) for label, t in times.items()}
-        best = min(medians[k] for k in ("torch", "torch, channels-last"))
-        quickest = min(min(times[k]) for k in ("torch", "torch, channels-last"))
-        results[kind] = {
-            label: {
-                "median_s": median,
-                "fastest_s": min(times[label]),
-                "images_per_s": args.batch / median,
-                "ratio": median / best,
-                "ratio_fastest": min(times[label]) / quickest,
-                "disturbed": median > DISTURBED * min(times[label]),
-                "compile_s": compile_seconds.get(label),
-            }
-            for label, median in medians.items()
+    built, notes = {}, {}
+    for name, make in makers.items():
+        try:
+            built[name] = make()
+        except Exception as error:  # one that fails is a row that says so
+            notes[name] = tables.why(error)
+            gc.collect()
+    calls = {name: side for name, (side, _, _) in built.items()}
+    times = interleave(calls, args.rounds, args.repeats, args.seconds)
+    per = args.steps if kind == "train" else 1
+    medians = {name: statistics.median(t) / per for name, t in times.items()}
+    eager = min((medians[n] for n in EAGER if n in medians), default=None)
+    best = min((m for n, m in medians.items() if n != "ours"), default=None)
+    work = ours.nominal_gflops(cfg) * args.batch * (3 if kind == "train" else 1)
+    rows = []
+    for name in makers:
+        row = {
+            "model": args.model,
+            "size": args.size,
+            "batch": args.batch,
+            "kind": kind,
+            "precision": args.precision,
+            "who": name,
         }
-    report(results)
-    if args.json:
-        with open(args.json, "w") as file:
-            json.dump(results, file, indent=1)
+        if name in notes:
+            rows.append(row | {"note": notes[name]})
+            continue
+        median, fastest = medians[name], min(times[name]) / per
+        disturbed = median > DISTURBED * fastest
+        rows.append(
+            row
+            | {
+                "median_ms": 1e3 * median,
+                "fastest_ms": 1e3 * fastest,
+                "calls": len(times[name]),
+                "steps_per_call": per,
+                "images_per_s": args.batch / median,
+                "ratio": median / eager if eager else None,
+                "ratio_best": median / best if best else None,
+                "gflops_per_s": work / median,
+                "compile_s": built[name][1],
+                "memory_mib": built[name][2],
+                "disturbed": disturbed,
+                "note": "**disturbed by other work**" if disturbed else None,
+            }
+        )
+    return rows
 
 
-def report(results):
-    """Prints a Markdown table with where and how it was measured."""
-    versions = ", ".join(f"{k} {v}" for k, v in results["versions"].items())
-    print(f"\n`{results['command']}`\n")
-    print(f"{results['model']}, {results['parameters']:,} parameters, "
-          f"{results['image_size']} px, batch {results['batch']}, "
-          f"{'bfloat16' if results['amp'] else 'float32'}; "
-          f"{', '.join(results['device'])} ({results['cpu']}, {results['threads']} "
-          f"threads), PyTorch on {results['torch_device']}; {versions}\n")  # fmt: skip
-    print(
-        "| | what | median ms | fastest ms | images/s | time / PyTorch eager | "
-        "of the fastest |"
-    )
-    print("|---|---|---|---|---|---|---|")
+def main(argv=None):
+    """Checks that both are the same graph, times, prints."""
+    args = arguments(argv)
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch is here
+    os.environ.setdefault("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")  # honest compile_s
+    import jax
+
+    jax.config.update("jax_enable_compilation_cache", False)
+    if args.sides == "both" and find_spec("torch") is None:
+        print("PyTorch is not installed: ours alone")
+        args.sides = "ours"
+    if args.sides != "ours":
+        import torch
+
+        torch.set_num_threads(args.threads)
+    if not args.steps:
+        args.steps = 1 if jax.default_backend() == "cpu" else 10
+    check(args, scans.config(args.model, args.size, args.batch, args.precision))
+    rows = []
     for kind in ("train", "infer"):
-        rows = results.get(kind, {})
-        for label, r in rows.items():
-            print(
-                f"| {kind} | {label} | {1e3 * r['median_s']:.1f} | "
-                f"{1e3 * r['fastest_s']:.1f} | {r['images_per_s']:.1f} | "
-                f"{r['ratio']:.2f} | {r['ratio_fastest']:.2f} |"
-            )
-        if any(r["disturbed"] for r in rows.values()):
-            print(f"\n**{kind}: disturbed by other work; no result. Run again.**\n")
+        if getattr(args, kind):
+            rows += measure(args, kind)
+            gc.collect()
+            if args.json:
+                tables.write(args.json, rows)  # what is done is kept
+    tables.finish(rows, COLUMNS, args.json)
 
 
 if __name__ == "__main__":

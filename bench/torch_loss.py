@@ -52,13 +52,17 @@ def loss(preds, targets, image_size):
         pred = pred.float()
         anchors = torch.tensor(anchor, device=pred.device, dtype=torch.float32) / stride
         where, true, wh = matches(targets, anchors, *pred.shape[2:4], stride)
-        want = torch.zeros_like(pred[..., 4])
+        want = torch.zeros(pred.shape[:-1], device=pred.device)
         if len(true):
             t = pred[where][:, :4].sigmoid()
             mine = torch.cat([2 * t[:, :2] - 0.5, (2 * t[:, 2:]) ** 2 * wh], 1)
             iou = giou(mine, true)
             box = box + (1 - iou).mean()
-            want[where] = iou.detach().clamp(0)
+            image, anchor_of, row, column = where
+            flat = (image * want.shape[1] + anchor_of) * want.shape[2] + row
+            flat = flat * want.shape[3] + column
+            # Of two boxes in one cell the better counts, whatever their order.
+            want.view(-1).scatter_reduce_(0, flat, iou.detach().clamp(0), "amax")
         obj = obj + weight * F.binary_cross_entropy_with_logits(pred[..., 4], want)
     gain = (image_size / 640) ** 2
     return (0.05 * box + gain * obj) * preds[0].shape[0]

@@ -1,7 +1,7 @@
 """The graphs of the package in PyTorch, for speed only: YOLOv5 (PAN) and TQGDNet.
 
-Written from the tables of the specification; parameter counts are checked at the start
-of `bench.speed` (YOLOv5s 7,022,326; TQGDNet-s 14,399,798, one class).
+Written from the tables of the specification. `bench.speed` checks the number of
+parameters, `python -m bench.same` outputs, loss and gradient with our weights in it.
 """
 
 import copy
@@ -251,8 +251,9 @@ class Detector(nn.Module):
         return preds
 
 
-def build(name, size, classes=1):
-    """The graph by the name that `bench.speed` gives it."""
+def build(model, classes=1):
+    """The graph by its name and size, `yolov5s` or `tqgdnets`."""
+    name, size = model[:-1], model[-1]
     if name == "yolov5":
         return Detector(size, classes=classes)
     return Detector(size, thr=True, neck=("queen", "gd"), classes=classes)
