@@ -50,7 +50,7 @@ def main(_: list[str]) -> None:
     from tqgd_jax.metrics.study import Study, checked
     from tqgd_jax.report import bundle, terminal
     from tqgd_jax.report.rules import Rules
-    from tqgd_jax.training import state, workdir
+    from tqgd_jax.training import compilations, state, workdir
     from tqgd_jax.training.checkpoint import Checkpoints
 
     rules = Rules(
@@ -61,6 +61,7 @@ def main(_: list[str]) -> None:
     ).checked()
     if GALLERY.value < 0:
         raise ValueError(f"--gallery must be 0 or more, got {GALLERY.value}")
+    compilations.use_cache()
     folder = Path(WORKDIR.value or "")
     config, run = workdir.read(folder)
     if DATA.value:
@@ -134,7 +135,12 @@ def main(_: list[str]) -> None:
         pixels=chosen.image,
         window=config.data.window_of(chosen.dtype),
         shown=GALLERY.value,
-        inputs={"workdir": str(folder), "split": SPLIT.value, "step": str(step)},
+        inputs={
+            "workdir": str(folder),
+            "split": SPLIT.value,
+            "step": str(step),
+            "precision": config.model.precision,
+        },
     )
     print(terminal.summary(figures))
     print(f"written to {out}; open {out / 'report.html'}")

@@ -46,6 +46,8 @@ def main(_: list[str]) -> None:
         return
     folder = Path(WORKDIR.value or f"runs/{cli.config_name()}").absolute()
     if CERTIFY.value:
+        if DISTRIBUTED.value or COORDINATOR.value:
+            raise ValueError("--certify_resume is for one process, not for several")
         import jax
 
         jax.config.update("jax_platforms", "cpu")  # the device is for the two runs

@@ -45,9 +45,10 @@ def main(_: list[str]) -> None:
     from tqgd_jax.data import cohort, command, heart, volumes
     from tqgd_jax.detector import Detector
     from tqgd_jax.inference import make_predict
-    from tqgd_jax.training import state, workdir
+    from tqgd_jax.training import compilations, state, workdir
     from tqgd_jax.training.checkpoint import Checkpoints
 
+    compilations.use_cache()
     folder, out = Path(WORKDIR.value or ""), Path(OUT.value or "").expanduser()
     config, run = workdir.read(folder)
     if len(run["classes"]) != 1 or config.data.neighbours:

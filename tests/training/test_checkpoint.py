@@ -126,7 +126,7 @@ def test_when_all_are_damaged_it_says_so(tmp_path):
     checkpoints = saved(tmp_path, 1, 2)
     for step in "12":
         truncate(tmp_path / step / "meta.json")
-    with pytest.raises(ValueError, match=r"all checkpoints \[1, 2\] .* are damaged"):
+    with pytest.raises(ValueError, match=r"checkpoints \[1, 2\] .* are damaged; rest"):
         checkpoints.restore(state(0))
     with pytest.raises(FileNotFoundError, match="no complete checkpoint of step 5"):
         checkpoints.restore(state(0), 5)
@@ -234,6 +234,19 @@ def test_what_a_killed_run_left_is_removed(tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
     Checkpoints(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["1"]
+
+
+def test_the_newest_step_may_be_replaced_and_is_never_gone(tmp_path):
+    checkpoints = saved(tmp_path, 1, 2)
+    checkpoints.save(2, state(2), {"again": True}, best=0.5)
+    checkpoints.wait()
+    assert checkpoints.restore(state(0))[1] == {"again": True}
+    assert (checkpoints.best(), len(list(tmp_path.iterdir()))) == (2, 2)
+    # Killed between the two renames: the old one comes back.
+    shutil.copytree(tmp_path / "2", tmp_path / ".writing-2")
+    (tmp_path / "2").rename(tmp_path / ".replaced-2")
+    assert Checkpoints(tmp_path).steps() == [1, 2]
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_an_older_step_is_not_saved_over_a_newer_one(tmp_path):

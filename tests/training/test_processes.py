@@ -125,37 +125,32 @@ def hashes(workdir: Path) -> dict[str, str]:
         return {name: found for name, (found, _) in outcome(workdir).items()}
 
 
-def test_one_is_killed_the_other_ends_with_a_reason_and_the_run_resumes(
+def test_a_kill_and_a_signal_end_both_and_the_run_resumes_to_the_bit(
     settings, whole, tmp_path
 ):
-    for killed in (1, 0):
-        two = start(settings, tmp_path)
-        after_checkpoint(two, tmp_path, 5 if killed else 15)
-        two[killed].kill()
-        told = ended(two)
-        assert two[1 - killed].returncode not in (0, -signal.SIGKILL)
-        last = told[1 - killed].strip().splitlines()[-1]
-        assert f"process {1 - killed} of 2 has ended before the run was done" in last
-        assert "give the same commands again" in last
     two = start(settings, tmp_path)
-    told = ended(two)
-    assert [p.returncode for p in two] == [0, 0], told
-    assert "resuming" in told[0]
-    assert hashes(tmp_path) == hashes(whole)
-
-
-def test_a_signal_to_one_stops_both_at_one_step(settings, whole, tmp_path):
-    resident = "--config.data.placement=resident"
-    two = start(settings, tmp_path, resident)
     after_checkpoint(two, tmp_path, 5)
+    two[1].kill()
+    told = ended(two)
+    assert two[0].returncode not in (0, -signal.SIGKILL)
+    last = told[0].strip().splitlines()[-1]
+    assert "process 0 of 2 has ended before the run was done" in last
+    assert "give the same commands again" in last
+
+    two = start(settings, tmp_path)
+    after_checkpoint(two, tmp_path, 15)
     two[1].send_signal(signal.SIGTERM)
     told = ended(two)
     assert [p.returncode for p in two] == [128 + signal.SIGTERM] * 2, told
+    assert "resuming" in told[0]
     steps = {text.split("saved step ")[1].split(";")[0] for text in told}
     assert len(steps) == 1
-    assert 5 <= int(steps.pop()) < STEPS
+    assert 15 <= int(steps.pop()) < STEPS
     assert "has ended before" not in told[0] + told[1]
-    told = ended(start(settings, tmp_path, resident))
+
+    two = start(settings, tmp_path)
+    told = ended(two)
+    assert [p.returncode for p in two] == [0, 0], told
     assert hashes(tmp_path) == hashes(whole)
 
 

@@ -1,5 +1,6 @@
 """A run is the same however it is cut, and ends in order."""
 
+import copy
 import dataclasses
 import itertools
 import json
@@ -22,6 +23,8 @@ from tqgd_jax.training import checkpoint, journal
 from tqgd_jax.training import step as step_module
 from tqgd_jax.training.checkpoint import Checkpoints
 from tqgd_jax.training.loop import Stopped
+from tqgd_jax.training.parallel import OutOfMemory
+from tqgd_jax.training.trouble import Trouble
 
 # Sums gradients over two batches: all of the state is in use. Three steps an epoch.
 WAITING = config(optim=Optim(nominal_batch=4, warmup_epochs=0.0, warmup_min_steps=4))
@@ -111,6 +114,27 @@ def test_sigterm_saves_first_and_the_same_command_goes_on(
     same_bits(whole[0], train(waiting, tmp_path, 7))
 
 
+def test_a_signal_while_figures_are_read_loses_none(
+    waiting, whole, tmp_path, monkeypatch
+):
+    look = Trouble.look
+
+    def interrupted(self, row):
+        if row["step"] == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)  # schedulers may ask twice
+        look(self, row)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trouble, "look", interrupted)
+        with pytest.raises(Stopped) as error:
+            train(waiting, tmp_path, 7)
+    saved = int(str(error.value).split("saved step ")[1].split(";")[0])
+    assert [row["step"] for row in rows(tmp_path)] == list(range(1, saved + 1))
+    same_bits(whole[0], train(waiting, tmp_path, 7))
+    assert (tmp_path / "metrics.jsonl").read_text() == whole[1]
+
+
 def test_sigterm_ends_an_evaluation_which_is_done_when_the_run_goes_on(
     waiting, whole, tmp_path, monkeypatch
 ):
@@ -130,6 +154,10 @@ def test_sigterm_ends_an_evaluation_which_is_done_when_the_run_goes_on(
     assert len(judged) == 2
     assert judged[0] == judged[1]
     assert rows(tmp_path)[-1] == {"step": 7, "val": {"AP50": 0.5}}
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    assert checkpoints.named("best") == 7
+    assert checkpoints.restore(waiting.create())[1]["threshold_step"] == 7
+    checkpoints.close()
     train(waiting, tmp_path, 7)  # all done: nothing is judged again
     assert len(judged) == 2
 
@@ -254,6 +282,45 @@ def test_rewind_goes_back_and_leaves_the_step_out(poisoned, tmp_path, caplog):
     checkpoints = Checkpoints(tmp_path / "rewind" / "checkpoints")
     assert checkpoints.restore(poisoned.create())[1]["left_out"] == [4]
     checkpoints.close()
+
+
+def test_out_of_memory_names_the_settings_and_changes_none(
+    waiting, whole, tmp_path, monkeypatch
+):
+    reason = "RESOURCE_EXHAUSTED: Out of memory\nby 7 GiB"
+
+    def at_once(*_):
+        raise jax.errors.JaxRuntimeError(reason)
+
+    class Later:  # an accelerator refuses when its results are asked for
+        def copy_to_host_async(self):
+            pass
+
+        __array__ = at_once
+
+    compiled = waiting.program._compiled
+
+    def when_read(*args):
+        return compiled(*args)[0], {"loss": Later()}
+
+    before = copy.deepcopy(waiting._config)
+    train(waiting, tmp_path, 4)
+    for refusing in (at_once, when_read):
+        with monkeypatch.context() as patch:
+            patch.setattr(waiting.program, "_compiled", refusing)
+            with pytest.raises(OutOfMemory) as error:
+                train(waiting, tmp_path, 7)
+        for way in ("batch_size (2 now", "image_size (64 now", "precision=bf16 (fp32"):
+            assert way in str(error.value)
+        assert "placement=stream" in str(error.value)
+        assert str(error.value).endswith("RESOURCE_EXHAUSTED: Out of memory")
+    assert waiting._config == before
+    same_bits(whole[0], train(waiting, tmp_path, 7))
+    reason = "INTERNAL: something else"
+    with monkeypatch.context() as patch:
+        patch.setattr(waiting.program, "_compiled", at_once)
+        with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
+            train(waiting, tmp_path / "other", 7)
 
 
 def test_a_set_beyond_the_budget_streams_and_says_so(caplog):

@@ -140,9 +140,10 @@ class Train:
       steps_per_call: iterations that the device does by itself between two looks of the
         host, with placement "resident"; 0 means an epoch, at most 100, on accelerators
         and 1 on a CPU. It does not change a bit of the result. A signal waits for them.
-      non_finite: what a loss or gradient that is not finite does: "stop" ends the run,
-        "skip" leaves the iteration out, "rewind" goes back to the last checkpoint and
-        leaves the iteration out this time. None is silent.
+      non_finite: what a loss or gradient that is not finite does. It never changes the
+        state. "stop" ends the run, "skip" goes on without the iteration, "rewind"
+        computes all since the last checkpoint again without it, for those who do not
+        trust a device: on a sound one the bits are those of "skip". None is silent.
       non_finite_limit: iterations of a run that may be left out; one more stops it.
       parallel: "jit" (batch sharded over the devices, batch norm sees all of it) or
         "pmap".

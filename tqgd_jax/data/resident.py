@@ -3,8 +3,10 @@
 No TensorFlow and no host work: an epoch is one loop on the device over `take`.
 """
 
+import contextlib
 import logging
 import os
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -56,11 +58,13 @@ def mebibytes(source: Source) -> float:
 
 
 def _half_of_memory() -> float:
-    """MiB, of the default device; a CPU's is the machine's."""
+    """MiB, of what JAX may take of the default device; a CPU's is the machine's."""
     stats = jax.local_devices()[0].memory_stats() or {}
-    there = stats.get("bytes_limit") or (
-        os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    )
+    there = stats.get("bytes_limit")
+    if not there:
+        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        with contextlib.suppress(OSError, ValueError):  # "max": no limit
+            there = min(there, int(Path("/sys/fs/cgroup/memory.max").read_text()))
     return there / 2 / 2**20
 
 

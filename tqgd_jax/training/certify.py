@@ -157,8 +157,9 @@ def _kill_after_checkpoint(child: subprocess.Popen[bytes], folder: Path) -> int:
         time.sleep(0.01)
     _finish(child, folder, "the run that was to be killed")
     raise RuntimeError(
-        "the run ended before it could be killed: no certificate; try again with a "
-        "larger network or image"
+        f"the run ended before it could be killed after a checkpoint (every {CUT} steps): "
+        "no certificate; try again with a larger network or image, or with train.epochs "
+        f"for {STEPS} steps"
     )
 
 

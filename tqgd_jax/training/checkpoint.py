@@ -44,7 +44,11 @@ class Checkpoints:
         self._pool = ThreadPoolExecutor(1, "checkpoint")
         if not read_only:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for left in (*self.folder.glob(".writing-*"), *self.folder.glob(".old-*")):
+            for old in self.folder.glob(".replaced-*"):
+                place = self.folder / old.name.partition("-")[2]
+                if not place.exists():  # killed between the two renames
+                    old.rename(place)
+            for left in self.folder.glob(".*-*"):
                 shutil.rmtree(left)
 
     def steps(self) -> list[int]:
@@ -91,22 +95,25 @@ class Checkpoints:
         """Copies `state` (one copy of it) to the host and writes it in the background.
 
         Args:
-          step: newer than all that are there.
+          step: newer than all that are there, or the newest, which is then replaced.
           state: of one device.
           meta: plain data.
           best: how good it is in validation, more is better; None if not judged.
 
         Raises:
-          RuntimeError: the folder has this step or a later one.
+          RuntimeError: the folder has a later one.
           OSError: the step before could not be written.
         """
         self.wait()
         latest = self.latest()
-        if latest is not None and latest >= step:
+        if latest is not None and latest > step:
             raise RuntimeError(
                 f"step {step} was not saved: {self.folder} already holds step {latest}; "
                 "another run writes there, or files were copied in"
             )
+        for x in jax.tree.leaves(state):
+            if isinstance(x, jax.Array):
+                x.copy_to_host_async()
         tree = jax.tree.map(np.array, _named(state))  # copies: the state is given up
         told = {"meta": meta, "best": best}
         self._writing = self._pool.submit(self._write, step, tree, json.dumps(told))
@@ -151,9 +158,10 @@ class Checkpoints:
             if repair:
                 self._move_aside(damaged)
             return found
+        others = f"; there are {there}" if len(there) > len(steps) else ""
         raise ValueError(
-            f"all checkpoints {steps} in {self.folder} are damaged; restore the folder "
-            "from a copy, or delete it to train again"
+            f"checkpoints {steps} in {self.folder} are damaged{others}; restore the "
+            "folder from a copy, or delete it to train again"
         )
 
     def check(self) -> None:
@@ -192,8 +200,12 @@ class Checkpoints:
             (aside / SUMS).write_text(_sums(aside))
             for path in (*aside.rglob("*"), aside):
                 _flush(path)
-            aside.rename(self.folder / str(step))
+            place, replaced = self.folder / str(step), self.folder / f".replaced-{step}"
+            if place.exists():
+                place.rename(replaced)
+            aside.rename(place)
             _flush(self.folder)
+            shutil.rmtree(replaced, ignore_errors=True)
             self._prune()
         # Orbax tells of a full disk in all of these ways.
         except (OSError, ValueError, RuntimeError) as error:

@@ -62,6 +62,8 @@ class JsonLines:
     def _append(self, lines: list[str]) -> None:
         with self._path.open("a") as file:
             file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 class Journal:
@@ -96,9 +98,8 @@ class Journal:
     def back_to(self, step: int) -> None:
         """Forgets what came after a step."""
         self._cut(step)
-        if self._events is not None:
-            self._events.close()
-            self._events = self._open_events(step)
+        self._close_events()
+        self._events = self._open_events(step)
         self._bar.n = step * self._batch
         self._bar.refresh()
         self.start_clock(step)
@@ -157,13 +158,19 @@ class Journal:
     def close(self) -> None:
         """Ends bar and event file."""
         self._bar.close()
-        if self._events is not None:
-            self._events.close()
+        self._close_events()
 
     def _cut(self, step: int) -> None:
         rows = self._metrics.cut(step)
         self.judged = max((row["step"] for row in rows if "val" in row), default=0)
         self._speed.cut(step)
+
+    def _close_events(self) -> None:
+        try:
+            if self._events is not None:
+                self._events.close()
+        except OSError as error:  # metrics.jsonl has the same numbers
+            log.warning("%s: event files: %s", self._workdir, error.strerror)
 
     def _open_events(self, start: int) -> Any:
         if not self._config.train.tensorboard:
@@ -176,8 +183,13 @@ class Journal:
                 "numbers); pip install tensorboardX, or --config.train.tensorboard=False"
             )
             return None
+        # A queue without end: a full disk ends the writer's thread, and a full queue
+        # would then wait for it for ever.
         return SummaryWriter(
-            str(self._workdir / "events"), purge_step=start + 1, flush_secs=30
+            str(self._workdir / "events"),
+            purge_step=start + 1,
+            flush_secs=30,
+            max_queue=0,
         )
 
 

@@ -99,14 +99,15 @@ class Loop:
         with contextlib.closing(self.journal), self._signals():
             while True:
                 try:
-                    state = self._go(self.program.place(state), start, stop)
+                    with self.program.memory():
+                        state = self._go(self.program.place(state), start, stop)
                     break
                 except Rewind:
                     self.checkpoints.wait()
-                    state, self.meta = self.checkpoints.restore(state)
+                    state, self.meta = self.checkpoints.restore(state, repair=True)
                     start = int(state.step)
                     self.journal.back_to(start)
-        self.checkpoints.wait()
+            self.checkpoints.wait()
         return self.program.one(state)
 
     def _go(self, state: TrainState, start: int, stop: int) -> TrainState:
@@ -116,6 +117,10 @@ class Loop:
         done = start
         if self._due_evaluation(done, stop) and self.journal.judged != done:
             self._judge(done, state)  # a signal ended it
+            if self._caught:
+                raise Stopped(self._caught[0], done)
+            if done == self.checkpoints.latest():
+                self._save(done, state)  # again, with the figures
         while done < stop:
             n = min(self.program.steps, self._next_stop(done, stop) - done)
             hyper = self.schedule.at(slice(done, done + n))
@@ -142,6 +147,7 @@ class Loop:
             if judge and not self._caught:
                 self._judge(done, state)
             if save or self._caught:
+                self._read(waiting, leave=0)  # a signal came while others were read
                 self._save(done, state)
             if self._caught and (done < stop or judge):
                 self.checkpoints.wait()
@@ -173,10 +179,10 @@ class Loop:
     def _judge(self, step: int, state: TrainState) -> None:
         """Evaluates; a signal ends it, and the run does it again when it goes on."""
         assert self.evaluate is not None
-        self._evaluating = True
         results = None
         try:
-            results = self.evaluate(self.program.one(state).ema)
+            self._evaluating = True
+            results = self.evaluate(self.program.one(state.ema))
         except _Interrupted:
             pass
         finally:
@@ -230,12 +236,14 @@ class Loop:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Notes SIGINT and SIGTERM instead of dying; a second one is not held back."""
+        """Notes SIGINT and SIGTERM instead of dying; a second Ctrl-C is not held back."""
 
         def note(signum: int, frame: Any) -> None:
             del frame
             if self._noted:
-                raise KeyboardInterrupt
+                if signum == signal.SIGINT:
+                    raise KeyboardInterrupt
+                return  # a scheduler that asks twice
             self._noted.append(signum)
             log.warning("%s: finishing this step", signal.Signals(signum).name)
             if self._evaluating:

@@ -21,6 +21,7 @@ from tqgd_jax.training.state import TrainState
 from tqgd_jax.xla import compiler_options
 
 AXIS = "data"
+NO_MEMORY = ("RESOURCE_EXHAUSTED", "OUT_OF_MEMORY", "ALLOC_FAILED")
 EPOCH_AT_MOST = 100  # steps of a call that `train.steps_per_call=0` chooses
 
 
@@ -99,11 +100,11 @@ class Program:
         self._config = config
         self._pmap = config.train.parallel == "pmap"
         self._several = jax.process_count() > 1
-        mesh = Mesh(np.array(self.devices), (AXIS,))
-        self._whole = NamedSharding(mesh, PartitionSpec())
-        self._split = NamedSharding(mesh, PartitionSpec(None, AXIS))
+        self._mesh = Mesh(np.array(self.devices), (AXIS,))
+        self._whole = NamedSharding(self._mesh, PartitionSpec())
+        self._split = NamedSharding(self._mesh, PartitionSpec(None, AXIS))
         loop = _loop(step)
-        with self._memory():
+        with self.memory():
             self._constant = self.place(constant)
         if self._pmap:
             self._compiled = jax.pmap(
@@ -114,11 +115,10 @@ class Program:
                 devices=self.devices,
             )
         else:
-            out = self._whole if self._several else None
             self._compiled = jax.jit(
                 loop,
                 donate_argnums=(0,),
-                out_shardings=out,
+                out_shardings=self._whole,
                 compiler_options=compiler_options(),
             )
 
@@ -135,8 +135,12 @@ class Program:
         if not self._pmap:
             return jax.device_put(tree, self._whole)
         n = len(self.devices)
+        each = NamedSharding(self._mesh, PartitionSpec(AXIS))
         return jax.tree.map(
-            lambda x: np.broadcast_to(np.asarray(x)[None], (n, *np.shape(x))), tree
+            lambda x: jax.device_put(
+                np.broadcast_to(np.asarray(x)[None], (n, *np.shape(x))), each
+            ),
+            tree,
         )
 
     def one(self, tree: Any) -> Any:
@@ -169,12 +173,12 @@ class Program:
         )
         rows = Hyper(*(np.resize(a, (self.steps,)) for a in hyper))
         n = np.int32(n)
-        with self._memory():
+        with self.memory():
             if self._pmap:
                 stacked = jax.tree.map(self._shares, stacked)
             elif self._several:
                 stacked = jax.tree.map(self._own_share, stacked)
-                rows, n = self.place((rows, np.int32(n)))
+                rows, n = self.place((rows, n))
             else:
                 stacked = jax.device_put(stacked, self._split)
             state, metrics = self._compiled(state, self._constant, stacked, rows, n)
@@ -191,12 +195,18 @@ class Program:
         return np.moveaxis(np.asarray(x).reshape(k, n, b // n, *x.shape[2:]), 1, 0)
 
     @contextlib.contextmanager
-    def _memory(self) -> Iterator[None]:
-        """Turns a device's refusal of memory into one that says what to change."""
+    def memory(self) -> Iterator[None]:
+        """Turns a device's refusal of memory into one that says what to change.
+
+        A device may refuse only when its results are waited for.
+
+        Raises:
+          OutOfMemory: names the settings.
+        """
         try:
             yield
         except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
+            if not any(word in str(error) for word in NO_MEMORY):
                 raise
             raise OutOfMemory(_what_to_change(self._config, str(error))) from error
 
@@ -235,6 +245,7 @@ def _what_to_change(config: Config, reason: str) -> str:
         f"optim.nominal_batch={config.optim.nominal_batch or data.batch_size} the "
         "optimiser still sees as many images a step)",
         f"a smaller data.image_size ({data.image_size} now)",
+        f"in an evaluation, a smaller eval.batch_size ({config.eval.batch_size} now)",
     ]
     if model.precision != "bf16":
         ways.append(f"model.precision=bf16 ({model.precision} now)")
@@ -243,6 +254,6 @@ def _what_to_change(config: Config, reason: str) -> str:
     return (
         "the device has no memory left for this run. Change one of: "
         f"{'; '.join(ways)}; train.devices for more devices. Nothing was changed by "
-        "itself, and the last checkpoint is whole. The device said: "
+        "itself, and checkpoints are whole. The device said: "
         f"{reason.splitlines()[0]}"
     )

@@ -1,5 +1,6 @@
 """A configuration on a data set: network, step, schedule and inputs, ready to train."""
 
+import importlib.util
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,12 @@ class Run:
         step = make_train_step(self.detector, config, jnp.asarray(self.anchors))
         self._rows = parallel.rows(config)
         self._resident = not processes.most(not resident.fits(train, config))
+        if not self._resident and importlib.util.find_spec("tensorflow") is None:
+            raise ValueError(
+                "data.placement=stream needs TensorFlow, which is not installed: pip "
+                "install tensorflow-cpu, or data.placement=resident with a larger "
+                "data.resident_mib"
+            )
         steps = parallel.steps_per_call(
             config, self.steps_per_epoch, resident=self._resident
         )

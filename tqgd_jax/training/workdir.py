@@ -76,7 +76,10 @@ def claimed(folder: Path) -> Iterator[None]:
 def write_json(path: Path, value: Any) -> None:
     """Written aside, then renamed: a reader sees the old file or the new one."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(json.dumps(value, indent=2) + "\n")
+    with aside.open("w") as file:
+        file.write(json.dumps(value, indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())  # a power cut must not leave an empty file
     aside.replace(path)
 
 
