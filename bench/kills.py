@@ -1,10 +1,11 @@
 """Killed at random moments: `python -m bench.kills --kills 50 [--signal TERM] --out DIR`.
 
-A small run through `train.py` (YOLOv5n, 64 px, an evaluation an epoch, a checkpoint
-every other step) is killed at moments drawn uniformly over a whole run, start-up and
-compilation included, and started again. After each kill the newest checkpoint must be
-whole by its hashes; after each run that gets to its end all tensors and the log must be
-those of a run that nobody disturbed. `DIR/kills.jsonl` has a line for each kill.
+A small run through `train.py` (size n with one head, 64 px, 28 steps, an evaluation an
+epoch, a checkpoint every other step) is killed at moments drawn uniformly over a whole
+run, start-up and compilation included, and started again. After each kill the newest
+checkpoint must be whole by its hashes; after each run that gets to its end all tensors
+and the log must be those of a run that nobody disturbed. `DIR/kills.jsonl` has a line
+for each kill.
 With TERM or INT the run must end by itself, with that signal's status.
 """
 
@@ -26,11 +27,12 @@ from tqgd_jax.training.checkpoint import Checkpoints, damage
 SETTINGS = [
     "--config=configs/nuclei.py",
     "--config.model.stem=conv",
-    "--config.model.neck=('pan',)",
+    "--config.model.neck=('fpn',)",
+    "--config.model.heads=(4,)",
     "--config.data.image_size=64",
     "--config.data.batch_size=2",
     "--config.data.ratio=(0.7,0.15,0.15)",
-    "--config.train.epochs=12",
+    "--config.train.epochs=4",
     "--config.train.eval_every=1",
     "--config.train.checkpoint_every=1",
     "--config.train.checkpoint_steps=2",
