@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+import types
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ from tqgd_jax.data import source as data_source
 from tqgd_jax.data.resident import fits
 from tqgd_jax.inference import detect, make_predict
 from tqgd_jax.metrics.evaluate import evaluate
-from tqgd_jax.training import checkpoint, journal
+from tqgd_jax.training import checkpoint, journal, loop
 from tqgd_jax.training import step as step_module
 from tqgd_jax.training.checkpoint import Checkpoints
 from tqgd_jax.training.loop import Stopped
@@ -292,22 +293,16 @@ def test_out_of_memory_names_the_settings_and_changes_none(
     def at_once(*_):
         raise jax.errors.JaxRuntimeError(reason)
 
-    class Later:  # an accelerator refuses when its results are asked for
-        def copy_to_host_async(self):
-            pass
-
-        __array__ = at_once
-
-    compiled = waiting.program._compiled
-
-    def when_read(*args):
-        return compiled(*args)[0], {"loss": Later()}
-
     before = copy.deepcopy(waiting._config)
     train(waiting, tmp_path, 4)
-    for refusing in (at_once, when_read):
+    # An accelerator may refuse only when its results are asked for.
+    when_read = types.SimpleNamespace(asarray=at_once)
+    for target, name, refusing in (
+        (waiting.program, "_compiled", at_once),
+        (loop, "np", when_read),
+    ):
         with monkeypatch.context() as patch:
-            patch.setattr(waiting.program, "_compiled", refusing)
+            patch.setattr(target, name, refusing)
             with pytest.raises(OutOfMemory) as error:
                 train(waiting, tmp_path, 7)
         for way in ("batch_size (2 now", "image_size (64 now", "precision=bf16 (fp32"):
