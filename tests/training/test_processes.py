@@ -20,7 +20,7 @@ from tqgd_jax.data.pack import pack
 from tqgd_jax.training.certify import outcome
 
 ROOT = Path(__file__).parents[2]
-STEPS, LIMIT_S = 30, 240  # a launch that takes longer hangs
+STEPS, LIMIT_S = 30, 600  # a launch that takes longer hangs
 # One bottleneck a block: compiles quickly.
 SMALL = """
 import runpy
