@@ -12,9 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from tqgd_jax.nn.fft_conv import fft_conv, fft_wins
-
-Padding = tuple[tuple[int, int], tuple[int, int]]  # (before, after) of rows, columns
+from tqgd_jax.nn.fft_conv import Padding, fft_conv, fft_wins
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 

@@ -21,7 +21,7 @@ import numpy as np
 from jax import Array, lax
 from jaxtyping import Float
 
-Padding = tuple[tuple[int, int], tuple[int, int]]
+Padding = tuple[tuple[int, int], tuple[int, int]]  # (before, after) of rows, columns
 
 BLOCK = 32  # outputs of a tile along an axis; 20 to 40 differ little
 
