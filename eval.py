@@ -22,6 +22,9 @@ DATA = flags.DEFINE_string("data_dir", None, "data set, if it has moved since tr
 SLICES = flags.DEFINE_enum(
     "slices", "all", ["all", "trained"], "of CT: judge all slices, or as in training"
 )
+BATCH = flags.DEFINE_integer(
+    "batch_size", None, "images at once [eval.batch_size of the run]", lower_bound=1
+)
 BOOTSTRAPS = flags.DEFINE_integer("bootstraps", 2000, "resamples of the patients")
 CONVENTION = flags.DEFINE_string("convention", "orcascore", "of the calcium score")
 SCHEME = flags.DEFINE_string("scheme", "standard", "of the risk categories")
@@ -50,7 +53,7 @@ def main(_: list[str]) -> None:
     from tqgd_jax.metrics.study import Study, checked
     from tqgd_jax.report import bundle, terminal
     from tqgd_jax.report.rules import Rules
-    from tqgd_jax.training import compilations, state, workdir
+    from tqgd_jax.training import compilations, parallel, state, workdir
     from tqgd_jax.training.checkpoint import Checkpoints
 
     rules = Rules(
@@ -88,11 +91,13 @@ def main(_: list[str]) -> None:
     step = checkpoints.named(STEP.value)
     now, meta = checkpoints.restore(state.create(detector, config), step)
     checkpoints.close()
+    size = BATCH.value or config.eval.batch_size
     predict = make_predict(detector, config, np.array(run["anchors"], np.float32))
 
     def images(split: source.Source) -> list:
-        batches = source.in_order(split, config.eval.batch_size)
-        return detect(predict, now.ema, batches, split.names)
+        batches = source.in_order(split, size)
+        with parallel.memory([f"a smaller --batch_size ({size} now)"]):
+            return detect(predict, now.ema, batches, split.names)
 
     step = int(now.step)
     threshold = meta.get("threshold") if meta.get("threshold_step") == step else None

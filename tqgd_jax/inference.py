@@ -55,23 +55,36 @@ def detect(
     names: list[str],
 ) -> list[Image]:
     """Ground truth and detections of every image, in the order of the batches."""
-    images = []
+    images: list[Image] = []
+    variables = jax.device_put(variables)  # once, not for each batch
+    waiting: tuple[Batch, Detections] | None = None
     for batch in batches:
-        found = jax.tree.map(
-            np.asarray, predict(variables, jax.tree.map(jnp.asarray, batch))
-        )
-        for i, index in enumerate(np.asarray(batch.index)[:, 0]):
-            if index < 0:  # fills the last batch up
-                continue
-            truth, kept = batch.valid[i, 0], found.valid[i]
-            images.append(
-                Image(
-                    name=names[index],
-                    boxes=np.asarray(batch.boxes[i, 0][truth]),
-                    labels=np.asarray(batch.labels[i, 0][truth]),
-                    det_boxes=found.boxes[i][kept],
-                    det_scores=found.scores[i][kept],
-                    det_labels=found.labels[i][kept],
-                )
+        found = predict(variables, jax.tree.map(jnp.asarray, batch))
+        if waiting:  # the device has the next batch while this one is read
+            images += _images(*waiting, names)
+        waiting = batch, found
+    return images + _images(*waiting, names) if waiting else images
+
+
+def _images(batch: Batch, found: Detections, names: list[str]) -> list[Image]:
+    """Waits for the detections of a batch; without what fills the last batch up."""
+    boxes, scores, labels = (
+        np.asarray(x) for x in (found.boxes, found.scores, found.labels)
+    )
+    kept = np.asarray(found.valid)
+    images = []
+    for i, index in enumerate(np.asarray(batch.index)[:, 0]):
+        if index < 0:
+            continue
+        truth, found_here = batch.valid[i, 0], kept[i]
+        images.append(
+            Image(
+                name=names[index],
+                boxes=np.asarray(batch.boxes[i, 0][truth]),
+                labels=np.asarray(batch.labels[i, 0][truth]),
+                det_boxes=boxes[i][found_here],
+                det_scores=scores[i][found_here],
+                det_labels=labels[i][found_here],
             )
+        )
     return images

@@ -148,6 +148,13 @@ def _start(argv: list[str], folder: Path) -> subprocess.Popen[bytes]:
 
 def _kill_after_checkpoint(child: subprocess.Popen[bytes], folder: Path) -> int:
     """Kills the run as soon as it has a checkpoint; that step."""
+    try:
+        return _killed_at(child, folder)
+    finally:
+        child.kill()
+
+
+def _killed_at(child: subprocess.Popen[bytes], folder: Path) -> int:
     while child.poll() is None:
         there = [p.name for p in (folder / "checkpoints").glob("*")]
         if steps := [int(name) for name in there if name.isdigit()]:
@@ -164,11 +171,15 @@ def _kill_after_checkpoint(child: subprocess.Popen[bytes], folder: Path) -> int:
 
 
 def _finish(child: subprocess.Popen[bytes], folder: Path, what: str) -> None:
-    if child.wait():
+    try:
+        status = child.wait()
+    finally:  # interrupted: the run must not go on by itself
+        child.kill()
+    if status:
         text = (folder / "output.txt").read_text(errors="replace")
         last = [line for line in text.splitlines() if line.strip()][-1:]
         raise RuntimeError(
-            f"{what} ended with status {child.returncode}: {' '.join(last)[-500:]} "
+            f"{what} ended with status {status}: {' '.join(last)[-500:]} "
             f"(all of it: {folder / 'output.txt'})"
         )
 

@@ -162,6 +162,14 @@ class Journal:
 
     def _cut(self, step: int) -> None:
         rows = self._metrics.cut(step)
+        if missing := step - len({row["step"] for row in rows}):
+            log.warning(
+                "%s lacks %d of the %d steps that are done; the checkpoint is whole and "
+                "the run goes on, but the log keeps this gap",
+                self._workdir / "metrics.jsonl",
+                missing,
+                step,
+            )
         self.judged = max((row["step"] for row in rows if "val" in row), default=0)
         self._speed.cut(step)
 

@@ -17,6 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from tqgd_jax.config import Config
 from tqgd_jax.training.optim import Hyper
+from tqgd_jax.training.packed import Packed, packed, unpacked
 from tqgd_jax.training.state import TrainState
 from tqgd_jax.xla import compiler_options
 
@@ -100,6 +101,11 @@ class Program:
         self._config = config
         self._pmap = config.train.parallel == "pmap"
         self._several = jax.process_count() > 1
+        # CPU devices that are several steps apart wait for each other for ever: those
+        # that are ahead hold all threads.
+        self._share_threads = len(self.devices) > 1 and (
+            self.devices[0].platform == "cpu"
+        )
         self._mesh = Mesh(np.array(self.devices), (AXIS,))
         self._whole = NamedSharding(self._mesh, PartitionSpec())
         self._split = NamedSharding(self._mesh, PartitionSpec(None, AXIS))
@@ -123,7 +129,11 @@ class Program:
             )
 
     def place(self, tree: Any) -> Any:
-        """A host or one-device tree, such as the state, copied to every device."""
+        """A host or one-device tree, such as the state, copied to every device.
+
+        Nested dicts of arrays lie there packed.
+        """
+        tree = packed(tree)
         if self._several:
             host = jax.tree.map(np.asarray, tree)
             return jax.tree.map(
@@ -144,10 +154,21 @@ class Program:
         )
 
     def one(self, tree: Any) -> Any:
-        """One copy, of this process, of what is the same on every device."""
-        if self._several:
-            return jax.tree.map(lambda x: x.addressable_data(0), tree)
-        return jax.tree.map(lambda x: x[0], tree) if self._pmap else tree
+        """One copy, of this process, of what is the same on every device.
+
+        What is packed comes to the host, unpacked, and is waited for.
+        """
+
+        def first(x: jax.Array) -> jax.Array:
+            return x[0] if self._pmap else x.addressable_data(0)
+
+        def on_host(x: Any) -> Any:
+            if not isinstance(x, Packed):
+                return first(x)
+            return jax.tree.map(lambda vector: np.array(first(vector)), x)
+
+        copied = jax.tree.map(on_host, tree, is_leaf=lambda x: isinstance(x, Packed))
+        return unpacked(copied)
 
     def __call__(
         self, state: TrainState, inputs: Sequence[tuple[Any, ...]], hyper: Hyper
@@ -182,6 +203,8 @@ class Program:
             else:
                 stacked = jax.device_put(stacked, self._split)
             state, metrics = self._compiled(state, self._constant, stacked, rows, n)
+            if self._share_threads:
+                jax.block_until_ready(metrics)
             return state, self.one(metrics)
 
     def _own_share(self, x: Any) -> jax.Array:
@@ -194,21 +217,9 @@ class Program:
         k, b, n = *x.shape[:2], len(self.devices)
         return np.moveaxis(np.asarray(x).reshape(k, n, b // n, *x.shape[2:]), 1, 0)
 
-    @contextlib.contextmanager
-    def memory(self) -> Iterator[None]:
-        """Turns a device's refusal of memory into one that says what to change.
-
-        A device may refuse only when its results are waited for.
-
-        Raises:
-          OutOfMemory: names the settings.
-        """
-        try:
-            yield
-        except jax.errors.JaxRuntimeError as error:
-            if not any(word in str(error) for word in NO_MEMORY):
-                raise
-            raise OutOfMemory(_what_to_change(self._config, str(error))) from error
+    def memory(self) -> contextlib.AbstractContextManager[None]:
+        """`memory` with the settings of the run."""
+        return memory(_ways(self._config))
 
 
 def _loop(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -238,7 +249,32 @@ def _loop(step: Callable[..., Any]) -> Callable[..., Any]:
     return loop
 
 
-def _what_to_change(config: Config, reason: str) -> str:
+@contextlib.contextmanager
+def memory(ways: Sequence[str]) -> Iterator[None]:
+    """Turns a device's refusal of memory into one that says what to change.
+
+    A device may refuse only when its results are waited for.
+
+    Args:
+      ways: to need less.
+
+    Raises:
+      OutOfMemory: names them.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        reason = str(error)
+        if not any(word in reason for word in NO_MEMORY):
+            raise
+        raise OutOfMemory(
+            f"the device has no memory left for this run. Change one of: "
+            f"{'; '.join(ways)}. Nothing was changed by itself, and checkpoints are "
+            f"whole. The device said: {reason.splitlines()[0]}"
+        ) from error
+
+
+def _ways(config: Config) -> list[str]:
     data, model = config.data, config.model
     ways = [
         f"a smaller data.batch_size ({data.batch_size} now; with "
@@ -251,9 +287,4 @@ def _what_to_change(config: Config, reason: str) -> str:
         ways.append(f"model.precision=bf16 ({model.precision} now)")
     if data.placement == "resident":
         ways.append("data.placement=stream (the data set lies on the device now)")
-    return (
-        "the device has no memory left for this run. Change one of: "
-        f"{'; '.join(ways)}; train.devices for more devices. Nothing was changed by "
-        "itself, and checkpoints are whole. The device said: "
-        f"{reason.splitlines()[0]}"
-    )
+    return [*ways, "train.devices for more devices"]

@@ -14,6 +14,7 @@ from tqgd_jax.config import Config
 from tqgd_jax.detector import Detector
 from tqgd_jax.losses import detection_loss
 from tqgd_jax.training.optim import Hyper, accumulation, ema_decay, sgd
+from tqgd_jax.training.packed import Packed, pack, unpacked
 from tqgd_jax.training.state import TrainState
 from tqgd_jax.types import Batch, Targets
 
@@ -67,6 +68,8 @@ def make_learn(
 ) -> Learn:
     """The step without augmentation: from images in [0, 1] and targets in network px.
 
+    Of the state, `params` and all that go with it may be packed (`training.packed`).
+
     A loss or gradient that is not finite leaves the state as it was but for `step`, and
     so does `hyper.use` = False; `skipped` in the metrics tells.
     """
@@ -82,7 +85,7 @@ def make_learn(
     ) -> tuple[TrainState, Metrics]:
         def objective(params: Any) -> tuple[Array, tuple[Metrics, Any]]:
             preds, mutated = detector.apply(
-                {"params": params, "batch_stats": state.batch_stats},
+                unpacked({"params": params, "batch_stats": state.batch_stats}),
                 image,
                 train=True,
                 mutable=["batch_stats"],
@@ -99,9 +102,9 @@ def make_learn(
             )
             return loss, (terms, mutated["batch_stats"])
 
-        (loss, (terms, batch_stats)), grads = jax.value_and_grad(
-            objective, has_aux=True
-        )(state.params)
+        (loss, (terms, stats)), grads = jax.value_and_grad(objective, has_aux=True)(
+            state.params
+        )
         if axis is not None:
             grads = lax.pmean(grads, axis)
         norm = optax.tree.norm(grads)
@@ -115,8 +118,10 @@ def make_learn(
                     lambda total: jnp.where(hyper.reset, 0.0, total), state.grads
                 )
             )
+        if isinstance(state.batch_stats, Packed):
+            stats = pack(stats)
         learnt = _learnt(
-            state._replace(batch_stats=batch_stats), grads, config, hyper, waits=waits
+            state._replace(batch_stats=stats), grads, config, hyper, waits=waits
         )
         return jax.tree.map(
             lambda new, old: jnp.where(used, new, old), learnt, state
