@@ -2,7 +2,7 @@
 
 Reads the text that XLA gives of the optimised program. The module comes from the name
 stack in `op_name` (flax writes `Detector/backbone/thr_p1/conv1/conv` there, the scopes
-of `bench.profile` the other parts), the class from the instructions in a fusion.
+of `training.step` the other parts), the class from the instructions in a fusion.
 """
 
 import re
@@ -57,7 +57,7 @@ def place(op_name):
         if inside[0] == "head":
             return tuple(inside[:2])
         return ("neck", *inside[:3])
-    for part in ("augment", "loss", "optimiser, EMA", "input"):
+    for part in ("augment", "loss", "optimiser", "input"):
         if part in parts:
             return (part,)
     return OTHER

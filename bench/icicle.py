@@ -9,7 +9,7 @@ COLOURS = {
     "head": "#e6ab02",
     "loss": "#e7298a",
     "augment": "#66a61e",
-    "optimiser, EMA": "#a6761d",
+    "optimiser": "#a6761d",
 }
 SHORT = {
     "matrix products": "products",

@@ -2,47 +2,24 @@
 
 Traces steps of a `training.run.Run` (placement resident) with JAX's profiler, gives the
 time of each operation to the module of the network it belongs to and to a class, writes
-`profile-MODEL.md`, `.json` and an icicle chart, `.png`. Nothing but the names of the
-operations differs from training. On a GPU, operations inside a CUDA graph may carry no
-name; if much is "unnamed", run with XLA_FLAGS=--xla_gpu_enable_command_buffer= .
+`profile-MODEL.md`, `.json` and an icicle chart, `.png`. On a GPU, operations inside a
+CUDA graph may carry no name; if much is "unnamed", run with
+XLA_FLAGS=--xla_gpu_enable_command_buffer= .
 """
 
 import argparse
 import collections
-import contextlib
 import tempfile
 import time
 from pathlib import Path
-from unittest import mock
 
 from bench import hlo, machine, scans, tables
 
 UNNAMED = (("unnamed",), "other arithmetic")
 PARTS = (
     *("stem", "backbone", "neck", "head", "loss", "augment", "input"),
-    *("optimiser, EMA", "step", "unnamed"),
+    *("optimiser", "step", "unnamed"),
 )
-
-
-@contextlib.contextmanager
-def named_parts():
-    """Gives the parts of a step that are not flax modules a scope while it is traced."""
-    import jax
-
-    from tqgd_jax.data import resident
-    from tqgd_jax.training import step
-
-    named = {
-        (step, "augment"): "augment",
-        (step, "detection_loss"): "loss",
-        (step, "_update"): "optimiser, EMA",
-        (resident, "take"): "input",
-    }
-    with contextlib.ExitStack() as stack:
-        for (module, name), scope in named.items():
-            call = jax.named_scope(scope)(getattr(module, name))
-            stack.enter_context(mock.patch.object(module, name, call))
-        yield
 
 
 def own_times(folder, skip=frozenset()):
@@ -121,16 +98,15 @@ def trace(cfg, steps):
     from bench import ours
     from tqgd_jax.training.run import Run
 
-    with named_parts():
-        run = Run(cfg, scans.source(16, cfg.data.image_size))
-        compilation = ours.Compilation(run.program)
-        state = run.program.place(run.create())
+    run = Run(cfg, scans.source(16, cfg.data.image_size))
+    compilation = ours.Compilation(run.program)
+    state = run.program.place(run.create())
 
-        def call(state, i):
-            rows = run.schedule.at(slice(i, i + 1))
-            return run.program(state, [(run.indices(i),)], rows)[0]
+    def call(state, i):
+        rows = run.schedule.at(slice(i, i + 1))
+        return run.program(state, [(run.indices(i),)], rows)[0]
 
-        state = jax.block_until_ready(call(state, 0))
+    state = jax.block_until_ready(call(state, 0))
     with tempfile.TemporaryDirectory() as folder:
         # Python's own calls are no part of it and would fill the trace.
         options = jax.profiler.ProfileOptions()

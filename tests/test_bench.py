@@ -34,7 +34,7 @@ from bench import hlo, icicle, profile, report, scans, speed, tables
         ("jit(f)/jvp(Detector)/head/p3/dot_general", ("head", "p3")),
         ("jit(f)/transpose(jvp(loss))/jit(softplus)/mul", ("loss",)),
         ("jit(f)/while/body/augment/vmap(jit(clip))/min", ("augment",)),
-        ("jit(f)/optimiser, EMA/add", ("optimiser, EMA",)),
+        ("jit(f)/optimiser/add", ("optimiser",)),
         ("jit(f)/while/body/select_n", ("step", "rest")),
     ],
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -81,11 +82,15 @@ class Run:
             config, self.steps_per_epoch, resident=self._resident
         )
         if self._resident:
+
+            def taken(state: TrainState, data: Any, rows: Any, hyper: Any) -> Any:
+                with jax.named_scope("input"):
+                    batch = resident.take(data, rows)
+                return step(state, batch, hyper)
+
             self.program = parallel.Program(
                 config,
-                lambda state, data, rows, hyper: step(
-                    state, resident.take(data, rows), hyper
-                ),
+                taken,
                 constant=(resident.arrays(train),),
                 steps=steps,
             )

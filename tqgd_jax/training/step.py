@@ -47,14 +47,15 @@ def make_train_step(
         # Where the batch comes from must not decide how the rest is fused and rounded.
         batch = lax.optimization_barrier(batch)
         images = batch.index.shape[0]
-        image, targets, counts = augment(
-            jax.random.fold_in(jax.random.key(config.seed), state.step),
-            batch,
-            cfg=config.augment,
-            data=config.data,
-            channels=config.model.in_channels,
-            first=0 if axis is None else lax.axis_index(axis) * images,
-        )
+        with jax.named_scope("augment"):
+            image, targets, counts = augment(
+                jax.random.fold_in(jax.random.key(config.seed), state.step),
+                batch,
+                cfg=config.augment,
+                data=config.data,
+                channels=config.model.in_channels,
+                first=0 if axis is None else lax.axis_index(axis) * images,
+            )
         if axis is not None:
             counts = lax.psum(counts, axis)
         state, metrics = learn(state, image, targets, hyper)
@@ -90,42 +91,42 @@ def make_learn(
                 train=True,
                 mutable=["batch_stats"],
             )
-            loss, terms = detection_loss(
-                preds,
-                targets,
-                anchors,
-                strides,
-                cfg=config.loss,
-                num_classes=detector.num_classes,
-                image_size=config.data.image_size,
-                axis_name=axis,
-            )
+            with jax.named_scope("loss"):
+                loss, terms = detection_loss(
+                    preds,
+                    targets,
+                    anchors,
+                    strides,
+                    cfg=config.loss,
+                    num_classes=detector.num_classes,
+                    image_size=config.data.image_size,
+                    axis_name=axis,
+                )
             return loss, (terms, mutated["batch_stats"])
 
         (loss, (terms, stats)), grads = jax.value_and_grad(objective, has_aux=True)(
             state.params
         )
-        if axis is not None:
-            grads = lax.pmean(grads, axis)
-        norm = optax.tree.norm(grads)
-        used = hyper.use & jnp.isfinite(loss) & jnp.isfinite(norm)
-        metrics = {"loss": loss, **terms, "grad_norm": norm, "skipped": ~used}
-
-        state = state._replace(step=state.step + 1)
-        if waits:
-            state = state._replace(
-                grads=jax.tree.map(
+        with jax.named_scope("optimiser"):
+            if axis is not None:
+                grads = lax.pmean(grads, axis)
+            norm = optax.tree.norm(grads)
+            used = hyper.use & jnp.isfinite(loss) & jnp.isfinite(norm)
+            state = state._replace(step=state.step + 1)
+            if waits:
+                summed = jax.tree.map(
                     lambda total: jnp.where(hyper.reset, 0.0, total), state.grads
                 )
+                state = state._replace(grads=summed)
+            if isinstance(state.batch_stats, Packed):
+                stats = pack(stats)
+            learnt = _learnt(
+                state._replace(batch_stats=stats), grads, config, hyper, waits=waits
             )
-        if isinstance(state.batch_stats, Packed):
-            stats = pack(stats)
-        learnt = _learnt(
-            state._replace(batch_stats=stats), grads, config, hyper, waits=waits
-        )
-        return jax.tree.map(
-            lambda new, old: jnp.where(used, new, old), learnt, state
-        ), metrics
+            state = jax.tree.map(
+                lambda new, old: jnp.where(used, new, old), learnt, state
+            )
+        return state, {"loss": loss, **terms, "grad_norm": norm, "skipped": ~used}
 
     return learn
 
