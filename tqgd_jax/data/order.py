@@ -1,9 +1,12 @@
 """Which images a training step sees: a pure function of (seed, step)."""
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Int
+
+from tqgd_jax.config import Config
 
 
 def steps_per_epoch(n: int, batch: int) -> int:
@@ -26,6 +29,12 @@ def indices(
         raise ValueError(f"tiles must be 1 (no mosaic) to 4, got {tiles}")
     epoch, k = divmod(step, steps_per_epoch(n, batch))
     return _epoch(seed, n, batch, epoch)[k * batch : (k + 1) * batch, :tiles].copy()
+
+
+def of_run(config: Config, n: int) -> Callable[[int], Int[np.ndarray, "b t"]]:
+    """From a step to the images it sees: four tiles each with mosaic, else one."""
+    tiles = 4 if config.augment.mosaic > 0 else 1
+    return lambda step: indices(config.seed, n, config.data.batch_size, step, tiles)
 
 
 @functools.lru_cache(maxsize=2)

@@ -20,20 +20,17 @@ def stream(
     """Training batches of the steps from `start` up to `stop`, in order.
 
     Of each only the rows in `share` are read, those of one process of several.
-    Each equals `load(source, order.indices(config.seed, ...))` bit for bit; a mosaic
-    batch has four tiles, another has one.
+    Each equals `load` of the rows of `order.of_run` bit for bit.
     """
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")
-    n = len(source.names)
-    tiles = 4 if config.augment.mosaic > 0 else 1
+    indices = order.of_run(config, len(source.names))
     failed: list[Exception] = []
 
     def batch(step: np.integer) -> list[Arr]:
-        rows = order.indices(config.seed, n, config.data.batch_size, int(step), tiles)
         try:
-            return list(load(source, rows[share]))
+            return list(load(source, indices(int(step))[share]))
         except Exception as error:
             failed.append(error)  # tf.data would turn it into a text
             raise

@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from tqgd_jax import anchors as anchor_boxes
 from tqgd_jax.config import Config
@@ -31,6 +30,7 @@ class Run:
 
     Attributes:
       detector: the network in training form.
+      indices: from an iteration to the numbers of its images, batch x tiles.
       anchors: px, per head.
       schedule: of all iterations, see `optim.plan`.
       steps_per_epoch: iterations of an epoch.
@@ -46,20 +46,21 @@ class Run:
           OutOfMemory: the data do not fit the device.
         """
         self._config, self._train, self._val = config, train, val
-        self._batch = config.data.batch_size
-        self._tiles = 4 if config.augment.mosaic > 0 else 1
+        self.indices = order.of_run(config, len(train.names))
         self.anchors = anchor_boxes.choose(
             config.model,
             source.boxes_at(train, config.data.image_size),
             config.seed,
         )
-        self.steps_per_epoch = order.steps_per_epoch(len(train.names), self._batch)
+        self.steps_per_epoch = order.steps_per_epoch(
+            len(train.names), config.data.batch_size
+        )
         self.stop = config.train.epochs * self.steps_per_epoch
         if config.train.steps:
             self.stop = min(config.train.steps, self.stop)
         self.schedule = optim.plan(
             config.optim,
-            batch_size=self._batch,
+            batch_size=config.data.batch_size,
             epochs=config.train.epochs,
             steps_per_epoch=self.steps_per_epoch,
         )
@@ -109,16 +110,6 @@ class Run:
             "fingerprint": self._train.fingerprint,
             "stamp": self._train.stamp,
         }
-
-    def indices(self, iteration: int) -> np.ndarray:
-        """Numbers of the images that an iteration sees, batch x tiles."""
-        return order.indices(
-            self._config.seed,
-            len(self._train.names),
-            self._batch,
-            iteration,
-            self._tiles,
-        )
 
     def inputs(self, start: int) -> Iterator[tuple[Any, ...]]:
         """Inputs of the program's steps from iteration `start` on."""

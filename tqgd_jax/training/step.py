@@ -112,6 +112,7 @@ def make_learn(
                 grads = lax.pmean(grads, axis)
             norm = optax.tree.norm(grads)
             used = hyper.use & jnp.isfinite(loss) & jnp.isfinite(norm)
+            metrics = {"loss": loss, **terms, "grad_norm": norm, "skipped": ~used}
             state = state._replace(step=state.step + 1)
             if waits:
                 summed = jax.tree.map(
@@ -126,7 +127,7 @@ def make_learn(
             state = jax.tree.map(
                 lambda new, old: jnp.where(used, new, old), learnt, state
             )
-        return state, {"loss": loss, **terms, "grad_norm": norm, "skipped": ~used}
+        return state, metrics
 
     return learn
 
