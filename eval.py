@@ -96,7 +96,12 @@ def main(_: list[str]) -> None:
 
     def images(split: source.Source) -> list:
         batches = source.in_order(split, size)
-        with parallel.memory([f"a smaller --batch_size ({size} now)"]):
+        with parallel.memory(
+            [
+                f"a smaller --batch_size ({size} now)",
+                "JAX_PLATFORMS=cpu in the environment, for the memory of the host",
+            ]
+        ):
             return detect(predict, now.ema, batches, split.names)
 
     step = int(now.step)
@@ -145,6 +150,7 @@ def main(_: list[str]) -> None:
             "split": SPLIT.value,
             "step": str(step),
             "precision": config.model.precision,
+            "batch_size": str(size),
         },
     )
     print(terminal.summary(figures))

@@ -8,8 +8,8 @@ of `training.step` the other parts), the class from the instructions in a fusion
 import re
 
 STEM = re.compile(r"p1|p2|thr_\w+")
-# The path of what has no scope: the choice between new and old state, the norm of the
-# gradient, counters, copies of the loop.
+# The path of what has no scope: slices of the packed state, gradients joined, copies
+# of the loop.
 OTHER = ("step", "rest")
 
 _INSTRUCTION = re.compile(

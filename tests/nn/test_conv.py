@@ -117,10 +117,24 @@ def test_bfloat16_stays_bfloat16_and_near_float32(case):
     np.testing.assert_allclose(  # one rounding of the result, 2^-8 of the largest
         y.astype(jnp.float32), want, atol=np.abs(want).max() / 128
     )
+    if groups == 1:
+        given = jax.eval_shape(
+            jax.grad(
+                lambda x, k: (
+                    conv2d(x, k, stride=stride, padding=padding)
+                    .astype(jnp.float32)
+                    .sum()
+                ),
+                (0, 1),
+            ),
+            *low,
+        )
+        assert [g.dtype for g in given] == [jnp.bfloat16, jnp.bfloat16]
 
 
-def test_second_derivatives_exist():
-    x, k, stride, padding, groups = arrays(CASES[3])
+@pytest.mark.parametrize("case", [CASES[1], CASES[3]])
+def test_second_derivatives_exist(case):
+    x, k, stride, padding, groups = arrays(case)
 
     def loss(k):
         k = jnp.asarray(k)  # check_grads hands NumPy arrays over

@@ -52,6 +52,11 @@ def test_only_nested_dicts_of_a_state_are_packed():
     same(unpacked(found), state)
 
 
+def test_another_type_is_refused_and_not_converted():
+    with pytest.raises(ValueError, match=r"\['count'\] is int32"):
+        pack({"stem": {"count": np.zeros(2, np.int32), "bias": np.zeros(2, "f4")}})
+
+
 def test_the_gradient_of_what_is_packed_is_the_packed_gradient():
     def f(params):
         y = params["stem"]["conv"]["kernel"].sum() * params["head"]["bias"]

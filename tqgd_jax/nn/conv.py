@@ -45,7 +45,8 @@ def conv2d(
     """
     if groups == 1 and kernel.shape[:2] == (1, 1) and not any(map(any, padding)):
         # A matrix product: on CPU up to twice as fast, its kernel gradient too.
-        return _product(x[:, ::stride, ::stride], kernel[0, 0], precision)
+        product = _product if jax.default_backend() == "cpu" else _dot
+        return product(x[:, ::stride, ::stride], kernel[0, 0], precision)
     if jax.default_backend() == "cpu":
         depthwise = groups > 1 and groups == x.shape[-1] == kernel.shape[-1]
         if stride == 1 and depthwise:
@@ -80,19 +81,23 @@ def _lax_conv(
     )
 
 
+def _dot(x: Array, kernel: Array, precision: lax.Precision) -> Array:
+    return lax.dot_general(x, kernel, (((3,), (0,)), ((), ())), precision=precision)
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _product(x: Array, kernel: Array, precision: lax.Precision) -> Array:
-    """Of the last axis of `x` and the first of `kernel`.
+    """`_dot`, whose gradients read one copy of `dy`.
 
-    Both gradients read one copy of `dy`; XLA would compute it twice, once transposed.
+    XLA's CPU backend would compute it twice, once transposed.
     """
-    return lax.dot_general(x, kernel, (((3,), (0,)), ((), ())), precision=precision)
+    return _dot(x, kernel, precision)
 
 
 def _product_forward(
     x: Array, kernel: Array, precision: lax.Precision
 ) -> tuple[Array, tuple[Array, Array]]:
-    return _product(x, kernel, precision), (x, kernel)
+    return _dot(x, kernel, precision), (x, kernel)
 
 
 def _product_backward(

@@ -4,6 +4,7 @@ Both are this very command in processes of their own, so what is certified is th
 configuration on the user's device, from the command line to the checkpoint.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,17 @@ def certify(folder: Path, argv: Sequence[str]) -> str:
     aside = folder / "certificate"
     shutil.rmtree(aside, ignore_errors=True)
     given = _without(argv, OWN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     print("the whole run ...", file=sys.stderr)
-    _finish(_start(given, aside / "whole"), aside / "whole", "the whole run")
+    with _started(given, aside / "whole") as child:
+        _finish(child, aside / "whole", "the whole run")
     print("the run that is killed ...", file=sys.stderr)
-    killed_at = _kill_after_checkpoint(_start(given, aside / "cut"), aside / "cut")
+    with _started(given, aside / "cut") as child:
+        killed_at = _kill_after_checkpoint(child, aside / "cut")
     print(f"killed after step {killed_at}; going on ...", file=sys.stderr)
-    _finish(_start(given, aside / "cut"), aside / "cut", "the resumed run")
+    with _started(given, aside / "cut") as child:
+        _finish(child, aside / "cut", "the resumed run")
 
     whole, cut = (outcome(aside / name) for name in ("whole", "cut"))
     steps = int(whole["step"][1])
@@ -129,11 +135,13 @@ def _gap(a: Any, b: Any) -> str:
     )
 
 
-def _start(argv: list[str], folder: Path) -> subprocess.Popen[bytes]:
+@contextlib.contextmanager
+def _started(argv: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A run in `folder`, which does not outlive this process or an error here."""
     folder.mkdir(parents=True, exist_ok=True)
     flags = " ".join([os.environ.get("XLA_FLAGS", ""), *DETERMINISTIC]).strip()
     with (folder / "output.txt").open("ab") as output:
-        return subprocess.Popen(
+        child = subprocess.Popen(
             [
                 *(sys.executable, sys.argv[0], *argv),
                 f"--workdir={folder}",
@@ -144,17 +152,15 @@ def _start(argv: list[str], folder: Path) -> subprocess.Popen[bytes]:
             stdout=output,
             stderr=subprocess.STDOUT,
         )
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.wait()
 
 
 def _kill_after_checkpoint(child: subprocess.Popen[bytes], folder: Path) -> int:
     """Kills the run as soon as it has a checkpoint; that step."""
-    try:
-        return _killed_at(child, folder)
-    finally:
-        child.kill()
-
-
-def _killed_at(child: subprocess.Popen[bytes], folder: Path) -> int:
     while child.poll() is None:
         there = [p.name for p in (folder / "checkpoints").glob("*")]
         if steps := [int(name) for name in there if name.isdigit()]:
@@ -171,15 +177,11 @@ def _killed_at(child: subprocess.Popen[bytes], folder: Path) -> int:
 
 
 def _finish(child: subprocess.Popen[bytes], folder: Path, what: str) -> None:
-    try:
-        status = child.wait()
-    finally:  # interrupted: the run must not go on by itself
-        child.kill()
-    if status:
+    if child.wait():
         text = (folder / "output.txt").read_text(errors="replace")
         last = [line for line in text.splitlines() if line.strip()][-1:]
         raise RuntimeError(
-            f"{what} ended with status {status}: {' '.join(last)[-500:]} "
+            f"{what} ended with status {child.returncode}: {' '.join(last)[-500:]} "
             f"(all of it: {folder / 'output.txt'})"
         )
 

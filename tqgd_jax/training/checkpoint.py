@@ -114,7 +114,11 @@ class Checkpoints:
         for x in jax.tree.leaves(state):
             if isinstance(x, jax.Array):
                 x.copy_to_host_async()
-        tree = jax.tree.map(np.array, _named(state))  # copies: the state is given up
+        # Copies what lies on a device: it is given up.
+        tree = jax.tree.map(
+            lambda x: np.array(x) if isinstance(x, jax.Array) else np.asarray(x),
+            _named(state),
+        )
         told = {"meta": meta, "best": best}
         self._writing = self._pool.submit(self._write, step, tree, json.dumps(told))
 

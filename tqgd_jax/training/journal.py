@@ -82,7 +82,15 @@ class Journal:
         self._metrics = JsonLines(workdir / "metrics.jsonl")
         self._speed = JsonLines(workdir / "speed.jsonl")
         self._workdir = workdir
-        self._cut(start)
+        there = self._cut(start)
+        if missing := start - len({row["step"] for row in there if "val" not in row}):
+            log.warning(
+                "%s lacks %d of the %d steps that are done; the checkpoint is whole and "
+                "the run goes on, but the log keeps this gap",
+                workdir / "metrics.jsonl",
+                missing,
+                start,
+            )
         self._events = self._open_events(start)
         self._bar = tqdm(
             total=stop * self._batch,
@@ -160,18 +168,11 @@ class Journal:
         self._bar.close()
         self._close_events()
 
-    def _cut(self, step: int) -> None:
+    def _cut(self, step: int) -> list[Row]:
         rows = self._metrics.cut(step)
-        if missing := step - len({row["step"] for row in rows}):
-            log.warning(
-                "%s lacks %d of the %d steps that are done; the checkpoint is whole and "
-                "the run goes on, but the log keeps this gap",
-                self._workdir / "metrics.jsonl",
-                missing,
-                step,
-            )
         self.judged = max((row["step"] for row in rows if "val" in row), default=0)
         self._speed.cut(step)
+        return rows
 
     def _close_events(self) -> None:
         try:

@@ -44,23 +44,32 @@ class Packed:
 
 
 def pack(tree: Mapping[str, Any]) -> Packed:
-    """From a nested dict of float32 arrays, of NumPy or JAX."""
+    """From a nested dict of float32 arrays, all of NumPy or all of JAX.
+
+    Raises:
+      ValueError: an array has another type.
+    """
     found = jax.tree.leaves_with_path(tree)
+    for path, x in found:
+        if x.dtype != np.float32:
+            raise ValueError(
+                f"{jax.tree_util.keystr(path)} is {x.dtype}: parameters and batch "
+                "statistics of a network are float32"
+            )
     layout = tuple((tuple(p.key for p in path), x.shape) for path, x in found)
     return Packed(_joined(layout, [x for _, x in found]), layout)
 
 
-def unpack(packed: Packed) -> dict[str, Any]:
+def unpack(x: Packed) -> dict[str, Any]:
     """The nested dict: slices of the vectors, differentiable, or views of NumPy's."""
-    on_host = isinstance(next(iter(packed.vectors.values())), np.ndarray)
-    cut = _slices if on_host else _differentiable
-    arrays = cut(packed.layout, packed.vectors)
+    on_host = isinstance(next(iter(x.vectors.values())), np.ndarray)
+    arrays = (_slices if on_host else _differentiable)(x.layout, x.vectors)
     tree: dict[str, Any] = {}
-    for (path, _), x in zip(packed.layout, arrays, strict=True):
+    for (path, _), array in zip(x.layout, arrays, strict=True):
         at = tree
         for name in path[:-1]:
             at = at.setdefault(name, {})
-        at[path[-1]] = x
+        at[path[-1]] = array
     return tree
 
 
@@ -68,7 +77,7 @@ def packed(tree: Any) -> Any:
     """The same with all nested dicts of arrays in it packed, as in a `TrainState`."""
 
     def whole(x: Any) -> bool:
-        return isinstance(x, dict) and bool(x) and "params" not in x
+        return isinstance(x, dict) and "params" not in x and bool(jax.tree.leaves(x))
 
     return jax.tree.map(lambda x: pack(x) if whole(x) else x, tree, is_leaf=whole)
 
@@ -80,6 +89,11 @@ def unpacked(tree: Any) -> Any:
         tree,
         is_leaf=lambda x: isinstance(x, Packed),
     )
+
+
+def packed_like(tree: Any, other: Any) -> Any:
+    """`tree`, packed if `other` is."""
+    return pack(tree) if isinstance(other, Packed) else tree
 
 
 def _places(layout: Layout) -> Iterator[tuple[str, int, int, tuple[int, ...]]]:

@@ -84,6 +84,8 @@ class Program:
     It is a loop of up to `steps` steps on the device, whose number is an argument: what
     a step computes is the same however many go before or after it in one call.
 
+    The state that a step gets is packed (`training.packed`), see `place` and `one`.
+
     Every leaf of a step's inputs has the batch as its first axis, of which a process
     gives its `rows`; `constant` lies whole on every device.
     """
@@ -111,7 +113,7 @@ class Program:
         self._split = NamedSharding(self._mesh, PartitionSpec(None, AXIS))
         loop = _loop(step)
         with self.memory():
-            self._constant = self.place(constant)
+            self._constant = self._copied(constant)
         if self._pmap:
             self._compiled = jax.pmap(
                 loop,
@@ -128,12 +130,11 @@ class Program:
                 compiler_options=compiler_options(),
             )
 
-    def place(self, tree: Any) -> Any:
-        """A host or one-device tree, such as the state, copied to every device.
+    def place(self, state: TrainState) -> TrainState:
+        """A state of the host or of one device, copied to every device and packed."""
+        return self._copied(packed(state))
 
-        Nested dicts of arrays lie there packed.
-        """
-        tree = packed(tree)
+    def _copied(self, tree: Any) -> Any:
         if self._several:
             host = jax.tree.map(np.asarray, tree)
             return jax.tree.map(
@@ -159,16 +160,19 @@ class Program:
         What is packed comes to the host, unpacked, and is waited for.
         """
 
-        def first(x: jax.Array) -> jax.Array:
-            return x[0] if self._pmap else x.addressable_data(0)
+        def whole(x: Any) -> bool:
+            return isinstance(x, Packed)
 
-        def on_host(x: Any) -> Any:
-            if not isinstance(x, Packed):
-                return first(x)
-            return jax.tree.map(lambda vector: np.array(first(vector)), x)
-
-        copied = jax.tree.map(on_host, tree, is_leaf=lambda x: isinstance(x, Packed))
-        return unpacked(copied)
+        tree = jax.tree.map(
+            lambda x: x[0] if self._pmap else x.addressable_data(0), tree
+        )
+        for x in jax.tree.leaves(tree, is_leaf=whole):
+            if whole(x):
+                jax.tree.map(lambda vector: vector.copy_to_host_async(), x)
+        host = jax.tree.map(
+            lambda x: jax.tree.map(np.array, x) if whole(x) else x, tree, is_leaf=whole
+        )
+        return unpacked(host)
 
     def __call__(
         self, state: TrainState, inputs: Sequence[tuple[Any, ...]], hyper: Hyper
@@ -182,7 +186,7 @@ class Program:
 
         Returns:
           The state, and the metrics with a leading axis of `steps`, of which the first
-          `len(inputs)` are meant. They are not waited for.
+          `len(inputs)` are meant. They are not waited for, but on several CPU devices.
 
         Raises:
           OutOfMemory: of a device.
@@ -199,7 +203,7 @@ class Program:
                 stacked = jax.tree.map(self._shares, stacked)
             elif self._several:
                 stacked = jax.tree.map(self._own_share, stacked)
-                rows, n = self.place((rows, n))
+                rows, n = self._copied((rows, n))
             else:
                 stacked = jax.device_put(stacked, self._split)
             state, metrics = self._compiled(state, self._constant, stacked, rows, n)
@@ -268,7 +272,7 @@ def memory(ways: Sequence[str]) -> Iterator[None]:
         if not any(word in reason for word in NO_MEMORY):
             raise
         raise OutOfMemory(
-            f"the device has no memory left for this run. Change one of: "
+            "the device has no memory left. Change one of: "
             f"{'; '.join(ways)}. Nothing was changed by itself, and checkpoints are "
             f"whole. The device said: {reason.splitlines()[0]}"
         ) from error

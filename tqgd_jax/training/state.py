@@ -19,7 +19,8 @@ class TrainState(NamedTuple):
     Attributes:
       step: iterations done.
       updates: optimiser steps done.
-      params, batch_stats: linen collections, float32.
+      params, batch_stats: linen collections, float32; like all that go with them, packed
+        inside `parallel.Program` (`training.packed`).
       opt_state: of `optim.sgd`.
       ema: moving averages of `params` and `batch_stats`, for evaluation.
       grads: gradients summed since the last optimiser step; empty without accumulation.

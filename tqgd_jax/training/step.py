@@ -14,7 +14,7 @@ from tqgd_jax.config import Config
 from tqgd_jax.detector import Detector
 from tqgd_jax.losses import detection_loss
 from tqgd_jax.training.optim import Hyper, accumulation, ema_decay, sgd
-from tqgd_jax.training.packed import Packed, pack, unpacked
+from tqgd_jax.training.packed import packed_like, unpacked
 from tqgd_jax.training.state import TrainState
 from tqgd_jax.types import Batch, Targets
 
@@ -119,11 +119,8 @@ def make_learn(
                     lambda total: jnp.where(hyper.reset, 0.0, total), state.grads
                 )
                 state = state._replace(grads=summed)
-            if isinstance(state.batch_stats, Packed):
-                stats = pack(stats)
-            learnt = _learnt(
-                state._replace(batch_stats=stats), grads, config, hyper, waits=waits
-            )
+            new = state._replace(batch_stats=packed_like(stats, state.batch_stats))
+            learnt = _learnt(new, grads, config, hyper, waits=waits)
             state = jax.tree.map(
                 lambda new, old: jnp.where(used, new, old), learnt, state
             )
