@@ -11,6 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Two processes test side by side, and BLAS threads spin.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,9 @@ def realdata() -> Path:
     if not folder:
         pytest.skip("TQGD_REALDATA is unset: no real images to run against")
     return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def usual_log_level() -> None:
+    """Commands that other tests called have set the level of the project's log."""
+    logging.getLogger("tqgd_jax").setLevel(logging.NOTSET)

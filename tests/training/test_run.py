@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests.training.tiny import Augment, Optim, Run, config, squares, train
+from tqgd_jax import detector
 from tqgd_jax.config import Data, Train
 from tqgd_jax.data import source as data_source
 from tqgd_jax.data.resident import fits
@@ -30,6 +31,14 @@ from tqgd_jax.types import Detections
 
 # Sums gradients over two batches: all of the state is in use. Three steps an epoch.
 WAITING = config(optim=Optim(nominal_batch=4, warmup_epochs=0.0, warmup_min_steps=4))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shallow():
+    """One bottleneck a block: the rules are the same, and it compiles quickly."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(detector.SIZES, "n", detector.Size(0.01, 0.25, 64))
+        yield
 
 
 @pytest.fixture(scope="module")
