@@ -51,9 +51,11 @@ def main(_: list[str]) -> None:
         import jax
 
         jax.config.update("jax_platforms", "cpu")  # the device is for the two runs
+        from tqgd_jax.training import workdir
         from tqgd_jax.training.certify import certify
 
-        print(certify(folder, sys.argv[1:]))
+        with workdir.claimed(folder):
+            print(certify(folder, sys.argv[1:]))
         return
 
     from tqgd_jax.training import compilations, processes

@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[1]
         (lambda: Model(size="x"), r"model\.size.*'x'.*n, s, m, l"),
         (lambda: Model(stem="thr:papr"), "did you mean 'thr:paper'"),
         (lambda: Model(heads=(4, 3)), "increasing"),
+        (lambda: Model(neck=("pan", "pan")), "stage twice"),
         (lambda: Model(neck=("queen,gd",)), "tuple of stage names"),
         (lambda: Thr(kernels=(8, 12)), "three sizes"),
         (lambda: Gd(gather=2), "model.gd.gather"),

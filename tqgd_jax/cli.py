@@ -34,6 +34,10 @@ def run(main: Callable[[list[str]], None]) -> None:
         absl_logging.set_verbosity(absl_logging.WARNING)  # Orbax tells every file
         try:
             main(argv)
+        except KeyboardInterrupt:
+            if TRACEBACK.value:
+                raise
+            stop("interrupted; what was saved is whole", 130)
         except Exception as error:
             if TRACEBACK.value or not _ours(error):
                 raise

@@ -202,7 +202,8 @@ def test_a_full_disk_ends_the_run_when_it_is_noticed(
 def test_a_torn_line_of_the_log_is_dropped_on_resume(waiting, tmp_path):
     train(waiting, tmp_path, 3)
     log = tmp_path / "metrics.jsonl"
-    log.write_text(log.read_text() + '{"step": 4, "loss": 1.0}\n{"step": 5, "lo')
+    torn = log.read_bytes() + b'{"step": 4, "loss": 1.0}\n\xff\n5\n{"step": 5, "lo'
+    log.write_bytes(torn)
     train(waiting, tmp_path, 4)
     assert [row["step"] for row in rows(tmp_path)] == [1, 2, 3, 4]
     assert rows(tmp_path)[3]["loss"] != 1.0

@@ -126,6 +126,8 @@ class Model:
                 f"model.neck must be a tuple of stage names, got {self.neck!r}; on the "
                 "command line: --config.model.neck=\"('queen','gd')\""
             )
+        if len(set(self.neck)) < len(self.neck):
+            raise ValueError(f"model.neck names a stage twice: {self.neck}")
         if not self.heads or tuple(sorted(set(self.heads))) != tuple(self.heads):
             raise ValueError(f"model.heads must be increasing levels, got {self.heads}")
         for level in self.heads:

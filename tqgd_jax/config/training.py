@@ -148,7 +148,8 @@ class Train:
       parallel: "jit" (batch sharded over the devices, batch norm sees all of it) or
         "pmap".
       devices: how many to use; 0 means all. The batch must divide by it.
-      log_every: iterations between lines of metrics.jsonl.
+      log_every: iterations after which figures are read from the device and written
+        (metrics.jsonl has a line for each iteration all the same).
       tensorboard: write event files too.
     """
 

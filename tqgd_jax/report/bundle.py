@@ -220,6 +220,7 @@ def _pictures(
         threshold,
         heading,
         most=OVERLAYS,
+        of=len(images),
         window=window,
     )
 

@@ -40,6 +40,7 @@ def overlay_page(
     title: str,
     *,
     most: int = 12,
+    of: int | None = None,
     window: tuple[float, float] | None = None,
 ) -> None:
     """A grid of images as PNG: hits, false alarms and missed boxes at IoU 0.5.
@@ -52,6 +53,7 @@ def overlay_page(
       threshold: detections below are not drawn; None takes the best one of `items`.
       title: first line of the page.
       most: images on the page.
+      of: from how many `items` were chosen already; None: from none but themselves.
       window: values shown black and white; None takes the full range of unsigned
         images, [0, 1] for floats, and the image's own range for signed ones.
     """
@@ -73,9 +75,10 @@ def overlay_page(
         layout="constrained",
         facecolor="#16181B",
     )
-    order = f"{len(chosen)} of {len(items)} images, half of them those with most errors"
-    if len(chosen) == len(items):
-        order = f"{len(items)} images, those with most errors first"
+    of = len(items) if of is None else of
+    order = f"{len(chosen)} of {of} images, half of them those with most errors"
+    if len(chosen) == of:
+        order = f"{of} images, those with most errors first"
     heading = f"{title}\n{told}; IoU 0.5\n{order}"
     figure.suptitle(heading, color="white", size=min(16, 8 + 3 * columns))
     grid = figure.subplots(rows, columns, squeeze=False)

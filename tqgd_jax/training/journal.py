@@ -27,15 +27,15 @@ class JsonLines:
         self._path = path
 
     def cut(self, last_step: int) -> list[Row]:
-        """Drops the lines of later steps and a torn last line; the others."""
+        """Drops the lines of later steps and what is no row; returns the others."""
         rows, kept = [], []
         if self._path.exists():
-            for line in self._path.read_text().splitlines():
+            for line in self._path.read_text(errors="replace").splitlines():
                 try:
                     row = json.loads(line)
                     if row["step"] > last_step:
                         continue
-                except (json.JSONDecodeError, KeyError):
+                except (json.JSONDecodeError, KeyError, TypeError):
                     continue
                 rows.append(row)
                 kept.append(line + "\n")

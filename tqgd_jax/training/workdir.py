@@ -136,7 +136,7 @@ def read(folder: Path) -> tuple[Config, dict[str, Any]]:
     try:
         found = json.loads(path.read_text())
         return from_dict(Config, found["config"], str(path)), found["run"]
-    except (json.JSONDecodeError, KeyError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} is not a run's config.json ({error}); restore it or train in "
             "another --workdir"
