@@ -40,15 +40,3 @@ def realdata() -> Path:
 def usual_log_level() -> None:
     """Commands that other tests called have set the level of the project's log."""
     logging.getLogger("tqgd_jax").setLevel(logging.NOTSET)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest first, so that the cores end together."""
-    first = ("training", "fusion", "nn")
-    items.sort(
-        key=lambda item: (
-            first.index(item.path.parent.name)
-            if item.path.parent.name in first
-            else len(first)
-        )
-    )
