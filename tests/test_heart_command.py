@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.data.ct_sets import config, orcascore
+from tests.xla import COMPILES_QUICKLY
 from tqgd_jax.data.heart import read_boxes
 from tqgd_jax.data.source import open_data
 from tqgd_jax.heart import batches
@@ -30,13 +31,7 @@ def run(*words: str) -> str:
     done = subprocess.run(
         [sys.executable, *words],
         cwd=ROOT,
-        # Compiles in half the time.
-        env=os.environ
-        | {
-            "PYTHONPATH": str(ROOT),
-            "XLA_FLAGS": "--xla_backend_optimization_level=0 "
-            "--xla_llvm_disable_expensive_passes=true",
-        },
+        env=os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": COMPILES_QUICKLY},
         capture_output=True,
         encoding="utf-8",
         check=False,

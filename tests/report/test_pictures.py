@@ -3,6 +3,7 @@
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from tqgd_jax.metrics.evaluate import Image
 from tqgd_jax.report.overlays import choose, overlay_page, windowed
@@ -63,6 +64,26 @@ def test_overlays_draw_each_outcome_in_its_colour(tmp_path, case, green, orange,
         legend = near(drawn[1], colour)
         assert legend > 20
         assert (near(drawn[0], colour) > legend + 100) == there
+
+
+@pytest.mark.parametrize(
+    ("of", "told"),
+    [
+        (None, "3 images, those with most errors first"),
+        (3, "3 images, those with most errors first"),
+        (80, "3 of 80 images, half of them those with most errors"),
+    ],
+)
+def test_the_heading_says_from_how_many_images_were_chosen(
+    tmp_path, monkeypatch, of, told
+):
+    headings = []
+    monkeypatch.setattr(
+        Figure, "suptitle", lambda self, text, **_: headings.append(text)
+    )
+    items = [(np.zeros((64, 64), np.uint8), item) for item in SET]
+    overlay_page(tmp_path / "p.png", items, ["calcium"], 0.5, "t", of=of)
+    assert headings[0].splitlines()[-1] == told
 
 
 def test_a_tiny_lesion_stays_uncovered(tmp_path):

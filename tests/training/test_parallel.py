@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.training.tiny import Augment, Model, Optim, Run, config, squares, train
+from tests.xla import COMPILES_QUICKLY
 from tqgd_jax import detector
 from tqgd_jax.config import Data, Loss, Train
 
@@ -63,10 +64,7 @@ def tame(devices: int, parallel: str):
 def logs(tmp_path_factory) -> dict[str, list[dict[str, float]]]:
     """The metrics of every step, by run."""
     folder = tmp_path_factory.mktemp("parallel")
-    flags = (
-        "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 "
-        "--xla_llvm_disable_expensive_passes=true"
-    )
+    flags = f"--xla_force_host_platform_device_count=8 {COMPILES_QUICKLY}"
     subprocess.run(
         [
             *(sys.executable, "-c"),

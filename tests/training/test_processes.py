@@ -14,6 +14,7 @@ import pytest
 
 from tests.data.sets import voc_set
 from tests.training.tiny import Model, config
+from tests.xla import COMPILES_QUICKLY
 from tqgd_jax import detector
 from tqgd_jax.config import Data, Train
 from tqgd_jax.data.pack import pack
@@ -71,9 +72,7 @@ def start(
     env = os.environ | {
         "JAX_PLATFORMS": "cpu",
         "TQGD_CACHE": os.environ.get("TQGD_CACHE", str(settings.parent / "cache")),
-        # Compiles in half the time.
-        "XLA_FLAGS": "--xla_backend_optimization_level=0 "
-        "--xla_llvm_disable_expensive_passes=true",
+        "XLA_FLAGS": COMPILES_QUICKLY,
     }
     return [
         subprocess.Popen(

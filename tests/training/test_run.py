@@ -27,7 +27,6 @@ from tqgd_jax.training.checkpoint import Checkpoints
 from tqgd_jax.training.loop import Stopped
 from tqgd_jax.training.parallel import OutOfMemory
 from tqgd_jax.training.trouble import Trouble
-from tqgd_jax.types import Detections
 
 # Sums gradients over two batches: all of the state is in use. Three steps an epoch.
 WAITING = config(optim=Optim(nominal_batch=4, warmup_epochs=0.0, warmup_min_steps=4))
@@ -336,43 +335,6 @@ def test_a_set_beyond_the_budget_streams_and_says_so(caplog):
     assert not fits(source, config(data=Data(resident_mib=1)))
     assert "300 images as 64x64x1 need 1 MiB, the budget is 1 MiB" in caplog.text
     assert not fits(source, config(data=Data(placement="stream")))
-
-
-def test_a_log_that_lacks_steps_is_told_of(tmp_path, caplog):
-    log = tmp_path / "metrics.jsonl"
-    log.write_text('{"step": 1}\n{"step": 3}\n{"step": 4, "val": {}}\n{"step": 5}\n')
-    opened = journal.Journal(config(), tmp_path, start=4, stop=9, epoch=3)
-    opened.close()
-    assert f"{log} lacks 2 of the 4 steps that are done" in caplog.text
-    assert [row["step"] for row in rows(tmp_path)] == [1, 3, 4]
-    caplog.clear()
-    journal.Journal(config(), tmp_path, start=1, stop=9, epoch=3).close()
-    assert caplog.text == ""
-
-
-def test_detections_go_with_their_images_over_several_batches():
-    source = squares(5)
-
-    def predict(variables, batch):
-        # A box as wide as the image's number and the weight; the filling has none.
-        found = batch.index[:, :1].astype(jnp.float32) + variables["w"]
-        box = jnp.concatenate([0 * found, 0 * found, found, found], 1)
-        valid = jnp.concatenate([batch.index >= 0, batch.index < 0], 1)
-        return Detections(
-            boxes=jnp.stack([box, box], 1),
-            scores=jnp.ones((2, 2)),
-            labels=jnp.zeros((2, 2), int),
-            valid=valid,
-        )
-
-    images = detect(
-        predict, {"w": np.float32(10)}, data_source.in_order(source, 2), source.names
-    )
-    assert [i.name for i in images] == source.names
-    for k, (image, truth) in enumerate(zip(images, source.boxes, strict=True)):
-        np.testing.assert_array_equal(image.det_boxes, [[0, 0, 10 + k, 10 + k]])
-        np.testing.assert_array_equal(image.boxes, truth)
-    assert detect(predict, {"w": np.float32(0)}, iter(()), []) == []
 
 
 def test_overfitting_eight_images_finds_all_boxes(tmp_path):

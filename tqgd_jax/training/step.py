@@ -119,8 +119,8 @@ def make_learn(
                     lambda total: jnp.where(hyper.reset, 0.0, total), state.grads
                 )
                 state = state._replace(grads=summed)
-            new = state._replace(batch_stats=packed_like(stats, state.batch_stats))
-            learnt = _learnt(new, grads, config, hyper, waits=waits)
+            seen = state._replace(batch_stats=packed_like(stats, state.batch_stats))
+            learnt = _learnt(seen, grads, config, hyper, waits=waits)
             state = jax.tree.map(
                 lambda new, old: jnp.where(used, new, old), learnt, state
             )
