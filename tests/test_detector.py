@@ -4,6 +4,8 @@ The counts come from an independent PyTorch instantiation of the same graphs; YO
 rows equal the figures that YOLOv5 v7.0 publishes.
 """
 
+import dataclasses
+import functools
 import math
 
 import jax
@@ -14,7 +16,8 @@ import pytest
 from tests.weights import fresh, used
 from tqgd_jax.config import Config, Gd, Model, Thr
 from tqgd_jax.describe import describe
-from tqgd_jax.detector import Detector
+from tqgd_jax.detector import SIZES, Backbone, Detector
+from tqgd_jax.nn.blocks import Mode
 from tqgd_jax.nn.head import Head, bias_prior
 from tqgd_jax.nn.init import initial
 
@@ -234,3 +237,57 @@ def test_bfloat16_computes_in_bfloat16_and_answers_in_float32():
     for a, b in zip(half, full, strict=True):
         # Eight bits of mantissa through some sixty layers.
         assert 0 < np.linalg.norm(a - b) < 0.05 * np.linalg.norm(b)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+@pytest.mark.parametrize(
+    ("model", "path", "kernel", "tap"),
+    [
+        (Model(size="n", stem="conv"), ("p1", "conv"), 6, 2),
+        (
+            Model(size="n", thr=Thr(positions=("in",))),
+            ("thr_in", "conv1", "conv"),
+            *(8, 3),
+        ),
+    ],
+)
+def test_the_first_convolution_sees_every_hounsfield_unit(
+    precision, model, path, kernel, tap
+):
+    """A kernel of one tap gives the image back: through the cast, at most 0.5 HU off."""
+    hu = np.minimum(np.arange(-1200, -1200 + 56 * 56), 1800).reshape(56, 56)
+    image = jnp.float32((hu.repeat(2, 0).repeat(2, 1) + 1200) / 3000)
+    image = jnp.pad(image, 8)[None, :, :, None].repeat(3, 3)
+    model = dataclasses.replace(model, precision=precision)
+    backbone = Backbone(SIZES["n"], model.resolved_thr(), Mode(precision))
+    variables = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype),
+        jax.eval_shape(
+            lambda key: backbone.init(key, image, train=False), jax.random.key(0)
+        ),
+    )
+    of_conv = functools.reduce(lambda tree, name: tree[name], path, variables["params"])
+    of_conv["kernel"] = of_conv["kernel"].at[tap, tap, 0, 0].set(1.0)
+
+    @jax.jit
+    def seen(variables, image):
+        _, state = backbone.apply(
+            variables,
+            image,
+            train=False,
+            capture_intermediates=lambda module, _: module.path == path,
+            mutable=["intermediates"],
+        )
+        return jax.tree.leaves(state)[0]
+
+    steps = 1 if kernel == 8 else 2
+    back = np.asarray(seen(variables, image)[0, :, :, 0], np.float64) * 3000 - 1200
+    back = back[
+        8 // steps : -8 // steps : 2 // steps, 8 // steps : -8 // steps : 2 // steps
+    ]
+    assert np.abs(back - hu).max() <= 0.5
+    # A CPU computes tf32 as float32; what a GPU may round, the program says.
+    text = seen.lower(variables, image).as_text()
+    (conv,) = (x for x in text.splitlines() if "stablehlo.convolution" in x)
+    assert "HIGHEST" in conv
+    assert "bf16" not in conv

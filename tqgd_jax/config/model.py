@@ -102,8 +102,9 @@ class Model:
         `data.neighbours`.
       precision: of the computation. "fp32": float32 throughout, also in the products of
         a GPU; "tf32": float32 whose products a GPU may round to 10 bits of mantissa (on
-        a CPU the same as "fp32"); "bf16": activations and products in bfloat16.
-        Parameters, batch statistics, losses and decoding are float32 always.
+        a CPU the same as "fp32"); "bf16": activations and products in bfloat16. What
+        reads the image, parameters, batch statistics, losses and decoding are float32
+        always.
     """
 
     size: str = "s"
