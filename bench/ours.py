@@ -53,7 +53,7 @@ def nominal_gflops(cfg):
 
 def boxes_of(cfg):
     """Anchors of the heads, px."""
-    return anchors.choose(cfg.model, np.zeros((0, 2), np.float32), cfg.seed)
+    return anchors.choose(cfg.model, np.zeros((0, 2), np.float32), cfg.seed).boxes
 
 
 class Compilation:

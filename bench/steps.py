@@ -30,7 +30,7 @@ def main() -> None:
         data=Data(image_size=args.size, batch_size=args.batch), augment=Augment(**calm)
     )
     network = Detector(config.model)
-    boxes = anchors.choose(config.model, np.zeros((0, 2), np.float32), 0)
+    boxes = anchors.choose(config.model, np.zeros((0, 2), np.float32), 0).boxes
     step = jax.jit(
         make_train_step(network, config, jnp.asarray(boxes)), donate_argnums=0
     )

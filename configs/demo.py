@@ -17,7 +17,7 @@ def get_config() -> Config:
     """
     return replace(
         Config(),
-        model=Model(size="n", stem="thr:snapshot", heads=(2, 3), anchors="kmeans"),
+        model=Model(size="n", stem="thr:snapshot", heads=(2, 3)),
         data=Data(
             dir="runs/phantom-gated",
             slices="positive",

@@ -5,6 +5,7 @@ import pytest
 from scipy.cluster import vq
 
 from tqgd_jax import anchors
+from tqgd_jax.config import Model
 
 
 def sizes(*rows: tuple[float, float]) -> np.ndarray:
@@ -74,3 +75,47 @@ def test_kmeans_repeats_with_its_seed_and_ignores_specks():
 def test_too_few_boxes_for_kmeans():
     with pytest.raises(ValueError, match="needs 3 boxes of different size"):
         anchors.kmeans_anchors(sizes((4, 4), (4, 4), (5, 5)), 3, seed=0)
+
+
+def lesions(small: int, n: int = 50) -> np.ndarray:
+    """Boxes near (10, 13), and `small` of 2.2 px, which is 4.5 times too narrow."""
+    side = np.linspace(8, 20, n, dtype=np.float32)
+    wh = np.stack([side, side[::-1]], 1)
+    wh[:small] = 2.2 + np.linspace(0, 0.1, small, dtype=np.float32)[:, None]
+    return wh
+
+
+@pytest.mark.parametrize(
+    ("small", "heads", "origin", "lost"),
+    [
+        (1, (3, 4, 5), "coco", 1),  # best possible recall .98 is enough
+        (2, (3, 4, 5), "kmeans", 0),  # .96 is not
+        (0, (2, 3), "kmeans", 0),  # COCO has no anchors of P2
+        (0, (4, 5), "coco", 0),  # (30, 61) reaches from 7.5 x 15.3 only
+    ],
+)
+def test_auto_is_coco_while_98_percent_of_the_boxes_match(small, heads, origin, lost):
+    wh = lesions(small)
+    if heads == (4, 5):
+        wh = wh * 3
+    chosen = anchors.choose(Model(heads=heads), wh, seed=0)
+    assert (chosen.origin, chosen.lost) == (origin, lost)
+    assert chosen.boxes.shape == (len(heads), 3, 2)
+    assert (np.diff(chosen.boxes.reshape(-1, 2).prod(1)) >= 0).all() or origin == "coco"
+
+
+def test_auto_without_boxes_to_cluster():
+    few = sizes((2.2, 2.2), (2.3, 2.2))
+    chosen = anchors.choose(Model(), few, seed=0)
+    assert (chosen.origin, chosen.lost) == ("coco", 2)
+    none = anchors.choose(Model(), np.zeros((0, 2), np.float32), seed=0)
+    assert (none.origin, none.lost) == ("coco", 0)
+    with pytest.raises(ValueError, match="needs 6 boxes of different size"):
+        anchors.choose(Model(heads=(2, 3)), few, seed=0)
+
+
+def test_boxes_that_no_anchor_matches_are_counted_at_the_threshold_of_the_loss():
+    given = Model(heads=(3,), anchors="10,10 20,20 30,30")
+    wh = sizes((3, 3), (2.5, 10), (119, 100), (120, 100))  # 3.3, 4, 3.97 and 4 times
+    assert anchors.choose(given, wh, seed=0).lost == 2
+    assert anchors.choose(given, wh, seed=0, threshold=3.0).lost == 4

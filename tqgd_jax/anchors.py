@@ -3,16 +3,19 @@
 Sizes are in network pixels: the long side of the image scaled to `data.image_size`.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float
 
-from tqgd_jax.config import Model
+from tqgd_jax.config import Loss, Model
 
 PER_HEAD = 3  # anchors of a cell
 MIN_SIDE = 2.0  # px; smaller boxes do not shape anchors, and no anchor is smaller
 STARTS = 30  # of k-means; SciPy calls them `iter`
 ITERATIONS = 50
 GENERATIONS = 1000
+ENOUGH = 0.98  # best possible recall with which YOLOv5 keeps its anchors
 
 # Width and height in px at 640, by level; clustered on COCO, YOLOv5 v7.0.
 COCO = {
@@ -22,33 +25,79 @@ COCO = {
 }
 
 
+class TooFewBoxes(ValueError):
+    """k-means has fewer different boxes than anchors to find."""
+
+
+class Anchors(NamedTuple):
+    """The anchors of a run.
+
+    Attributes:
+      boxes: width and height, network px, of every head, finest first.
+      origin: "coco", "kmeans" or "given".
+      lost: training boxes that match none of them, and so are background for ever.
+    """
+
+    boxes: Float[np.ndarray, "l a 2"]
+    origin: str
+    lost: int
+
+
 def choose(
-    model: Model, wh: Float[np.ndarray, "n 2"], seed: int
-) -> Float[np.ndarray, "l a 2"]:
-    """Anchors of every head, px, finest head first.
+    model: Model,
+    wh: Float[np.ndarray, "n 2"],
+    seed: int,
+    threshold: float = Loss().anchor_threshold,
+) -> Anchors:
+    """The anchors that `model.anchors` names.
+
+    "auto" is YOLOv5's rule: COCO's while their best possible recall is at least
+    `ENOUGH`, else k-means if that finds more; COCO's too where there are too few boxes
+    to cluster.
 
     Args:
       model: its `anchors` and `heads`.
-      wh: width and height of the training boxes at the network's input, px; only
-        "kmeans" reads them.
+      wh: width and height of the training boxes at the network's input, px.
       seed: of the clustering.
+      threshold: `loss.anchor_threshold`.
 
     Raises:
-      ValueError: no COCO anchors for a head; text that is not anchors.
+      ValueError: no COCO anchors for a head; too few boxes; text that is not anchors.
     """
-    heads = model.heads
-    if model.anchors == "coco":
-        missing = [n for n in heads if n not in COCO]
-        if missing:
-            raise ValueError(
-                f"model.anchors='coco' has anchors for P3 to P5 only, but model.heads="
-                f"{heads}; set model.anchors='kmeans' or give them"
-            )
-        return np.array([COCO[n] for n in heads], np.float32)
+
+    def made(boxes: Float[np.ndarray, "l a 2"], origin: str) -> Anchors:
+        lost = 0
+        if len(wh):
+            lost = int((_best(wh, boxes.reshape(-1, 2)) <= 1 / threshold).sum())
+        return Anchors(boxes, origin, lost)
+
+    def kmeans() -> Anchors:
+        boxes = kmeans_anchors(wh, PER_HEAD * len(model.heads), seed)
+        return made(boxes.reshape(len(model.heads), PER_HEAD, 2), "kmeans")
+
+    missing = [n for n in model.heads if n not in COCO]
+    coco = None
+    if not missing:
+        coco = made(np.array([COCO[n] for n in model.heads], np.float32), "coco")
+    if model.anchors == "auto":
+        if coco is None:
+            return kmeans()
+        if coco.lost <= (1 - ENOUGH) * len(wh):
+            return coco
+        try:
+            return min(kmeans(), coco, key=lambda found: found.lost)
+        except TooFewBoxes:
+            return coco
     if model.anchors == "kmeans":
-        found = kmeans_anchors(wh, PER_HEAD * len(heads), seed)
-        return found.reshape(len(heads), PER_HEAD, 2).astype(np.float32)
-    return _parse(model.anchors, heads)
+        return kmeans()
+    if model.anchors != "coco":
+        return made(_parse(model.anchors, model.heads), "given")
+    if coco is None:
+        raise ValueError(
+            f"model.anchors='coco' has anchors for P3 to P5 only, but model.heads="
+            f"{model.heads}; set model.anchors='auto' or give them"
+        )
+    return coco
 
 
 def _parse(text: str, heads: tuple[int, ...]) -> Float[np.ndarray, "l a 2"]:
@@ -62,9 +111,9 @@ def _parse(text: str, heads: tuple[int, ...]) -> Float[np.ndarray, "l a 2"]:
         given = np.zeros(0)
     if given.shape != (len(heads), PER_HEAD, 2) or not (given > 0).all():
         raise ValueError(
-            f"model.anchors must be 'coco', 'kmeans' or {PER_HEAD} pairs width,height "
-            f"in px for each of {len(heads)} heads, heads separated by '|' (such as "
-            f"'10,13 16,30 33,23 | …'); got {text!r}"
+            f"model.anchors must be 'auto', 'coco', 'kmeans' or {PER_HEAD} pairs "
+            f"width,height in px for each of {len(heads)} heads, heads separated by "
+            f"'|' (such as '10,13 16,30 33,23 | …'); got {text!r}"
         )
     areas = given.prod(-1).mean(-1)
     if (np.diff(areas) < 0).any():
@@ -99,10 +148,10 @@ def kmeans_anchors(
     """
     wh = wh[(wh >= MIN_SIDE).all(axis=1)].astype(np.float64)
     if len(np.unique(wh, axis=0)) < n:
-        raise ValueError(
-            f"model.anchors=kmeans needs {n} boxes of different size, {MIN_SIDE:g} px "
-            f"or more, and the training part has {len(np.unique(wh, axis=0))}; give "
-            "anchors, or coco"
+        raise TooFewBoxes(
+            f"k-means of model.anchors needs {n} boxes of different size, "
+            f"{MIN_SIDE:g} px or more, and the training part has "
+            f"{len(np.unique(wh, axis=0))}; give anchors, or coco"
         )
     rng = np.random.default_rng(seed)
     spread = wh.std(axis=0)

@@ -56,16 +56,16 @@ def test_recall_is_of_the_anchors_of_the_model(tmp_path, capsys):
         chr(97 + k): [("x", 1, 1, 3 + k, 3 + k * (1 + k % 3 // 2))] for k in range(12)
     }
     words = [str(voc_set(tmp_path, boxes, h=32, w=32)), "--image_size", "32"]
-    _, text = said(capsys, *words, "--heads", "5")
+    _, text = said(capsys, *words, "--heads", "5", "--anchors", "coco")
     assert "recall 0.0000 (coco, heads 5, 32 px)" in text
-    _, text = said(capsys, *words, "--heads", "5", "--anchors", "2,2 4,4 9,9")
-    assert "recall 1.0000 (2,2 4,4 9,9, heads 5, 32 px)" in text
-    _, text = said(capsys, *words, "--heads", "5", "--anchors", "kmeans")
+    _, text = said(capsys, *words, "--heads", "5")  # auto
     assert "recall 1.0000 (kmeans, heads 5, 32 px)" in text
+    _, text = said(capsys, *words, "--heads", "5", "--anchors", "2,2 4,4 9,9")
+    assert "recall 1.0000 (given, heads 5, 32 px)" in text
     for heads, anchors, says in (
         ("2,3", "coco", "has anchors for P3 to P5 only"),
         ("3,4,5", "kmeans", "needs 9 boxes of different size"),
-        ("5", "9,9", "must be 'coco', 'kmeans' or 3 pairs"),
+        ("5", "9,9", "must be 'auto', 'coco', 'kmeans' or 3 pairs"),
         ("P5", "coco", "levels such as 3,4,5, got 'P5'"),
         ("9", "coco", "model.heads"),
     ):

@@ -353,3 +353,20 @@ def test_overfitting_eight_images_finds_all_boxes(tmp_path):
     figures = evaluate(images, 1, None)
     assert figures["boxes"] == sum(map(len, source.boxes))
     assert figures["AP50"] > 0.95
+
+
+@pytest.mark.parametrize(
+    ("anchors", "lost"), [("coco", True), ("auto", False), ("60,60 61,61 62,62", True)]
+)
+def test_boxes_that_can_never_be_learnt_are_told(anchors, lost, caplog):
+    cfg = config()
+    cfg.model.anchors, cfg.model.heads = anchors, (5,)  # COCO's P5 is 116 px and more
+    with caplog.at_level("INFO", "tqgd_jax"):
+        run = Run(cfg, squares(12))
+    origin = {"coco": "coco", "auto": "kmeans"}.get(anchors, "given")
+    assert run.facts()["anchors_origin"] == origin
+    assert f"anchors: {origin}" in caplog.text
+    told = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    boxes = sum(len(b) for b in squares(12).boxes)
+    expected = f"of {boxes} training boxes match no anchor ({origin}) at 64 px"
+    assert any(expected in text for text in told) == lost

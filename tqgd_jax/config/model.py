@@ -95,9 +95,10 @@ class Model:
         "thr:snapshot", "thr:light" (presets).
       neck: fusion stages in order; each name is a module in `tqgd_jax/fusion/`.
       heads: levels with a detection head, coarsest last; 2 is stride 4, 5 is stride 32.
-      anchors: "coco" (YOLOv5's nine, P3 to P5), "kmeans" (clustered on the training
-        boxes), or given in pixels at `data.image_size`, three per head, heads
-        separated by "|": "10,13 16,30 33,23 | 30,61 62,45 59,119".
+      anchors: "auto" ("coco" where 98 % of the training boxes match one at
+        `data.image_size`, else "kmeans"), "coco" (YOLOv5's nine, P3 to P5), "kmeans"
+        (clustered on the training boxes), or given in pixels at `data.image_size`, three
+        per head, heads separated by "|": "10,13 16,30 33,23 | 30,61 62,45 59,119".
       in_channels: 3 (a grey image is repeated), 1, or the slices of
         `data.neighbours`.
       precision: of the computation. "fp32": float32 throughout, also in the products of
@@ -111,7 +112,7 @@ class Model:
     stem: str = "thr"
     neck: tuple[str, ...] = ("queen", "gd")
     heads: tuple[int, ...] = (3, 4, 5)
-    anchors: str = "coco"
+    anchors: str = "auto"
     in_channels: int = 3
     precision: str = "fp32"
     thr: Thr = field(default_factory=Thr)

@@ -124,11 +124,11 @@ def _anchors(scanned: Scan, items: list[Item], config: Config) -> None:
     """Raises ValueError when a run would have no anchors."""
     side, model = config.data.image_size, config.model
     train = _sides(scanned.parts.get("train", []), side)
-    anchors = choose(model, train, config.seed).reshape(-1, 2)
-    recall = best_possible_recall(_sides(items, side), anchors)
+    anchors = choose(model, train, config.seed)
+    recall = best_possible_recall(_sides(items, side), anchors.boxes.reshape(-1, 2))
     heads = ",".join(map(str, model.heads))
     print(
-        f"anchors   best possible recall {recall:.4f} ({model.anchors}, heads {heads}, "
+        f"anchors   best possible recall {recall:.4f} ({anchors.origin}, heads {heads}, "
         f"{side} px)"
     )
 
@@ -166,7 +166,7 @@ def main(argv: Sequence[str]) -> int:
         parser.add_argument(f"--{name}", type=type(default), default=default)
     parser.add_argument("--classes", default="", help="comma-separated, in order")
     parser.add_argument(
-        "--anchors", default=Model().anchors, help="as model.anchors: coco, kmeans, ..."
+        "--anchors", default=Model().anchors, help="as model.anchors: auto, coco, ..."
     )
     heads = ",".join(map(str, Model().heads))
     parser.add_argument("--heads", default=heads, help="as model.heads: 3,4,5")

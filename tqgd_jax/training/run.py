@@ -47,11 +47,19 @@ class Run:
         """
         self._config, self._train, self._val = config, train, val
         self.indices = order.of_run(config, len(train.names))
-        self.anchors = anchor_boxes.choose(
-            config.model,
-            source.boxes_at(train, config.data.image_size),
-            config.seed,
+        wh = source.boxes_at(train, config.data.image_size)
+        chosen = anchor_boxes.choose(
+            config.model, wh, config.seed, config.loss.anchor_threshold
         )
+        self.anchors, self._origin = chosen.boxes, chosen.origin
+        log.info("anchors: %s", chosen.origin)
+        if chosen.lost:
+            log.warning(
+                "%d of %d training boxes match no anchor (%s) at %d px and can never be "
+                "learnt; model.anchors=auto fits anchors to the boxes, a larger "
+                "data.image_size enlarges the boxes",
+                *(chosen.lost, len(wh), chosen.origin, config.data.image_size),
+            )
         self.steps_per_epoch = order.steps_per_epoch(
             len(train.names), config.data.batch_size
         )
@@ -107,6 +115,7 @@ class Run:
         return {
             "classes": list(self._train.classes),
             "anchors": self.anchors.tolist(),
+            "anchors_origin": self._origin,
             "fingerprint": self._train.fingerprint,
             "stamp": self._train.stamp,
         }
