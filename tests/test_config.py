@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from tqgd_jax.config import (
+    PRESETS,
     Config,
     Data,
     Gd,
     Model,
     Optim,
+    Queen,
     Thr,
     checked,
     differences,
@@ -31,6 +33,11 @@ ROOT = Path(__file__).parents[1]
         (lambda: Model(neck=("queen,gd",)), "tuple of stage names"),
         (lambda: Thr(kernels=(8, 12)), "three sizes"),
         (lambda: Gd(gather=2), "model.gd.gather"),
+        (lambda: Gd(levels=(3, 6)), "model.gd.levels: unknown value 6"),
+        (lambda: Queen(columns=()), "one direction or more"),
+        (lambda: Queen(columns=("top",)), "there are: down, up"),
+        (lambda: Thr(form="plain", depthwise=True), "leave out model.thr.depthwise"),
+        (lambda: Model(c3_in_a_row=0), "at least 1"),
         (lambda: Data(image_size=100), r"multiple of 32.*nearest: 96"),
         (lambda: Data(hu_window=(5, 5)), r"must increase, got \(5, 5\)"),
         (lambda: Data(ratio=(0.5, 0.5, 0.5)), "sum 1"),
@@ -49,14 +56,19 @@ def test_checks_run_again_after_an_override():
         checked(config)
 
 
-@pytest.mark.parametrize("preset", ["paper", "snapshot", "light"])
+@pytest.mark.parametrize("preset", list(PRESETS))
 def test_presets_of_the_stem(preset):
     thr = Model(stem=f"thr:{preset}").resolved_thr()
-    assert (thr.kernels, thr.depthwise, thr.skip, thr.sign) == {
-        "paper": ((8, 12, 8), False, "x1", "x-x2"),
-        "snapshot": ((1, 1, 1), False, "x2", "x2-x"),
-        "light": ((8, 12, 8), True, "x1", "x-x2"),
+    paper = {"kernels": (8, 12, 8), "skip": "x1", "sign": "x-x2", "depthwise": False}
+    paper |= {"norm": "batch", "act": "silu", "form": "back-projection"}
+    differing = {
+        "paper": {},
+        "snapshot": {"kernels": (1, 1, 1), "skip": "x2", "sign": "x2-x"},
+        "light": {"depthwise": True},
+        "linear": {"norm": "none", "act": "none"},
+        "plain": {"form": "plain"},
     }[preset]
+    assert dataclasses.asdict(thr) == {"positions": ("p1", "p2")} | paper | differing
     assert Model(stem="conv").resolved_thr() is None
 
 

@@ -12,6 +12,7 @@ from tqgd_jax import fusion
 from tqgd_jax.config import LEVELS, Model, Thr
 from tqgd_jax.nn.blocks import C3, SPPF, ConvBnAct, Mode
 from tqgd_jax.nn.head import Head
+from tqgd_jax.nn.plain import PlainConvs
 from tqgd_jax.nn.repconv import fuse
 from tqgd_jax.nn.thrconvs import ThrConvs
 from tqgd_jax.types import Pyramid
@@ -44,13 +45,19 @@ SIZES = {
 class Backbone(nn.Module):
     """YOLOv5 v7.0's backbone, with ThrConvs blocks in its stem when `thr` is given.
 
-    Returns the pyramid P2..P5; P5 is after SPPF. What reads the image computes in float32
-    at every precision (docs/design/0009-ct.md): in bfloat16 a grey level of the window
-    [-1200, 1800] would be 5.9 HU wide at 150 HU, in tf32 0.7.
+    Returns the pyramid P2..P5; P5 is after SPPF where `sppf`. What reads the image
+    computes in float32 at every precision (docs/design/0009-ct.md): in bfloat16 a grey
+    level of the window [-1200, 1800] would be 5.9 HU wide at 150 HU, in tf32 0.7.
+
+    Attributes:
+      c3_in_a_row: C3 modules at each place, see `config.Model`.
+      sppf: it ends here; else it is a stage of the neck.
     """
 
     size: Size
     thr: Thr | None
+    c3_in_a_row: int = 1
+    sppf: bool = True
     mode: Mode = Mode()
 
     @nn.compact
@@ -65,9 +72,12 @@ class Backbone(nn.Module):
             )(x, train=train)  # fmt: skip
 
         def c3(base, n, x, name):
-            return C3(channels(base), repeats(n), add=True, mode=mode, name=name)(
-                x, train=train
-            )
+            for i in range(self.c3_in_a_row):
+                x = C3(
+                    channels(base), repeats(n), add=True, mode=mode,
+                    name=f"{name}_{i}" if i else name,
+                )(x, train=train)  # fmt: skip
+            return x
 
         x = self._thr("in", x, exact, train=train)
         x = down(64, 6, x, "p1", exact).astype(mode.dtype)
@@ -78,7 +88,8 @@ class Backbone(nn.Module):
         p3 = c3(256, 6, down(256, 3, p2, "p3"), "c3_3")
         p4 = c3(512, 9, down(512, 3, p3, "p4"), "c3_4")
         p5 = c3(1024, 3, down(1024, 3, p4, "p5"), "c3_5")
-        p5 = SPPF(channels(1024), mode, name="sppf")(p5, train=train)
+        if self.sppf:
+            p5 = SPPF(channels(1024), mode, name="sppf")(p5, train=train)
         return p2, p3, p4, p5
 
     def _thr(self, position: str, x: Array, mode: Mode, *, train: bool) -> Array:
@@ -87,14 +98,20 @@ class Backbone(nn.Module):
             return x
         # Six kernels are three for each of two blocks.
         k, i = self.thr.kernels, self.thr.positions.index(position)
+        of_block = {
+            "kernels": k if len(k) == 3 else k[3 * i : 3 * i + 3],
+            "norm": self.thr.norm,
+            "act": self.thr.act,
+            "mode": mode,
+            "name": f"thr_{position}",
+        }
+        if self.thr.form == "plain":
+            return PlainConvs(**of_block)(x, train=train)
         return ThrConvs(
-            kernels=k if len(k) == 3 else k[3 * i : 3 * i + 3],
             depthwise=self.thr.depthwise,
             skip=self.thr.skip,
             sign=self.thr.sign,
-            act=self.thr.act,
-            mode=mode,
-            name=f"thr_{position}",
+            **of_block,
         )(x, train=train)
 
 
@@ -122,13 +139,19 @@ class Detector(nn.Module):
                 f"image sides must be multiples of 32, the coarsest stride; got "
                 f"{image.shape}."
             )
-        levels = Backbone(size, model.resolved_thr(), mode, name="backbone")(
-            image, train=train
-        )
+        levels = Backbone(
+            size,
+            model.resolved_thr(),
+            model.c3_in_a_row,
+            sppf="sppf" not in model.neck,
+            mode=mode,
+            name="backbone",
+        )(image, train=train)
         offered: dict[str, Any] = {
             "features": tuple(size.channels(64 * 2 ** (n - 1)) for n in LEVELS),
             "repeats": size.repeats(3),
             "embed": size.embed,
+            "queen": model.queen,
             "gd": model.gd,
             "mode": mode,
         }

@@ -8,10 +8,23 @@ import pytest
 
 from tests.weights import fresh
 from tqgd_jax import fusion
-from tqgd_jax.config import Gd
+from tqgd_jax.config import Gd, Queen
 from tqgd_jax.nn.blocks import Mode
 
 FEATURES = (8, 16, 24, 32)
+
+# Every stage as it is, and the readings of the paper that are settings of one.
+STAGES = [
+    *((name, {}) for name in fusion.names()),
+    *(
+        ("queen", {"queen": Queen(columns)})
+        for columns in (("up", "up"), ("up",), ("up", "down"))
+    ),
+    ("gd", {"gd": Gd(gather=4)}),  # averages P2 and P3, interpolates P5
+    ("gd", {"gd": Gd(laf=True)}),
+    ("gd", {"gd": Gd(split=True, gate="hard_sigmoid", levels=(3, 4))}),
+]
+each_stage = pytest.mark.parametrize(("name", "settings"), STAGES, ids=str)
 
 
 def pyramid():
@@ -22,25 +35,24 @@ def pyramid():
     )
 
 
-def stage(name):
-    return fusion.build(
-        name, features=FEATURES, repeats=1, embed=8, gd=Gd(), mode=Mode()
-    )
+def stage(name, settings):
+    offered = {"features": FEATURES, "repeats": 1, "embed": 8, "mode": Mode()}
+    return fusion.build(name, **offered, **({"queen": Queen(), "gd": Gd()} | settings))
 
 
-@pytest.mark.parametrize("name", fusion.names())
-def test_sizes_are_kept(name):
+@each_stage
+def test_sizes_are_kept(name, settings):
     levels = pyramid()
     out, _ = jax.eval_shape(
-        lambda key: stage(name).init_with_output(key, levels, train=False),
+        lambda key: stage(name, settings).init_with_output(key, levels, train=False),
         jax.random.key(1),
     )
     assert [x.shape for x in out] == [x.shape for x in levels]
 
 
-@pytest.mark.parametrize("name", fusion.names())
-def test_every_parameter_has_a_gradient(name):
-    module, levels = stage(name), pyramid()
+@each_stage
+def test_every_parameter_has_a_gradient(name, settings):
+    module, levels = stage(name, settings), pyramid()
     variables = fresh(module, levels)
 
     @jax.jit
@@ -60,9 +72,9 @@ def test_every_parameter_has_a_gradient(name):
         assert np.abs(g).max() > 0, jax.tree_util.keystr(path)
 
 
-@pytest.mark.parametrize("name", fusion.names())
-def test_jit_changes_nothing(name):
-    module, levels = stage(name), pyramid()
+@each_stage
+def test_jit_changes_nothing(name, settings):
+    module, levels = stage(name, settings), pyramid()
     variables = fresh(module, levels)
 
     def apply(v, x):

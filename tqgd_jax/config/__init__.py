@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from tqgd_jax.config.checks import at_least, checked, differences, from_dict, one_of
 from tqgd_jax.config.data import CT_FORMATS, IMAGE_FORMATS, Crop, Data
-from tqgd_jax.config.model import LEVELS, PRESETS, Gd, Model, Thr
+from tqgd_jax.config.model import LEVELS, PRESETS, Gd, Model, Queen, Thr
 from tqgd_jax.config.training import Augment, Eval, Loss, Optim, Train
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Loss",
     "Model",
     "Optim",
+    "Queen",
     "Thr",
     "Train",
     "at_least",

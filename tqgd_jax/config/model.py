@@ -23,7 +23,10 @@ class Thr:
       depthwise: one filter per channel instead of full convolutions.
       skip: what Eq. 4 adds, "x1" (the paper) or "x2".
       sign: the residual of Eq. 3, "x-x2" (the paper) or "x2-x".
-      act: "silu" or "none", after batch normalisation.
+      norm: "batch", or "none" for convolutions with a bias instead.
+      act: "silu" or "none", after the normalisation.
+      form: "back-projection" (Eqs. 1-4), or "plain": three 3x3 convolutions in its
+        place with as many products, a control. docs/design/0021-controls.md.
     """
 
     positions: tuple[str, ...] = ("p1", "p2")
@@ -31,7 +34,9 @@ class Thr:
     depthwise: bool = False
     skip: str = "x1"
     sign: str = "x-x2"
+    norm: str = "batch"
     act: str = "silu"
+    form: str = "back-projection"
 
     def __post_init__(self) -> None:
         for position in self.positions:
@@ -45,14 +50,44 @@ class Thr:
             )
         one_of("model.thr.skip", self.skip, ("x1", "x2"))
         one_of("model.thr.sign", self.sign, ("x-x2", "x2-x"))
+        one_of("model.thr.norm", self.norm, ("batch", "none"))
         one_of("model.thr.act", self.act, ("silu", "none"))
+        one_of("model.thr.form", self.form, ("back-projection", "plain"))
+        if self.form == "plain" and self.depthwise:
+            raise ValueError(
+                "model.thr.form='plain' is a control for full convolutions; leave out "
+                "model.thr.depthwise"
+            )
 
 
 PRESETS = {
     "paper": {},
     "snapshot": {"kernels": (1, 1, 1), "skip": "x2", "sign": "x2-x"},
     "light": {"depthwise": True},
+    "linear": {"norm": "none", "act": "none"},
+    "plain": {"form": "plain"},
 }
+
+
+@dataclass
+class Queen:
+    """Queen-fusion (Eq. 5). docs/design/0016-queen-columns.md.
+
+    Attributes:
+      columns: direction of each: "down" goes from coarse to fine, "up" from fine to
+        coarse, as the node n4 of its own layer in Eq. 5 has it.
+    """
+
+    columns: tuple[str, ...] = ("down", "up")
+
+    def __post_init__(self) -> None:
+        if isinstance(self.columns, str) or not self.columns:
+            raise ValueError(
+                "model.queen.columns must be a tuple of one direction or more, got "
+                f"{self.columns!r}; such as \"('up',)\" on the command line"
+            )
+        for direction in self.columns:
+            one_of("model.queen.columns", direction, ("down", "up"))
 
 
 @dataclass
@@ -68,6 +103,8 @@ class Gd:
       split: project the global map once and split it by channels over the levels
         (Gold-YOLO) instead of giving every level all of it.
       laf: fuse each local map with its neighbours before the injection (Gold-YOLO).
+      levels: that receive the global map; empty means those that are read afterwards:
+        by a head, or all when another stage follows.
     """
 
     gather: int = 5
@@ -76,8 +113,11 @@ class Gd:
     gate: str = "sigmoid"
     split: bool = False
     laf: bool = False
+    levels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        for level in self.levels:
+            one_of("model.gd.levels", level, LEVELS)
         one_of("model.gd.gather", self.gather, (3, 4, 5))
         one_of("model.gd.gate", self.gate, ("sigmoid", "hard_sigmoid"))
         at_least("model.gd.fuse_blocks", self.fuse_blocks, 0)
@@ -91,9 +131,13 @@ class Model:
     Attributes:
       size: "n", "s", "m" or "l", YOLOv5's depth and width multiples; the paper does not
         say which, the counts of docs/design/0004-sizes.md speak for "s".
-      stem: "conv" (YOLOv5) or "thr" (ThrConvs, settings in `thr`), "thr:paper",
-        "thr:snapshot", "thr:light" (presets).
-      neck: fusion stages in order; each name is a module in `tqgd_jax/fusion/`.
+      stem: "conv" (YOLOv5) or "thr" (ThrConvs, settings in `thr`), or a preset:
+        "thr:paper", "thr:snapshot", "thr:light", "thr:linear" (no batch norm, no
+        activation), "thr:plain" (the control).
+      c3_in_a_row: C3 modules at each of the backbone's four places; the paper says
+        three ("C3 x 3"), YOLOv5 has one. docs/design/0019-c3-times-three.md.
+      neck: fusion stages in order; each name is a module in `tqgd_jax/fusion/`. With
+        "sppf" among them the backbone ends before its SPPF.
       heads: levels with a detection head, coarsest last; 2 is stride 4, 5 is stride 32.
       anchors: "auto" ("coco" where 98 % of the training boxes match one at
         `data.image_size`, else "kmeans"), "coco" (YOLOv5's nine, P3 to P5), "kmeans"
@@ -110,17 +154,20 @@ class Model:
 
     size: str = "s"
     stem: str = "thr"
+    c3_in_a_row: int = 1
     neck: tuple[str, ...] = ("queen", "gd")
     heads: tuple[int, ...] = (3, 4, 5)
     anchors: str = "auto"
     in_channels: int = 3
     precision: str = "fp32"
     thr: Thr = field(default_factory=Thr)
+    queen: Queen = field(default_factory=Queen)
     gd: Gd = field(default_factory=Gd)
 
     def __post_init__(self) -> None:
         one_of("model.size", self.size, ("n", "s", "m", "l"))
         one_of("model.stem", self.stem, ("conv", "thr", *(f"thr:{p}" for p in PRESETS)))
+        at_least("model.c3_in_a_row", self.c3_in_a_row, 1)
         one_of("model.in_channels", self.in_channels, (1, 3, 5, 7, 9))
         one_of("model.precision", self.precision, ("fp32", "tf32", "bf16"))
         if isinstance(self.neck, str) or any("," in stage for stage in self.neck):

@@ -28,7 +28,7 @@ def build(name: str, **offered: Any) -> nn.Module:
       **offered: `features` (channels of P2..P5), `levels` (the outputs that are needed;
         others may pass unchanged; only the last stage of a chain is told, so the default
         must suit one in mid-chain), `repeats` (bottlenecks of a C3), `embed` (channels
-        of a global map), `gd` (settings), `mode`.
+        of a global map), `queen` and `gd` (settings), `mode`.
 
     Raises:
       ValueError: no such stage.

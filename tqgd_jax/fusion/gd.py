@@ -24,7 +24,8 @@ class Fusion(nn.Module):
 
     Attributes:
       features: channels of P2..P5.
-      levels: levels that receive the global map; others pass unchanged.
+      levels: outputs that are needed. They receive the global map, or of them those of
+        `gd.levels`; others pass unchanged.
       embed: channels of the global map.
       gd: settings.
     """
@@ -46,7 +47,13 @@ class Fusion(nn.Module):
         for i in range(self.gd.fuse_blocks):  # Eq. 7
             i_r = RepConv(self.embed, self.mode, name=f"fuse{i}")(i_r, train=train)
 
-        wanted = [n for n in (2, 3, 4, 5) if n in self.levels]
+        wanted = sorted(self.gd.levels or self.levels)
+        if unread := [n for n in wanted if n not in self.levels]:
+            raise ValueError(
+                f"model.gd.levels={self.gd.levels}: no head and no later stage reads P"
+                f"{unread[0]}, so what is injected there would never be learnt; add "
+                f"{unread[0]} to model.heads, or a stage after gd to model.neck"
+            )
         shares = dict.fromkeys(wanted, i_r)
         if self.gd.split:
             widths = [c[n] for n in wanted]

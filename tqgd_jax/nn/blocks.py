@@ -100,13 +100,18 @@ class Conv(nn.Module):
 
 
 class ConvBnAct(nn.Module):
-    """Convolution without bias, batch norm, activation; one convolution when deployed."""
+    """Convolution without bias, batch norm, activation; one convolution when deployed.
+
+    Attributes:
+      norm: "batch", or "none": then the convolution has a bias while training too.
+    """
 
     features: int
     kernel: int = 1
     stride: int = 1
     padding: Padding | None = None
     groups: int = 1
+    norm: str = "batch"
     act: str = "silu"
     mode: Mode = Mode()
 
@@ -114,17 +119,18 @@ class ConvBnAct(nn.Module):
     def __call__(
         self, x: Float[Array, "b h w c"], *, train: bool
     ) -> Float[Array, "b y x o"]:
+        normalised = self.norm == "batch" and not self.mode.deploy
         x = Conv(
             self.features,
             self.kernel,
             self.stride,
             self.padding,
             self.groups,
-            bias=self.mode.deploy,
+            bias=not normalised,
             mode=self.mode,
             name="conv",
         )(x)
-        if not self.mode.deploy:
+        if normalised:
             x = BatchNorm(self.mode.axis_name, name="bn")(x, train=train)
         return ACTIVATIONS[self.act](x)
 

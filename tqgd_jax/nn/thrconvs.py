@@ -20,12 +20,14 @@ class ThrConvs(nn.Module):
       depthwise: one filter per channel.
       skip: the summand of Eq. 4, "x1" or "x2".
       sign: the order in Eq. 3, "x-x2" or "x2-x".
+      norm, act: of each convolution, see `blocks.ConvBnAct`.
     """
 
     kernels: tuple[int, ...] = (8, 12, 8)
     depthwise: bool = False
     skip: str = "x1"
     sign: str = "x-x2"
+    norm: str = "batch"
     act: str = "silu"
     mode: Mode = Mode()
 
@@ -46,6 +48,7 @@ class ThrConvs(nn.Module):
                 kernel,
                 padding=padding,
                 groups=groups,
+                norm=self.norm,
                 act=self.act,
                 mode=self.mode,
                 name=name,
