@@ -25,6 +25,13 @@ SLICES = flags.DEFINE_enum(
 BATCH = flags.DEFINE_integer(
     "batch_size", None, "images at once [eval.batch_size of the run]", lower_bound=1
 )
+RECALIBRATE = flags.DEFINE_integer(
+    "recalibrate",
+    None,
+    "training batches over which batch statistics are taken anew; 0: running statistics "
+    "[eval.recalibrate of the run]",
+    lower_bound=0,
+)
 BOOTSTRAPS = flags.DEFINE_integer("bootstraps", 2000, "resamples of the patients")
 CONVENTION = flags.DEFINE_string("convention", "orcascore", "of the calcium score")
 SCHEME = flags.DEFINE_string("scheme", "standard", "of the risk categories")
@@ -51,6 +58,7 @@ def main(_: list[str]) -> None:
     from tqgd_jax.inference import detect, make_predict
     from tqgd_jax.metrics.evaluate import best_threshold
     from tqgd_jax.metrics.study import Study, checked
+    from tqgd_jax.recalibration import make_recalibrate
     from tqgd_jax.report import bundle, terminal
     from tqgd_jax.report.rules import Rules
     from tqgd_jax.training import compilations, parallel, state, workdir
@@ -79,6 +87,7 @@ def main(_: list[str]) -> None:
             f"trained on {run['classes']}; set data.classes in training or choose the "
             "data set that belongs to the run"
         )
+    train = splits.get("train")  # before all slices are looked at
     stamp = chosen.stamp or run.get("stamp", "")
     whole = SLICES.value == "all" and judged.can_be_whole(config, splits, SPLIT.value)
     if whole:
@@ -92,6 +101,17 @@ def main(_: list[str]) -> None:
     now, meta = checkpoints.restore(state.create(detector, config), step)
     checkpoints.close()
     size = BATCH.value or config.eval.batch_size
+    recalibrate = config.eval.recalibrate
+    if RECALIBRATE.value is not None:
+        recalibrate = RECALIBRATE.value
+    weights = now.ema
+    if recalibrate:
+        if train is None or DATA.value:
+            raise ValueError(
+                f"batch statistics over {recalibrate} training batches need the images "
+                "of the training; leave out --data_dir, or set --recalibrate=0"
+            )
+        weights = make_recalibrate(detector, config, train, recalibrate)(weights)
     predict = make_predict(detector, config, np.array(run["anchors"], np.float32))
 
     def images(split: source.Source) -> list:
@@ -102,13 +122,15 @@ def main(_: list[str]) -> None:
                 "JAX_PLATFORMS=cpu in the environment, for the memory of the host",
             ]
         ):
-            return detect(predict, now.ema, batches, split.names)
+            return detect(predict, weights, batches, split.names)
 
     step = int(now.step)
-    threshold = meta.get("threshold") if meta.get("threshold_step") == step else None
+    threshold = None
+    if recalibrate == config.eval.recalibrate and meta.get("threshold_step") == step:
+        threshold = meta.get("threshold")
     if (threshold is None or whole) and "val" in splits and not DATA.value:
-        # These weights were saved between two evaluations, or these evaluations saw
-        # the slices with boxes only.
+        # These weights were saved between two evaluations, or evaluated with other batch
+        # statistics, or on the slices with boxes only.
         threshold = best_threshold(images(splits["val"]), classes)
 
     found = judged.placed(chosen, images(chosen), SPLIT.value)
@@ -151,6 +173,7 @@ def main(_: list[str]) -> None:
             "step": str(step),
             "precision": config.model.precision,
             "batch_size": str(size),
+            "recalibrate": str(recalibrate),
         },
     )
     print(terminal.summary(figures))

@@ -18,7 +18,7 @@ ORDER = [
     {"detector", "augment_geometry"},
     {"assign", "augment", "decode", "losses", "describe"},
     {"data"},
-    {"inference", "training", "report"},
+    {"inference", "recalibration", "training", "report"},
     {"cli"},
     {"heart", "evaluate", "calcium", "compare"},
 ]

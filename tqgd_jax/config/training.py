@@ -188,14 +188,19 @@ class Eval:
       nms_iou: greedy suppression above this IoU.
       max_detections: per image, after suppression.
       batch_size: images per evaluation step.
+      recalibrate: training batches over which the batch statistics are taken anew, with
+        the averaged weights, before an evaluation (`tqgd_jax/recalibration.py`); 0
+        means the running statistics, as YOLOv5 does.
     """
 
     min_score: float = 0.001
     nms_iou: float = 0.6
     max_detections: int = 300
     batch_size: int = 8
+    recalibrate: int = 0
 
     def __post_init__(self) -> None:
+        at_least("eval.recalibrate", self.recalibrate, 0)
         for name in ("min_score", "nms_iou"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(

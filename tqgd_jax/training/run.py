@@ -16,6 +16,7 @@ from tqgd_jax.data.source import Source
 from tqgd_jax.detector import Detector
 from tqgd_jax.inference import detect, make_predict
 from tqgd_jax.metrics.evaluate import evaluate
+from tqgd_jax.recalibration import make_recalibrate
 from tqgd_jax.training import optim, parallel, processes, state
 from tqgd_jax.training.loop import Loop
 from tqgd_jax.training.state import TrainState
@@ -173,11 +174,15 @@ class Run:
         if self._val is None:
             return None
         val, config, classes = self._val, self._config, len(self._train.classes)
-        predict = make_predict(Detector(config.model, classes), config, self.anchors)
+        detector = Detector(config.model, classes)
+        predict = make_predict(detector, config, self.anchors)
+        recalibrate = make_recalibrate(
+            detector, config, self._train, config.eval.recalibrate
+        )
 
         def figures(ema: dict[str, Any]) -> dict[str, Any]:
             batches = source.in_order(val, config.eval.batch_size)
-            images = detect(predict, ema, batches, val.names)
+            images = detect(predict, recalibrate(ema), batches, val.names)
             return evaluate(images, classes, threshold=None)
 
         return figures

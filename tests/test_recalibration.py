@@ -1,0 +1,65 @@
+"""Batch statistics taken anew, against moments computed by NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.training.tiny import config, squares
+from tests.weights import used
+from tqgd_jax.augment import augment
+from tqgd_jax.data import order, source
+from tqgd_jax.detector import Detector
+from tqgd_jax.recalibration import make_recalibrate
+
+
+@pytest.fixture(scope="module")
+def setting():
+    cfg, data = config(), squares()
+    detector = Detector(cfg.model)
+    variables = used(detector, jnp.zeros((1, 64, 64, 3)))
+    return cfg, data, detector, variables
+
+
+def first_moments(cfg, data, kernel, step):
+    """Mean and variance of the first convolution over one training batch."""
+    batch = source.load(data, order.of_run(cfg, len(data.names))(step))
+    image, _, _ = augment(
+        jax.random.fold_in(jax.random.key(cfg.seed), step),
+        jax.tree.map(jnp.asarray, batch),
+        cfg=cfg.augment,
+        data=cfg.data,
+        channels=3,
+    )
+    y = jax.lax.conv_general_dilated(
+        image, kernel, (2, 2), ((2, 2), (2, 2)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"), precision="highest",
+    )  # fmt: skip
+    y = np.asarray(y, np.float64)
+    return y.mean((0, 1, 2)), y.var((0, 1, 2))
+
+
+def test_statistics_are_the_means_of_those_of_training_batches(setting):
+    cfg, data, detector, variables = setting
+    again = make_recalibrate(detector, cfg, data, 3)(variables)
+    kernel = variables["params"]["backbone"]["p1"]["conv"]["kernel"]
+    moments = [first_moments(cfg, data, kernel, step) for step in range(3)]
+    mean, var = (np.mean(x, axis=0) for x in zip(*moments, strict=True))
+    found = again["batch_stats"]["backbone"]["p1"]["bn"]
+    np.testing.assert_allclose(found["mean"], mean, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found["var"], var, rtol=1e-4)
+    jax.tree.map(np.testing.assert_array_equal, again["params"], variables["params"])
+    # The running statistics do not matter.
+    moved = variables | {
+        "batch_stats": jax.tree.map(lambda x: x + 1, variables["batch_stats"])
+    }
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        make_recalibrate(detector, cfg, data, 3)(moved),
+        again,
+    )
+
+
+def test_no_batches_leave_the_running_statistics(setting):
+    cfg, data, detector, variables = setting
+    assert make_recalibrate(detector, cfg, data, 0)(variables) == variables

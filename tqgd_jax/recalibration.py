@@ -1,0 +1,76 @@
+"""Batch statistics for an evaluation, taken anew with the weights that are evaluated.
+
+The running statistics average over weights that have moved on since; at a high learning
+rate a network may detect well with its batch's own statistics and nothing with these
+(docs/benchmarks.md has figures). Izmailov et al., UAI 2018, do the same after averaging
+weights.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from tqgd_jax.augment import augment
+from tqgd_jax.config import Config
+from tqgd_jax.data import order
+from tqgd_jax.data.source import Source, load
+from tqgd_jax.detector import Detector
+from tqgd_jax.nn.norm import MOMENTUM
+from tqgd_jax.types import Batch
+from tqgd_jax.xla import compiler_options
+
+Recalibrate = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+def make_recalibrate(
+    detector: Detector, config: Config, train: Source, batches: int
+) -> Recalibrate:
+    """The function from variables to the same weights with new batch statistics.
+
+    They are the means over the first `batches` batches of the run, augmented as there;
+    the same weights give the same statistics. 0 batches leave the running ones.
+
+    Args:
+      detector: in training form, on one device.
+      config: of the run.
+      train: the images that were trained on.
+      batches: how many.
+    """
+    indices = order.of_run(config, len(train.names))
+
+    def statistics(params: Any, zeros: Any, batch: Batch, step: Any) -> Any:
+        image, _, _ = augment(
+            jax.random.fold_in(jax.random.key(config.seed), step),
+            batch,
+            cfg=config.augment,
+            data=config.data,
+            channels=config.model.in_channels,
+        )
+        _, mutated = detector.apply(
+            {"params": params, "batch_stats": zeros},
+            image,
+            train=True,
+            mutable=["batch_stats"],
+        )
+        return mutated["batch_stats"]
+
+    compiled = jax.jit(statistics, compiler_options=compiler_options())
+
+    def recalibrate(variables: Mapping[str, Any]) -> dict[str, Any]:
+        if not batches:
+            return dict(variables)
+        params = jax.device_put(variables["params"])
+        zeros = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
+        total = zeros
+        for step in range(batches):
+            batch = jax.tree.map(jnp.asarray, load(train, indices(step)))
+            seen = compiled(params, zeros, batch, jnp.int32(step))
+            total = jax.tree.map(jnp.add, total, seen)
+        # From zero, one update of the running statistics leaves (1 - MOMENTUM) of them.
+        share = 1 / ((1 - MOMENTUM) * batches)
+        stats = jax.tree.map(lambda x: x * share, total)
+        return {"params": params, "batch_stats": stats}
+
+    return recalibrate
