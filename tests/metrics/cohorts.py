@@ -60,8 +60,8 @@ def cohort(seed, patients=6, slices=4, classes=2, regions=True, ties=False):
                 dets.astype(float),
                 np.ceil(12 * mine) / 12 if ties else mine,
                 det_labels,
-                rng.random(n) < 0.1 if regions else None,
-                place,
+                place=place,
+                iscrowd=rng.random(n) < 0.1 if regions else None,
             )
         )
     return images

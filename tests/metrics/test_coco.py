@@ -37,12 +37,15 @@ def reference(images, num_classes, thresholds=None):
     """Twelve figures of pycocotools, or its AP at given IoUs; None for its -1."""
     boxes, dets = [], []
     for i, item in enumerate(images):
-        for box, label, counts in zip(
-            item.boxes, item.labels, item.counting, strict=True
-        ):
+        for k, box in enumerate(item.boxes):
             size = xywh(box.tolist())
-            row = {"id": len(boxes) + 1, "image_id": i, "category_id": int(label)}
-            row |= {"bbox": size, "area": size[2] * size[3], "iscrowd": int(not counts)}
+            row = {"id": len(boxes) + 1, "image_id": i, "bbox": size}
+            row |= {"category_id": int(item.labels[k]), "area": size[2] * size[3]}
+            if item.area is not None:
+                row["area"] = float(item.area[k])
+            for flag in ("ignore", "iscrowd"):
+                values = getattr(item, flag)
+                row[flag] = 0 if values is None else int(values[k])
             boxes.append(row)
         rows = zip(item.det_boxes, item.det_scores, item.det_labels, strict=True)
         for box, score, label in rows:
@@ -69,9 +72,13 @@ def reference(images, num_classes, thresholds=None):
 
 
 def random_images(
-    rng, count, classes, most_boxes, most_dets, field, levels, side=60, regions=False
+    rng, count, classes, most_boxes, most_dets, field, levels, side=60, marked=False
 ):
-    """Boxes with whole-pixel corners, detections near them or anywhere."""
+    """Boxes with whole-pixel corners, detections near them or anywhere.
+
+    `marked` boxes may be crowds or ignored, and have an area that puts every second of
+    them into another size range, or (2e10 px^2) into none.
+    """
     images = []
     for i in range(count):
         n = int(rng.integers(0, most_boxes + 1)) if i % 5 else 0
@@ -91,8 +98,16 @@ def random_images(
             det_labels = np.where(pick, labels[near], det_labels)
         scores = rng.integers(1, levels + 1, k) / levels
         boxes, dets = boxes.astype(float), dets.astype(float)
-        ignore = rng.random(n) < 0.15 if regions else None
-        images.append(Image(str(i), boxes, labels, dets, scores, det_labels, ignore))
+        item = Image(str(i), boxes, labels, dets, scores, det_labels)
+        if marked:
+            areas = rng.choice([0, 1024, 2000, 9216, 20_000, 2e10], n)
+            own = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+            item = item._replace(
+                ignore=rng.random(n) < 0.15,
+                iscrowd=rng.random(n) < 0.15,
+                area=np.where(rng.random(n) < 0.5, own, areas),
+            )
+        images.append(item)
     return images
 
 
@@ -101,7 +116,7 @@ CASES = [
     (3, 8, 40, 300, 8, 60, False),  # ties of scores, several classes
     (1, 40, 160, 80, 5, 30, False),  # crowded, more than 100 detections
     (2, 10, 40, 400, 50, 250, False),  # all three sizes
-    (2, 12, 60, 120, 12, 120, True),  # with crowd regions
+    (2, 12, 60, 120, 12, 120, True),  # crowds, `ignore`, areas of segmentations
 ]
 
 

@@ -155,12 +155,16 @@ def test_300_images_of_300_detections_take_seconds():
     assert time.perf_counter() - start < 9
 
 
-def test_ignored_boxes_are_not_missed_and_detections_in_them_not_false():
+@pytest.mark.parametrize("flag", ["ignore", "iscrowd"])
+def test_ignored_boxes_are_not_missed_and_detections_in_them_not_false(flag):
     # A is to be found; B is ignored, and the detection on it counts nowhere.
     both = image("a", [A, B], [A, B, FAR], [0.9, 0.8, 0.7])
-    results = evaluate([both._replace(ignore=np.array([False, True]))], 1, 0.5)
+    results = evaluate([both._replace(**{flag: np.array([False, True])})], 1, 0.5)
     without = evaluate([image("a", [A], [A, FAR], [0.9, 0.7])], 1, 0.5)
     assert results["counts"] == {"tp": 1, "fp": 1, "fn": 0}
     assert (results["boxes"], results["detections"]) == (1, 3)
-    for key in ("AP50", "AP50_95", "precision", "recall", "f1", "optimistic", "coco"):
+    for key in ("AP50", "AP50_95", "precision", "recall", "f1", "optimistic"):
         assert results[key] == without[key], key
+    # COCO's rule knows crowds alone: B and its detection count.
+    unmarked = evaluate([both], 1, 0.5)
+    assert results["coco"] == (unmarked if flag == "ignore" else without)["coco"]

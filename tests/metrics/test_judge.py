@@ -209,7 +209,7 @@ def test_a_threshold_of_its_own_for_each_image():
         [image("1", [A], [], []), image("2", [B], [], [])],
         [image("1", [A], [FAR], [0.9], PLACE)],
         [image("1", [A], [(5, 5, 5, 5)], [0.1], PLACE, lesions=LESIONS[:1])],
-        [image("1", [A], [A], [0.9])._replace(ignore=np.array([True]))],
+        [image("1", [A], [A], [0.9])._replace(iscrowd=np.array([True]))],
     ],
 )
 def test_degenerate_cohorts_have_figures_or_reasons(items, threshold):

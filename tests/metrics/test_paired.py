@@ -139,3 +139,11 @@ def test_models_judged_on_different_ground_truth_are_refused(change, message):
         against(a, b)
     with pytest.raises(ValueError, match="24 images of A, 23 of B"):
         against(a, b[:-1])
+
+
+def test_a_crowd_of_one_that_the_other_only_ignores_is_refused():
+    # By COCO's rule the two are judged by different boxes.
+    a = cohort(1)
+    b = [i._replace(ignore=i.iscrowd, iscrowd=None) for i in worse(a)]
+    with pytest.raises(ValueError, match="its crowd regions differ"):
+        against(a, b)

@@ -2,18 +2,16 @@
 
 import contextlib
 import csv
-import io
 import json
 import shutil
 
 import numpy as np
 import pytest
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
+from tests.report.coco_files import marked, twelve
 from tests.report.studies import nothing, study
 from tqgd_jax.metrics.image import Lesion
-from tqgd_jax.report import bundle, pooling, verification
+from tqgd_jax.report import bundle, open_format, pooling, verification
 from tqgd_jax.report.rules import Rules
 from tqgd_jax.report.terminal import summary
 
@@ -44,6 +42,11 @@ def undrawn():
 def rows(folder, name):
     with (folder / name).open(newline="", encoding="utf-8") as lines:
         return list(csv.DictReader(lines))
+
+
+def written(folder):
+    names = ("ground_truth.json", "detections.json")
+    return [json.loads((folder / name).read_text("utf-8")) for name in names]
 
 
 def test_a_result_holds_every_file_and_nothing_half_written(made):
@@ -180,15 +183,39 @@ def test_both_protocols_stand_side_by_side(made):
 
 def test_pycocotools_agrees_on_the_written_pair(made):
     folder, _, found = made
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(folder / "ground_truth.json"))
-        judge = COCOeval(truth, truth.loadRes(str(folder / "detections.json")), "bbox")
-        judge.evaluate()
-        judge.accumulate()
-        judge.summarize()
-    assert 0.1 < judge.stats[0] < 0.9
-    for value, figure in zip(found["coco"].values(), judge.stats, strict=True):
-        assert (-1 if value is None else value) == pytest.approx(figure, abs=1e-6)
+    assert found["coco"] == pytest.approx(twelve(*written(folder)), abs=1e-6)
+
+
+def test_areas_ignored_boxes_and_crowds_come_through_folders_and_pools(tmp_path):
+    said, dets = marked(1, range(60))
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder, first in zip(folders, (0, 30), strict=True):
+        part = range(first, first + 30)
+        mine = said | {
+            "images": [row for row in said["images"] if row["id"] in part],
+            "annotations": [r for r in said["annotations"] if r["image_id"] in part],
+        }
+        results = [row for row in dets if row["image_id"] in part]
+        gt, dt = tmp_path / "gt.json", tmp_path / "dt.json"
+        gt.write_text(json.dumps(mine), "utf-8")
+        dt.write_text(json.dumps(results), "utf-8")
+        with undrawn():
+            found = bundle.make(folder, open_format.read(gt, dt), FEW)
+        assert found["coco"] == pytest.approx(twelve(mine, results), abs=1e-6)
+        assert found["coco"] == pytest.approx(twelve(*written(folder)), abs=1e-6)
+    folder, expected = tmp_path / "pooled", twelve(said, dets)
+    found = bundle.make(folder, pooling.pool(folders).study, FEW)
+    assert found["coco"] == pytest.approx(expected, abs=1e-6)
+    figure = found["protocols"]["clinical"]["figures"]["ap.coco.0.5:0.95"]
+    assert figure["value"] == pytest.approx(expected["AP"], abs=1e-6)
+    assert verification.again(folder)[1] == []
+    # an area that was changed moves boxes into another range
+    table = (folder / "lesions.csv").read_text("utf-8")
+    assert ",0,0,2000.0," in table
+    other = table.replace(",0,0,2000.0,", ",0,0,20.0,")
+    (folder / "lesions.csv").write_text(other, "utf-8")
+    _, wrong = verification.again(folder)
+    assert any("coco/APm" in line for line in wrong)
 
 
 def test_an_empty_set_has_a_reason_for_every_missing_number(tmp_path):

@@ -1,15 +1,12 @@
 """COCO json to a study: what pycocotools reads is read alike, faults are named."""
 
-import contextlib
-import io
 import json
 import time
 
 import numpy as np
 import pytest
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
+from tests.report.coco_files import marked, twelve
 from tqgd_jax.metrics.coco import coco_figures
 from tqgd_jax.metrics.image import Image, Lesion, Place
 from tqgd_jax.metrics.study import Study
@@ -81,7 +78,7 @@ def test_boxes_become_corners_and_sparse_categories_indices_by_id(files):
     assert nine.det_labels.tolist() == [1]
     assert two.boxes.shape == (0, 4)
     assert two.det_scores.tolist() == [-3]
-    assert two.ignore is None
+    assert two.counting.tolist() == []
     assert study.thresholds == (None, None)
     assert study.source == "none"
 
@@ -148,19 +145,20 @@ def test_crowds_and_ignored_boxes_do_not_count_and_need_no_area(files):
     )
     study = files(said)
     assert study.images[1].counting.tolist() == [False, False, True]
+    assert study.images[1].crowd.tolist() == [True, False, False]
     assert "1 annotations have 'ignore' without 'iscrowd'" in study.note
 
 
+def test_an_area_is_that_of_the_file_or_width_times_height(files):
+    areas = [{"area": 80}, {}, {"area": None}, {"area": 0}, {"area": 1e14}]
+    rows = [box(k, 9, [1, 2, 3, 4.5], **area) for k, area in enumerate(areas, 1)]
+    study = files(truth(annotations=rows))
+    assert study.images[1].coco_area.tolist() == [80, 13.5, 13.5, 0, 1e14]
+    assert "area" not in study.note
+
+
 def test_the_note_says_what_pycocotools_reads_otherwise(files):
-    said = truth(
-        annotations=[
-            box(0, 9, [1, 2, 10, 10], area=99.5),
-            box(1, 9, [1, 2, 10, 10], area=80),
-        ]
-    )
-    note = files(said).note
-    assert "1 annotations give an area other than width x height" in note
-    assert "id 0" in note
+    assert "id 0" in files(truth(annotations=[box(0, 9, [1, 2, 10, 10])])).note
     assert "pycocotools" not in files().note
 
 
@@ -259,7 +257,7 @@ FAULTS = {
     "box without area": (
         truth(annotations=[box(5, 9, [4, 4, 0, 3])]),
         [],
-        r"\(id 5\): bbox \[4, 4, 0, 3\] has no area.*\"ignore\": 1",
+        r"\(id 5\): bbox \[4, 4, 0, 3\] has no area.*\"iscrowd\": 1",
     ),
     "hu": (
         truth(annotations=[box(5, 9, [0, 0, 1, 1], hu_max="x")]),
@@ -269,8 +267,26 @@ FAULTS = {
     "iscrowd": (
         truth(annotations=[box(5, 9, [0, 0, 1, 1], iscrowd="no")]),
         [],
-        "iscrowd and ignore are 0 or 1",
+        r"\(id 5\): iscrowd must be 0 or 1, got 'no'",
     ),
+    "ignore": (
+        truth(annotations=[box(5, 9, [0, 0, 1, 1], ignore=2)]),
+        [],
+        r"\(id 5\): ignore must be 0 or 1, got 2",
+    ),
+    **{
+        f"area {area!r:.9}": (
+            truth(
+                annotations=[
+                    box(4, 9, [0, 0, 1, 1]),
+                    box(5, 9, [0, 0, 1, 1], area=area),
+                ]
+            ),
+            [],
+            r"annotations\[1\] \(id 5\): area .* from 0 to 1e\+14; leave it out",
+        )
+        for area in (-1, "12", True, [4], float("nan"), float("inf"), 2e14, 10**400)
+    },
     "detections as object": (None, {"images": []}, "dt.json: detections are a list"),
     "detection of no image": (
         None,
@@ -331,38 +347,16 @@ def test_a_missing_or_binary_file_is_named(tmp_path):
         read(tmp_path / "deep.json", None)
 
 
-def test_the_twelve_figures_of_pycocotools_come_from_the_same_files(tmp_path):
-    # Sparse ids in no order, two classes, many equal scores, crowds, empty images.
-    rng = np.random.default_rng(5)
-    keys = rng.permutation(np.arange(100, 190, 3)).tolist()
-    annotations, dets = [], []
-    for key in keys:
-        for _ in range(int(rng.integers(0, 6))):
-            wh = rng.uniform(4, 50, 2)
-            corner = rng.uniform(0, 200, 2)
-            bbox = [float(v) for v in (*corner, *wh)]
-            made = box(len(annotations) + 1, key, bbox, int(rng.choice([3, 7])))
-            made |= {"area": bbox[2] * bbox[3], "iscrowd": int(rng.random() < 0.15)}
-            annotations.append(made)
-            for _ in range(int(rng.integers(0, 3))):
-                moved = [float(v) for v in np.array(bbox) + rng.normal(0, 2, 4)]
-                score = float(rng.choice([0.25, 0.5, 0.75]))
-                dets.append(det(key, moved, score, int(rng.choice([3, 7]))))
-    rng.shuffle(dets)
-    gt, dt = tmp_path / "gt.json", tmp_path / "dt.json"
-    gt.write_text(json.dumps(truth([picture(k) for k in keys], annotations)))
-    dt.write_text(json.dumps(dets))
-    with contextlib.redirect_stdout(io.StringIO()):
-        said = COCO(str(gt))
-        judge = COCOeval(said, said.loadRes(str(dt)), "bbox")
-        judge.evaluate()
-        judge.accumulate()
-        judge.summarize()
-    assert 0.05 < judge.stats[0] < 0.9
-    study = read(gt, dt)
+@pytest.mark.parametrize("seed", range(5))
+def test_the_twelve_figures_of_pycocotools_come_from_the_same_files(files, seed):
+    # Sparse ids in no order.
+    keys = np.random.default_rng(seed).permutation(np.arange(100, 190, 3)).tolist()
+    said, dets = marked(seed, keys)
+    study = files(said, dets)
     ours = coco_figures(study.images, len(study.classes))
-    for value, figure in zip(ours.values(), judge.stats, strict=True):
-        assert (-1 if value is None else value) == pytest.approx(figure, abs=1e-6)
+    for name, figure in twelve(said, dets).items():
+        assert figure is not None
+        assert ours[name] == pytest.approx(figure, abs=1e-6), name
 
 
 def test_what_our_own_evaluation_writes_is_read_back(tmp_path):
@@ -378,6 +372,8 @@ def test_what_our_own_evaluation_writes_is_read_back(tmp_path):
         ignore=np.array([False, True]),
         place=Place("p", "s", 3, spacing, crop, "V1", "2"),
         lesions=(Lesion("LAD", 2, 412, 9, 2.25), Lesion()),
+        iscrowd=np.array([True, False]),
+        area=np.array([150.25, 2500]),
     )
     none, no = np.zeros((0, 4)), np.zeros(0, int)
     two = Image("b", none, no, none, np.zeros(0), no, place=Place("q"))
@@ -394,13 +390,15 @@ def test_what_our_own_evaluation_writes_is_read_back(tmp_path):
     gt.write_bytes(json_bytes(coco_ground_truth(said)))
     dt.write_bytes(json_bytes(coco_detections(said)))
     again = read(gt, dt, threshold=0.5)
-    assert again._replace(images=(), title="", source="none") == said._replace(
-        images=()
-    )
+    assert "1 annotations have 'ignore' without 'iscrowd'" in again.note
+    other = {"images": (), "title": "", "source": "none", "note": ""}
+    assert again._replace(**other) == said._replace(images=())
     for ours, theirs in zip(again.images, said.images, strict=True):
         assert (ours.name, ours.place) == (theirs.name, theirs.place)
         assert ours.lesions == theirs.lesions
         assert ours.counting.tolist() == theirs.counting.tolist()
+        assert ours.crowd.tolist() == theirs.crowd.tolist()
+        assert ours.coco_area.tolist() == theirs.coco_area.tolist()
         for name in ("boxes", "labels", "det_boxes", "det_scores", "det_labels"):
             assert np.array_equal(getattr(ours, name), getattr(theirs, name)), name
 

@@ -43,9 +43,9 @@ class Matched(NamedTuple):
 def coco_figures(images: Sequence[Image], num_classes: int) -> dict[str, float | None]:
     """AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100, ARs, ARm and ARl.
 
-    None where there is no ground truth to judge by (pycocotools says -1). The area of a
-    ground-truth box is width times height, px^2; small is up to 32^2, medium to 96^2.
-    Ignored boxes are COCO's crowd regions.
+    None where there is no ground truth to judge by (pycocotools says -1). Small is an
+    area up to 32^2 px^2, medium to 96^2: of ground truth its `area`, of detections
+    width times height. Crowd regions are ignored; `ignore` is not looked at.
 
     Args:
       images: in the order that breaks ties of confidence.
@@ -99,11 +99,11 @@ def match(
     neither hit nor false.
     """
     mine = image.labels == label
-    boxes, crowd = image.boxes[mine].astype(np.float64), ~image.counting[mine]
+    boxes, crowd = image.boxes[mine].astype(np.float64), image.crowd[mine]
     kept = np.flatnonzero(image.det_labels == label)
     kept = kept[np.argsort(-image.det_scores[kept], kind="stable")][: LIMITS[-1]]
     dets = image.det_boxes[kept].astype(np.float64)
-    skip = crowd[None, :] | _outside(box_area(boxes))  # r n
+    skip = ignored_boxes(image)[:, mine]
     hit = np.zeros((len(AREAS), len(thresholds), len(dets)), bool)
     ignored = hit.copy()
     free = np.ones((len(AREAS), len(thresholds), len(boxes)), bool)
@@ -122,6 +122,11 @@ def match(
     turn = np.arange(len(kept))
     counts = (~skip).sum(axis=1)
     return Matched(kept, image.det_scores[kept], turn, hit, false, counts)
+
+
+def ignored_boxes(image: Image) -> Bool[np.ndarray, "r n"]:
+    """Per area range, the boxes that do not count: crowds, and areas outside it."""
+    return image.crowd[None, :] | _outside(image.coco_area)
 
 
 def join(images: Sequence[Matched], thresholds: int = len(THRESHOLDS)) -> Matched:

@@ -59,7 +59,8 @@ class Boxes(NamedTuple):
       image: index of its image.
       label: class index.
       counting: it is to be found.
-      area: px^2.
+      coco: it counts in COCO's figures of all sizes.
+      area: width times height, px^2.
       area_mm2: mm^2; NaN where the spacing is unknown.
       best: highest confidence of a detection with its centre within R; -inf for none.
       found: rows of (YOLOv5's rule at IoU 0.5, centre): found above the threshold.
@@ -68,6 +69,7 @@ class Boxes(NamedTuple):
     image: Integer[np.ndarray, "n"]
     label: Integer[np.ndarray, "n"]
     counting: Bool[np.ndarray, "n"]
+    coco: Bool[np.ndarray, "n"]
     area: Float[np.ndarray, "n"]
     area_mm2: Float[np.ndarray, "n"]
     best: Float[np.ndarray, "n"]
@@ -174,6 +176,7 @@ def _boxes(
         image=np.repeat(np.arange(len(images)), counts),
         label=_joined([i.labels for i in images], int),
         counting=_joined([i.counting for i in images], bool),
+        coco=_joined([~coco.ignored_boxes(i)[0] for i in images], bool),
         area=_joined(area, np.float64),
         area_mm2=_joined([a * s for a, s in zip(area, scale, strict=True)], np.float64),
         best=_joined([m.best for m in near], np.float64),

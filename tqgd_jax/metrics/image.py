@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
+from tqgd_jax.metrics.iou import box_area
+
 
 class Place(NamedTuple):
     """Where an image stands; empty or None where nothing is known.
@@ -56,10 +58,14 @@ class Image(NamedTuple):
       det_boxes: detected boxes, in any order, in the same units.
       det_scores: confidence of each detection.
       det_labels: class index of each detection.
-      ignore: which boxes are regions of many objects (COCO's `iscrowd`): detections
-        inside are neither right nor wrong; None: no box is.
+      ignore: which boxes are not to be found: detections inside are neither right nor
+        wrong, except by COCO's rule, which does not know this flag; None: no box is.
       place: where the image stands.
       lesions: what is known of each box; empty: nothing.
+      iscrowd: which boxes are regions of many objects, ignored by every rule; None: no
+        box is.
+      area: of each box as COCO's size ranges take it, px^2: of its segmentation, say;
+        None: width times height.
     """
 
     name: str
@@ -71,12 +77,23 @@ class Image(NamedTuple):
     ignore: Bool[np.ndarray, "n"] | None = None
     place: Place = Place()
     lesions: tuple[Lesion, ...] = ()
+    iscrowd: Bool[np.ndarray, "n"] | None = None
+    area: Float[np.ndarray, "n"] | None = None
 
     @property
     def counting(self) -> Bool[np.ndarray, "n"]:
-        """Which boxes are to be found: all but the ignored ones."""
-        none = np.zeros(len(self.boxes), bool)
-        return ~(none if self.ignore is None else self.ignore)
+        """Which boxes are to be found: all but the ignored ones and the crowds."""
+        return ~self.crowd if self.ignore is None else ~(self.crowd | self.ignore)
+
+    @property
+    def crowd(self) -> Bool[np.ndarray, "n"]:
+        """`iscrowd` of every box."""
+        return np.zeros(len(self.boxes), bool) if self.iscrowd is None else self.iscrowd
+
+    @property
+    def coco_area(self) -> Float[np.ndarray, "n"]:
+        """`area` of every box, px^2."""
+        return box_area(self.boxes.astype(float)) if self.area is None else self.area
 
     def above(self, threshold: float | None) -> Bool[np.ndarray, "k"]:
         """Detections of at least this confidence; None: there is no threshold, so none.
@@ -106,23 +123,25 @@ def check(images: Sequence[Image], num_classes: int) -> None:
         [0, num_classes) or a number that is not finite.
     """
     for image in images:
+        area = np.zeros(len(image.boxes)) if image.area is None else image.area
+        scores = image.det_scores
         kinds = (
-            ("boxes", image.boxes, image.labels, np.zeros(len(image.boxes))),
-            ("det_boxes", image.det_boxes, image.det_labels, image.det_scores),
+            ("boxes", image.boxes, image.labels, "area", area),
+            ("det_boxes", image.det_boxes, image.det_labels, "scores", scores),
         )
-        for kind, boxes, labels, scores in kinds:
-            if boxes.shape != (len(labels), 4) or len(scores) != len(labels):
+        for kind, boxes, labels, what, values in kinds:
+            if boxes.shape != (len(labels), 4) or len(values) != len(labels):
                 raise ValueError(
                     f"{image.name}: {kind} {boxes.shape}, labels {labels.shape} and "
-                    f"scores {scores.shape} must be [n, 4], [n] and [n]"
+                    f"{what} {values.shape} must be [n, 4], [n] and [n]"
                 )
             if len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
                 raise ValueError(
                     f"{image.name}: class indices of {kind} must be in "
                     f"[0, {num_classes}), got {labels.min()} to {labels.max()}"
                 )
-            if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
+            if not (np.isfinite(boxes).all() and np.isfinite(values).all()):
                 raise ValueError(
-                    f"{image.name}: {kind} or their scores hold NaN or infinity; "
+                    f"{image.name}: {kind} or their {what} hold NaN or infinity; "
                     "`decode.nms` never returns such a row as valid"
                 )

@@ -74,7 +74,7 @@ def coco(of: View, weights: Weights, t: int) -> Float[np.ndarray, "b"]:
     for label, matched in enumerate(of.cohort.coco):
         order = np.argsort(-matched.scores, kind="stable")
         owner = of.owner[dets.image[of.cohort.coco_row[label][order]]]
-        there = of.of_boxes(boxes.counting & (boxes.label == label))
+        there = of.of_boxes(boxes.coco & (boxes.label == label))
         hit, false = matched.hit[0, t, order], matched.false[0, t, order]
         values.append(ap.areas(ap.rank(hit, false, owner, there), weights, ap.coco))
     return mean(np.array(values).reshape(len(values), len(weights)))

@@ -137,6 +137,7 @@ def same_ground_truth(a: Sequence[Image], b: Sequence[Image]) -> list[int]:
             ("boxes", image.boxes, other.boxes),
             ("classes", image.labels, other.labels),
             ("ignored boxes", image.counting, other.counting),
+            ("crowd regions", image.crowd, other.crowd),
             ("patient", image.patient, other.patient),
             ("scan", image.scan, other.scan),
         )

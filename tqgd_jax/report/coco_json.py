@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from tqgd_jax.data.annotations import too_large
 
@@ -156,6 +156,31 @@ def boxes(of: Entries) -> Float[np.ndarray, "n 4"]:
         )
     found[:, 2:] += found[:, :2]
     return found
+
+
+def areas(of: Entries) -> Float[np.ndarray, "n"]:
+    """Every entry's area, px^2; width times height where it gives none."""
+    found = []
+    for k, row in enumerate(of.rows):
+        area = row.get("area")
+        if area is None:
+            area = row["bbox"][2] * row["bbox"][3]
+        elif not is_number(area) or not 0 <= area <= MAX_PX**2:
+            raise ValueError(
+                f"{of.at(k)}: area {short(area)} must be a number (px^2) from 0 to "
+                f"{MAX_PX**2:g}; leave it out, and width x height of bbox counts"
+            )
+        found.append(area)
+    return np.array(found, np.float64)
+
+
+def flags(of: Entries, key: str) -> Bool[np.ndarray, "n"]:
+    """Whether every entry's `key` is 1; where it is missing it is 0."""
+    found = [row.get(key) or 0 for row in of.rows]
+    for k, value in enumerate(found):
+        if value not in (0, 1):
+            raise ValueError(f"{of.at(k)}: {key} must be 0 or 1, got {short(value)}")
+    return np.array(found, bool)
 
 
 def scores(of: Entries) -> Float[np.ndarray, "n"]:

@@ -55,6 +55,8 @@ def _box(study: Study, image: Image, n: int, of: Outcomes) -> Row:
     ignore = not image.counting[n]
     return row | {
         "ignore": int(ignore),
+        "iscrowd": int(image.crowd[n]),
+        "area": float(image.coco_area[n]),
         "outcome": _seen(of.iou, n, ignore),
         "outcome_centre": _seen(of.centre, n, ignore),
     }

@@ -52,7 +52,8 @@ def read(
     `spacing` (dz, dy, dx mm) and `crop` (x0, y0, x1, y1 px); so may annotations, see
     `Lesion`, and `info`: `stamp`, `part` and `positive_only`, see `Study`. An image
     without patient is its scan's, or stands for itself. An annotation with `iscrowd` or
-    `ignore` is a region to ignore.
+    `ignore` is a region to ignore; COCO's figures know `iscrowd` alone, and take sizes
+    from `area`, as pycocotools does.
 
     Args:
       ground_truth: json object with images, annotations and categories.
@@ -78,8 +79,9 @@ def read(
     boxes = _boxes(truth, image_of, category_of, "list it there")
     if truth.rows and "id" in truth.rows[0]:  # COCO wants one, no figure needs it
         coco_json.ids(truth)
-    ignore = _ignore(truth)
-    _no_empty(truth, boxes.corners, ignore)
+    ignore, iscrowd = (coco_json.flags(truth, key) for key in ("ignore", "iscrowd"))
+    area = coco_json.areas(truth)
+    _no_empty(truth, boxes.corners, ignore | iscrowd)
     lesions = coco_extras.lesions(truth)
     dets, scores = _detections(detections, image_of, category_of)
     found = [
@@ -90,9 +92,11 @@ def read(
             det_boxes=dets.corners[d],
             det_scores=scores[d],
             det_labels=dets.label[d],
-            ignore=ignore[b] if ignore.any() else None,
+            ignore=ignore[b],
             place=place,
             lesions=tuple(lesions[k] for k in b) if lesions else (),
+            iscrowd=iscrowd[b],
+            area=area[b],
         )
         for name, place, b, d in zip(
             images.names,
@@ -103,7 +107,7 @@ def read(
         )
     ]
     notes = [
-        *coco_remarks.of_annotations(truth, boxes.corners),
+        *coco_remarks.of_annotations(truth),
         *coco_remarks.of_boxes("annotations", boxes.corners, boxes.image, images.sizes),
         *coco_remarks.of_boxes("detections", dets.corners, dets.image, images.sizes),
     ]
@@ -214,17 +218,6 @@ def _detections(
     return _boxes(of, image_of, category_of, rule), coco_json.scores(of)
 
 
-def _ignore(of: Entries) -> Bool[np.ndarray, "n"]:
-    """Regions to ignore. pycocotools looks at `iscrowd` alone."""
-    marks = [(row.get("iscrowd") or 0, row.get("ignore") or 0) for row in of.rows]
-    for k, pair in enumerate(marks):
-        if not all(mark in (0, 1) for mark in pair):
-            raise ValueError(
-                f"{of.at(k)}: iscrowd and ignore are 0 or 1, got {short(pair)}"
-            )
-    return np.array([bool(a or b) for a, b in marks], bool)
-
-
 def _no_empty(
     of: Entries, boxes: Float[np.ndarray, "n 4"], ignore: Bool[np.ndarray, "n"]
 ) -> None:
@@ -233,7 +226,7 @@ def _no_empty(
         k = int(empty.argmax())
         raise ValueError(
             f"{of.at(k)}: bbox {short(of.rows[k]['bbox'])} has no area, so nothing can "
-            'find it; drop the annotation, or mark it "ignore": 1'
+            'find it; drop the annotation, or mark it "iscrowd": 1'
         )
 
 

@@ -27,7 +27,8 @@ def coco_ground_truth(study: Study) -> dict[str, Any]:
             h, w = study.sizes[i]
             row |= {"height": int(h), "width": int(w)}
         rows.append(row)
-        counting = image.counting
+        ignore, iscrowd = (~image.counting).tolist(), image.crowd.tolist()
+        area = image.coco_area.tolist()
         for k, box in enumerate(_xywh(image.boxes)):
             annotations.append(
                 {
@@ -35,8 +36,9 @@ def coco_ground_truth(study: Study) -> dict[str, Any]:
                     "image_id": i,
                     "category_id": int(image.labels[k]),
                     "bbox": box,
-                    "area": box[2] * box[3],
-                    "iscrowd": int(not counting[k]),
+                    "area": area[k],
+                    "iscrowd": int(iscrowd[k]),
+                    "ignore": int(ignore[k]),
                     **(image.lesions[k]._asdict() if image.lesions else {}),
                 }
             )

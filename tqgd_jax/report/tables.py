@@ -24,7 +24,8 @@ LESIONS = (
     *("kind", "image", "patient", "scan", "fold", "z", "class"),
     *("x0", "y0", "x1", "y1", "width", "height"),
     *("slice_x0", "slice_y0", "slice_x1", "slice_y1"),
-    *("area_px", "area_mm2", "artery", "lesion", "hu_max", "ignore"),
+    *("area_px", "area_mm2", "artery", "lesion", "hu_max"),
+    *("ignore", "iscrowd", "area"),
     *("use", "score", "above", "outcome", "outcome_centre", "matched"),
 )
 BOX, DETECTION = "box", "detection"
@@ -124,7 +125,6 @@ def _image(
     dets: list[dict[str, str]],
     index: dict[str, int],
 ) -> Image:
-    ignore = np.array([b["ignore"] == "1" for b in boxes], bool)
     known = any(b[name] for b in boxes for name in Lesion._fields)
     return Image(
         name=row["image"],
@@ -133,9 +133,11 @@ def _image(
         det_boxes=_corners(dets),
         det_scores=np.array([float(d["score"]) for d in dets]),
         det_labels=np.array([index[d["class"]] for d in dets], int),
-        ignore=ignore if ignore.any() else None,
+        ignore=np.array([b["ignore"] == "1" for b in boxes], bool),
         place=_place(row),
         lesions=tuple(_lesion(b) for b in boxes) if known else (),
+        iscrowd=np.array([b["iscrowd"] == "1" for b in boxes], bool),
+        area=np.array([float(b["area"]) for b in boxes]),
     )
 
 
