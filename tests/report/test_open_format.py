@@ -359,6 +359,26 @@ def test_the_twelve_figures_of_pycocotools_come_from_the_same_files(files, seed)
         assert ours[name] == pytest.approx(figure, abs=1e-6), name
 
 
+def test_sides_of_decimals_reach_sizes_and_ious_as_in_pycocotools(files):
+    # Half of the boxes have exactly 32^2 px, which is small and medium; of the others
+    # some have exactly the IoU of a threshold.
+    rng = np.random.default_rng(0)
+    annotations, dets = [], []
+    for key in rng.choice([2, 9], 200).tolist():
+        made = rng.uniform((0, 0, 2, 2), (900, 900, 6, 6)).round(1)
+        made[2:] = made[2:] if rng.random() < 0.5 else 32
+        annotations.append(box(len(annotations) + 1, key, made.tolist()))
+        for _ in range(2):
+            moved = (made + rng.choice([0, 0.1, 0.5, 1], 4)).round(1)
+            moved[2:] = moved[2:] if rng.random() < 0.5 else 32
+            dets.append(det(key, moved.tolist(), rng.random()))
+    said = truth(annotations=annotations)
+    ours = coco_figures(files(said, dets).images, 2)
+    expected = {k: v for k, v in twelve(said, dets).items() if v is not None}
+    assert len(expected) == 10  # all but those of large boxes
+    assert {name: ours[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+
+
 def test_what_our_own_evaluation_writes_is_read_back(tmp_path):
     spacing, crop = (3.0, 0.5, 0.25), (4, 5, 90, 99)
     boxes = np.array([[1, 2, 30.5, 9], [0, 0, 50, 50]], np.float32).astype(np.float64)
