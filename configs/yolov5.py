@@ -2,9 +2,13 @@
 
 from dataclasses import replace
 
-from tqgd_jax.config import Config, Model
+from tqgd_jax.config import Config, Data, Model
 
 
 def get_config() -> Config:
-    """TQGDNet's recipe on YOLOv5's network; only the network differs."""
-    return replace(Config(), model=Model(stem="conv", neck=("pan",)))
+    """TQGDNet's recipe and data (`configs/tqgdnet.py`) on YOLOv5's network."""
+    return replace(
+        Config(),
+        model=Model(stem="conv", neck=("pan",)),
+        data=Data(slices="positive"),
+    )
