@@ -160,11 +160,13 @@ def main(_: list[str]) -> None:
         positive_only=positive,
     )
     out = Path(OUT.value) if OUT.value else folder / f"eval-{SPLIT.value}"
+    scans = judged.scans(config, chosen, found)
     figures = bundle.make(
         out,
         checked(study),
         rules,
         pixels=chosen.image,
+        beyond=None if scans is None else scans.beyond,
         window=config.data.window_of(chosen.dtype),
         shown=GALLERY.value,
         inputs={

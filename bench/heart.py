@@ -5,6 +5,10 @@ reads one scan (file or DICOM folder) or every scan of a phantom's folder. The p
 has 12 slices of the scan, of a phantom's the one that fits worst: the heart found in
 red, the crop window with its margin in yellow, the true heart in green. Numbers need
 the truth; a phantom's folder brings it.
+
+`--margins 10 5 0` counts the labelled boxes that a crop with each margin (mm) cuts, and
+those it leaves out; the first is drawn. `--noise_mm 10` moves every side of the true box
+by a normal deviate of that many mm, slice by slice, as a poor detector would.
 """
 
 import argparse
@@ -14,10 +18,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tqgd_jax.data.crop import crops, widened
+from tqgd_jax.data.crop import crops
 from tqgd_jax.data.heart import find_heart, read_boxes
 from tqgd_jax.data.lesions import lesion_boxes
 from tqgd_jax.data.volumes import read_mask, read_volume
+from tqgd_jax.metrics.areas import beyond
 
 KEY = {
     "volume_windows": ("yellow", "crop of the whole scan (per=volume)"),
@@ -34,26 +39,41 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--truth", type=Path, help="csv scan,z,x0,y0,x1,y1")
     parser.add_argument("--boxes", type=Path, help="judge those of a csv instead")
-    parser.add_argument("--margin_mm", type=float, default=10)
+    parser.add_argument("--margins", type=float, nargs="+", default=[10])
+    parser.add_argument("--noise_mm", type=float, help="judge the truth, moved so far")
     args = parser.parse_args()
 
     images = args.scan / "Training Set" / "Images"
     scans = sorted(images.glob("*.mhd")) if images.is_dir() else [args.scan]
     table = args.scan / "heart_boxes.csv"
     truth = args.truth or (table if table.is_file() else None)
-    results = [one(path, truth, args.margin_mm, args.boxes) for path in scans]
+    rng = None if args.noise_mm is None else np.random.default_rng(0)
+    noise = (args.noise_mm, rng) if rng else None
+    results = [one(path, truth, args.margins, args.boxes, noise) for path in scans]
     if truth:
         print(summary("all", results))
+    print(lost(results, args.margins))
     worst = min(results, key=lambda r: np.median(r["iou"]) if len(r["iou"]) else 1)
     print(f"{args.out}: {worst['scan']}")
     picture(worst, args.out)
 
 
-def one(path: Path, truth: Path | None, margin: float, said: Path | None) -> dict:
+def one(
+    path: Path,
+    truth: Path | None,
+    margins: list[float],
+    said: Path | None,
+    noise: tuple[float, np.random.Generator] | None,
+) -> dict:
     """Everything about one scan: what was found, what is true, what would be cut."""
     volume = read_volume(path)
     start = time.perf_counter()
-    if said:
+    if noise and truth:
+        mm, rng = noise
+        found = read_boxes(truth, path.stem, len(volume.hu))
+        found += rng.normal(0, mm, found.shape) / np.tile(volume.spacing[:0:-1], 2)
+        found[:, 2:] = np.maximum(found[:, 2:], found[:, :2] + 1)
+    elif said:
         found = read_boxes(said, path.stem, len(volume.hu))
     else:
         found = find_heart(volume.hu, volume.spacing)
@@ -81,8 +101,12 @@ def one(path: Path, truth: Path | None, margin: float, said: Path | None) -> dic
     boxes = calcium(path, volume)
     result["calcium"] = sum(map(len, boxes))
     for per in ("volume", "slice"):
-        windows = crops(found, shape, volume.spacing[1:], per=per, margin_mm=margin)
-        _, result[per] = widened(windows, boxes, per=per, shape=shape, pad=0)
+        for margin in reversed(margins):
+            windows = crops(found, shape, volume.spacing[1:], per=per, margin_mm=margin)
+            pairs = zip(boxes, windows.tolist(), strict=True)
+            each = [[which.sum() for which in beyond(of, w)] for of, w in pairs]
+            result[per, margin] = np.sum(each, axis=0)
+        result[per] = int(result[per, margins[0]].sum())
         result[f"{per}_windows"] = windows
         result[f"{per}_mm"] = (windows[:, 2:] - windows[:, :2]) * mm
     where = f"slices {np.flatnonzero(here)[[0, -1]]}" if any(here) else "nowhere"
@@ -111,6 +135,19 @@ def summary(name: str, results: list[dict]) -> str:
         f"{sum(r['calcium'] for r in results)}; windows of "
         f"{median_sides(results, 'volume')} and {median_sides(results, 'slice')} mm"
     )
+
+
+def lost(results: list[dict], margins: list[float]) -> str:
+    """A table: labelled boxes that the crop cuts, and those that lie outside it."""
+    total = sum(r["calcium"] for r in results)
+    rows = [f"of {total} labelled boxes, cut and outside:"]
+    for margin in margins:
+        cells = [f"margin {margin:g} mm"]
+        for per in ("slice", "volume"):
+            cut, outside = np.sum([r[per, margin] for r in results], axis=0)
+            cells.append(f"{cut} and {outside} (per {per})")
+        rows.append("  " + ", ".join(cells))
+    return "\n".join(rows)
 
 
 def median_sides(results: list[dict], per: str) -> str:

@@ -104,6 +104,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         checked(study),
         rules,
         pixels=pixels,
+        beyond=None if pixels is None else pixels.beyond,
         window=tuple(args.window) if args.window else None,
         scores=scores,
         unscored=unscored,

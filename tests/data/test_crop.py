@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tqgd_jax.data.crop import crops, from_crop, to_crop, widened
+from tqgd_jax.metrics.areas import beyond
 
 NAN = [np.nan] * 4
 SHAPE = (100, 200)  # height, width
@@ -61,30 +62,55 @@ def test_settings_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match=r"\(0.0, 1.0\) mm/px"):
         crops(boxes, SHAPE, (0.0, 1.0), per="slice", margin_mm=1)
     with pytest.raises(ValueError, match="1 crop windows and labels of 2 slices"):
-        widened(np.array([[0, 0, 9, 9]]), [boxes] * 2, per="slice", shape=SHAPE, pad=0)
+        follow([[0, 0, 9, 9]], [boxes] * 2, pad=0)
 
 
-def test_a_window_grows_around_a_box_it_would_cut_and_counts_it():
+def follow(windows, boxes, pad, per="slice", chosen=None):
+    """Windows that follow the labels of all slices, or of the chosen ones."""
+    windows = np.array(windows)
+    chosen = np.array(chosen or [True] * len(windows))
+    grown = widened(windows, boxes, chosen, per=per, shape=SHAPE, pad=pad)
+    return grown.tolist()
+
+
+INSIDE, CUT = [30.0, 30, 40, 40], [55.5, 30, 61, 40]
+OUTSIDE, NONE = [80.0, 95, 90, 100], np.zeros((0, 4))
+
+
+def test_a_window_grows_around_a_box_it_would_cut():
     windows = np.array([[20, 20, 60, 60]] * 3)
-    inside, cut = [30.0, 30, 40, 40], [55.5, 30, 61, 40]
-    outside, none = [80.0, 95, 90, 100], np.zeros((0, 4))
-    boxes = [np.array([inside, cut]), none, np.array([outside])]
-    grown, count = widened(windows, boxes, per="slice", shape=SHAPE, pad=3)
-    assert grown.tolist() == [[20, 20, 64, 60], [20, 20, 60, 60], [20, 20, 93, 100]]
-    assert count == 2
+    boxes = [np.array([INSIDE, CUT]), NONE, np.array([OUTSIDE])]
+    grown = [[20, 20, 64, 60], [20, 20, 60, 60], [20, 20, 93, 100]]
+    assert follow(windows, boxes, 3) == grown
     assert windows.tolist() == [[20, 20, 60, 60]] * 3  # the argument is left alone
-    together, count = widened(windows, boxes, per="volume", shape=SHAPE, pad=3)
-    assert together.tolist() == [[20, 20, 93, 100]] * 3
-    assert count == 2
+    assert follow(windows, boxes, 3, "volume") == [[20, 20, 93, 100]] * 3
 
 
-def test_a_box_that_touches_the_windows_edge_is_not_cut_but_gets_its_room():
+def test_only_chosen_windows_grow_and_only_their_labels_are_looked_at():
+    windows, one = [[20, 20, 60, 60]] * 3, [20, 20, 60, 60]
+    boxes = [np.array([CUT]), NONE, np.array([OUTSIDE])]
+    chosen = [True, True, False]
+    assert follow(windows, boxes, 3, chosen=chosen) == [[20, 20, 64, 60], one, one]
+    # the hull of a scan whose slices are in two parts holds no box of the other part
+    volume = follow(windows, boxes, 3, "volume", chosen)
+    assert volume == [[20, 20, 64, 60], [20, 20, 64, 60], one]
+    assert follow(windows, boxes, 3, "volume", [False] * 3) == windows
+
+
+def test_which_boxes_a_window_cuts_and_which_lie_outside():
+    touches = [60.0, 20, 70, 40]  # shares an edge with the window, and no area
+    over_two = [10.0, 50, 30, 70]
+    decimals = [19.96, 20, 30, 60.04]
+    boxes = np.array([INSIDE, CUT, OUTSIDE, touches, over_two, decimals])
+    cut, outside = beyond(boxes, (20, 20, 60, 60))
+    assert cut.tolist() == [False, True, False, False, True, False]
+    assert outside.tolist() == [False, False, True, True, False, False]
+
+
+def test_a_box_that_touches_the_windows_edge_gets_its_room():
     boxes = [np.array([[20.0, 20, 60, 60]])]
-    windows = np.array([[20, 20, 60, 60]])
-    same, count = widened(windows, boxes, per="slice", shape=SHAPE, pad=0)
-    assert (same.tolist(), count) == ([[20, 20, 60, 60]], 0)
-    grown, count = widened(windows, boxes, per="slice", shape=SHAPE, pad=2)
-    assert (grown.tolist(), count) == ([[18, 18, 62, 62]], 0)
+    assert follow([[20, 20, 60, 60]], boxes, 0) == [[20, 20, 60, 60]]
+    assert follow([[20, 20, 60, 60]], boxes, 2) == [[18, 18, 62, 62]]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -121,7 +147,8 @@ def test_windows_of_random_hearts_and_labels_hold_both():
                 np.concatenate([low, low + rng.uniform(1, 10, (6, 3, 2))], -1)
             )
             windows = crops(hearts, SHAPE, (0.7, 0.7), per=per, margin_mm=2)
-            grown, _ = widened(windows, labels, per=per, shape=SHAPE, pad=1)
+            every = np.ones(6, bool)
+            grown = widened(windows, labels, every, per=per, shape=SHAPE, pad=1)
             for window, heart, boxes in zip(grown, hearts, labels, strict=True):
                 held = np.concatenate([heart[None], boxes])
                 assert (held[:, :2] >= window[:2]).all()

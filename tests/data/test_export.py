@@ -382,3 +382,27 @@ def test_the_command_exports_and_says_how_to_read(tmp_path):
     assert done.returncode == 1
     assert "lies in the data set" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_boxes_that_the_crop_cuts_are_written_whole_and_told(tmp_path, caplog, format):
+    images = {"test": {"P3_1": noise(4, 30, 41), "P3_2": noise(5, 31, 40)}}
+    cut, outside = (0, -3.0, 4.0, 7.0, 9.0), (0, 50.0, 2.0, 55.0, 6.0)
+    boxes = {"P3_1": [(1, 2.0, 3.0, 9.0, 8.0), cut, outside]}
+    splits = {part: source(of, boxes) for part, of in images.items()}
+    out = tmp_path / "out"
+    with caplog.at_level(logging.WARNING, "tqgd_jax"):
+        counts = export(splits, out, format, "raw", HU)
+    assert counts["test"]["boxes"] == 3
+    assert "test: 2 boxes reach beyond their images" in caplog.text
+    facts = json.loads((out / "export.json").read_text())
+    assert facts["beyond"] == {"test": 2}
+    assert facts["read_with"]["data.bad_labels"] == "clip"
+    # our own reader, too, sees what is inside the image
+    (item, _) = again(out).parts["test"]
+    assert item.boxes.tolist() == [[2, 3, 9, 8], [0, 4, 7, 9]]
+    if format == "coco":
+        said = json.loads((out / "annotations" / "instances_test.json").read_text())
+        assert [a["bbox"] for a in said["annotations"]] == [
+            *[[2, 3, 7, 5], [-3, 4, 10, 5], [50, 2, 5, 4]]
+        ]

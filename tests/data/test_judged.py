@@ -119,5 +119,6 @@ def test_when_slices_without_boxes_can_be_added(cohort, change, part, whole):
 
 def test_a_split_that_leaks_is_judged_as_it_was_trained(cohort):
     settings, trained = opened(cohort, 1)
-    leaky = {k: dataclasses.replace(s, stamp="leaks") for k, s in trained.items()}
+    groups = [trained["test"].groups[0], *trained["train"].groups[1:]]
+    leaky = trained | {"train": dataclasses.replace(trained["train"], groups=groups)}
     assert not judged.can_be_whole(settings, leaky, "test")

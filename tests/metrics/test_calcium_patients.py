@@ -178,3 +178,16 @@ def test_scores_that_cannot_be_compared_are_refused():
         spread(rows("clinical", 1))
     with pytest.raises(ValueError, match="score the same scans"):
         spread(BASE + rows("clinical", 1))
+
+
+def test_the_reference_holds_what_the_crop_leaves_out_and_the_prediction_does_not():
+    # The crop begins in the lesion: of its 6 px at 350 HU it shows the last column.
+    narrow = (12, 4, 28, 20)
+    images = [image(1, [BOX], [(8, 4, 14, 8, 0.9)], crop=narrow)]
+    pieces = {0: [(BOX, HU[1, 5:7, 10:13])]}
+    (row,) = scored(images, beyond=lambda k: pieces[k])
+    assert row.reference.agatston == 6 * 3
+    assert row.predicted is not None
+    assert row.predicted.agatston == 2 * 3
+    (alone,) = scored(images)
+    assert alone.reference.agatston == 2 * 3

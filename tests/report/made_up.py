@@ -247,6 +247,13 @@ def results(folds: int = 5) -> dict[str, Any]:
             **{"images": 480, "positive_images": 120, "boxes": 163, "ignored": 2},
             **{"detections": 1412, "patients": 40, "scans": 40, "classes": ["calcium"]},
         },
+        "beyond": {
+            **{"boxes": 163, "cut": 2, "outside": 1},
+            "images": [
+                {"image": "A_z007", "cut": 2, "outside": 0},
+                {"image": "B_z011", "cut": 0, "outside": 1},
+            ],
+        },
         "settings": {
             **{"bootstraps": 2000, "seed": 0, "level": 0.95, "size_px": [10, 100, 200]},
             **{
@@ -306,6 +313,7 @@ def nothing() -> dict[str, Any]:
         found |= {"boxes": 0, "patients": 1, "scans": 1, "slices": 3}
     empty["protocols"]["paper"] = {"reason": "no image has a labelled box"}
     empty["input"] |= {"positive_images": 0, "boxes": 0, "detections": 0, "ignored": 0}
+    empty["beyond"] = {"reason": "the sizes of the images are not known"}
     empty["settings"] |= {"threshold": None, "threshold_source": "none"}
     empty["headline"] |= {"keys": [], "reason": "fold 1 of 5: one fold is no result"}
     empty["stamp"] = "the labels are invented"

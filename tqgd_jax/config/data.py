@@ -21,11 +21,16 @@ class Crop:
         one with a trained heart detector).
       per: "slice" (the paper) or "volume": one window for a whole scan.
       margin_mm: added to the heart box on every side.
+      widen: whose windows are widened by the labels, so that they cut no labelled box:
+        "train" (no label is lost in training; elsewhere a lesion outside the window is
+        a missed lesion), "none", or "all": validation and test too, which hides what
+        the crop misses and is stamped on every result.
     """
 
     method: str = "anatomical"
     per: str = "slice"
     margin_mm: float = 10.0
+    widen: str = "train"
 
     def __post_init__(self) -> None:
         if not self.method.endswith(".csv"):
@@ -33,6 +38,7 @@ class Crop:
                 "data.crop.method (or a csv file)", self.method, ("anatomical", "none")
             )
         one_of("data.crop.per", self.per, ("slice", "volume"))
+        one_of("data.crop.widen", self.widen, ("train", "all", "none"))
         at_least("data.crop.margin_mm", self.margin_mm, 0)
 
 

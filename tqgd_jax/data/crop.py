@@ -4,8 +4,10 @@ A window is (x0, y0, x1, y1) in whole pixels with x1 and y1 exclusive, so a slic
 cropped by `image[y0:y1, x0:x1]`. docs/design/0010-heart-crop.md has the reasons.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 PER = ("volume", "slice")
 
@@ -65,18 +67,22 @@ def crops(
 
 def widened(
     windows: Int[np.ndarray, "z 4"],
-    boxes: list[Float[np.ndarray, "_ 4"]],
+    boxes: Sequence[Float[np.ndarray, "_ 4"]],
+    chosen: Bool[np.ndarray, "z"],
     *,
     per: str,
     shape: tuple[int, int],
     pad: int,
-) -> tuple[Int[np.ndarray, "z 4"], int]:
-    """Windows enlarged so that they cut no labelled box, and how many they would have.
+) -> Int[np.ndarray, "z 4"]:
+    """Windows of the chosen slices enlarged so that they cut no labelled box.
+
+    Labels of other slices have no say, and their windows stay.
 
     Args:
       windows: of each slice, as `crops` gives them.
       boxes: labelled boxes of each slice, xyxy in px of the whole slice.
-      per: with "volume", all slices get the hull of the enlarged windows.
+      chosen: slices whose windows follow the labels.
+      per: with "volume", the chosen slices get the hull of their enlarged windows.
       shape: height and width of a slice, px.
       pad: px kept free around each box, as far as the image goes.
     """
@@ -86,20 +92,14 @@ def widened(
             f"{len(windows)} crop windows and labels of {len(boxes)} slices; give one "
             "array of boxes for each slice, empty where there is none"
         )
-    result, cut = windows.copy(), 0
-    for k, found in enumerate(boxes):
-        if len(found):
-            low, high = windows[k, :2], windows[k, 2:]
-            outside = (found[:, :2] < low).any(axis=1) | (found[:, 2:] > high).any(
-                axis=1
-            )
-            cut += int(outside.sum())
-            around = np.array([-pad, -pad, pad, pad])
-            wanted = _outwards(found.astype(np.float64) + around, shape)
-            result[k] = _hull(np.concatenate([windows[k : k + 1], wanted]))
-    if per == "volume" and len(result):
-        result[:] = _hull(result)
-    return result, cut
+    result = windows.copy()
+    for k in np.flatnonzero(chosen).tolist():
+        around = np.array([-pad, -pad, pad, pad])
+        wanted = _outwards(boxes[k].astype(np.float64) + around, shape)
+        result[k] = _hull(np.concatenate([windows[k : k + 1], wanted]))
+    if per == "volume" and chosen.any():
+        result[chosen] = _hull(result[chosen])
+    return result
 
 
 def to_crop(

@@ -7,7 +7,7 @@ the device. docs/design/0009-ct.md.
 import functools
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Int, Int16
 
 from tqgd_jax.config import Config, Data
-from tqgd_jax.data import crop, ct_splits, labels, volumes
+from tqgd_jax.data import crop, ct_splits, labels, volumes, windows
 from tqgd_jax.data.annotations import Problem
 from tqgd_jax.data.cohort import Cohort, Study, stem, walk
 from tqgd_jax.data.ct_facts import Facts, look_at_all
@@ -46,26 +46,37 @@ def scan(config: Config, cohort: Cohort) -> Scan:
     classes = class_names(data, cohort, (a for f in found for a in f.said))
     index = {name: k for k, name in enumerate(classes)}
     read = functools.lru_cache(maxsize=2)(_volume)
-    items = []
-    for facts in found:
-        for z in range(facts.shape[0]):
-            item, bad = _item(facts, z, data, index, read)
-            problems += bad
-            items.append(item)
+    kept = [_checked(facts, index, data.bad_labels) for facts in found]
+    problems += [p for of in kept for checked in of.values() for p in checked.problems]
     rows = [row for facts in found for row in _rows(facts)]
-    wanted = {i.name for i in items if data.slices == "all" or len(i.labels)}
+    wanted = {
+        name
+        for of in kept
+        for name, checked in of.items()
+        if data.slices == "all" or len(checked.labels)
+    }
     split = ct_splits.split(cohort, rows, wanted, data, config.seed)
     parts: dict[str, list[Item]] = {part: [] for part in ("train", "val", "test")}
-    unnamed: dict[Path, int] = {}
-    for item in items:
-        if item.name not in split.part_of:
-            unnamed[item.path] = unnamed.get(item.path, 0) + 1
-        elif item.name in wanted:
-            patient = split.group_of[item.name]
-            parts[split.part_of[item.name]].append(replace(item, group=patient))
-    for path, count in unnamed.items():
-        text = f"no part of the split ({split.mode}) names {count} of its slices"
-        problems.append(Problem(path, 0, "not_in_split", text))
+    for facts, of in zip(found, kept, strict=True):
+        part_of = [split.part_of.get(name, "") for name in of]
+        fit, told = windows.fitted(
+            facts.windows,
+            [checked.boxes for checked in of.values()],
+            part_of,
+            list(of),
+            facts.study.path,
+            rules=data.crop,
+            shape=facts.shape[1:],
+        )
+        problems += told
+        if unnamed := part_of.count(""):
+            text = f"no part of the split ({split.mode}) names {unnamed} of its slices"
+            problems.append(Problem(facts.study.path, 0, "not_in_split", text))
+        for z, (name, part) in enumerate(zip(of, part_of, strict=True)):
+            if part and name in wanted:
+                patient = split.group_of[name]
+                item = _item(facts, z, of[name], fit[z], patient, data, read)
+                parts[part].append(item)
     for part in sorted(set(split.part_of.values())):
         if not parts[part]:
             logger.warning("no slice of the %s patients has a box: no %s", part, part)
@@ -74,6 +85,7 @@ def scan(config: Config, cohort: Cohort) -> Scan:
     notes = [f"{len(found)} scans of {patients} patients"]
     if split.fold:
         notes.append(f"test is fold {split.fold[0]} of {split.fold[1]}")
+    notes += windows.notes(parts)
     return Scan(
         cohort.root,
         cohort.format,
@@ -82,7 +94,7 @@ def scan(config: Config, cohort: Cohort) -> Scan:
         classes,
         parts,
         problems,
-        split.stamp,
+        windows.stamp(split.stamp, data.crop, data.crop.method != "none"),
         notes,
         split.fold,
     )
@@ -170,17 +182,32 @@ def _rows(facts: Facts) -> Iterator[Row]:
         )
 
 
+def _checked(
+    facts: Facts, index: dict[str, int], policy: str
+) -> dict[str, labels.Checked]:
+    """The boxes to keep by slice, from the lowest, in px of the whole slice."""
+    shape = facts.shape[1:]
+    return {
+        slice_name(facts.study.scan, z): labels.check(said, shape, index, policy)
+        for z, said in enumerate(facts.said)
+    }
+
+
 def _item(
-    facts: Facts, z: int, data: Data, index: dict[str, int], read: Any
-) -> tuple[Item, list[Problem]]:
-    window = facts.windows[z]
+    facts: Facts,
+    z: int,
+    checked: labels.Checked,
+    window: Int[np.ndarray, "4"],
+    patient: str,
+    data: Data,
+    read: Any,
+) -> Item:
     x0, y0, x1, y1 = window.tolist()
-    checked = labels.check(facts.said[z], facts.shape[1:], index, data.bad_labels)
     steps = neighbours(z, facts.shape[0], facts.spacing[0], data)
-    item = Item(
+    return Item(
         facts.study.path,
         slice_name(facts.study.scan, z),
-        facts.patient,
+        patient,
         Header(y1 - y0, x1 - x0, len(steps), "int16"),
         crop.to_crop(checked.boxes, window),
         checked.labels,
@@ -190,7 +217,6 @@ def _item(
         ),
         lesions=tuple(facts.lesions[z][row] for row in checked.rows),
     )
-    return item, checked.problems
 
 
 def neighbours(z: int, depth: int, dz: float, data: Data) -> list[int]:

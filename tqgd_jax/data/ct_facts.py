@@ -14,16 +14,17 @@ from tqgd_jax.config import Data
 from tqgd_jax.data import crop, groups, heart, volumes
 from tqgd_jax.data.annotations import Annotation, Problem
 from tqgd_jax.data.cohort import Cohort, Study
-from tqgd_jax.data.ct_labels import Tables, find_table, labels_of, sound, tables
+from tqgd_jax.data.ct_labels import Tables, find_table, labels_of, tables
 from tqgd_jax.data.items import Lesion
 from tqgd_jax.data.volumes import Volume
-
-PAD = 4  # px kept free around a box for which a crop is widened
 
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """A scan without its pixels; one entry for each slice, in px of the whole slice."""
+    """A scan without its pixels; one entry for each slice, in px of the whole slice.
+
+    The windows are those around the heart, whatever the labels.
+    """
 
     study: Study
     patient: str
@@ -95,16 +96,7 @@ def _facts(
     problems = list(found.problems)
     windows = np.tile([0, 0, w, h], (depth, 1))
     if data.crop.method != "none":
-        windows, cut = crop.widened(
-            _windows(study, volume, cohort, data),
-            [sound(a.boxes, (h, w)) for a in found.said],
-            per=data.crop.per,
-            shape=(h, w),
-            pad=PAD,
-        )
-        if cut:
-            text = f"the heart crop would have cut {cut} labelled boxes and was widened"
-            problems.append(Problem(study.path, 0, "crop_widened", text))
+        windows = _windows(study, volume, cohort, data)
     if 0 < data.neighbour_mm < volume.spacing[0] / 2 and data.neighbours:
         text = (
             f"data.neighbour_mm={data.neighbour_mm:g} is less than half the distance of "

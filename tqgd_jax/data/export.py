@@ -29,6 +29,7 @@ from tqgd_jax.data.export_formats import WRITERS, Stems
 from tqgd_jax.data.images import read_image
 from tqgd_jax.data.scan import scan
 from tqgd_jax.data.source import Source, open_data
+from tqgd_jax.metrics.areas import beyond
 
 logger = logging.getLogger("tqgd_jax")
 
@@ -90,7 +91,9 @@ def export(
             part: {"images": len(of.names), "boxes": sum(map(len, of.boxes))}
             for part, of in splits.items()
         }
+        lost = _beyond(splits)
         facts = _facts(source, pixels, window, settings) | {"counts": counts}
+        facts |= {"beyond": lost}
         (aside / "export.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
         if out.exists():
             out.rmdir()
@@ -113,8 +116,28 @@ def _refuse_splits(splits: Mapping[str, Source]) -> None:
         if source.stamp:
             raise ValueError(
                 f"{part} says {source.stamp!r}, and a folder of images cannot carry "
-                "that to who reads it; export a split by patient"
+                "that to who reads it; export a split by patient, with "
+                "data.crop.widen=train"
             )
+
+
+def _beyond(splits: Mapping[str, Source]) -> dict[str, int]:
+    """Boxes of each part that reach beyond their image, told where there are any."""
+    lost = {
+        part: sum(
+            int(np.logical_or(*beyond(boxes, (0, 0, int(w), int(h)))).sum())
+            for boxes, (h, w) in zip(of.boxes, of.sizes, strict=True)
+        )
+        for part, of in splits.items()
+    }
+    if any(lost.values()):
+        logger.warning(
+            "%s boxes reach beyond their images, which the heart crop has cut: they are "
+            "written whole, but a program that clips or drops them does not count what "
+            "the crop has missed (data.crop.method=none cuts nothing)",
+            ", ".join(f"{part}: {count}" for part, count in lost.items() if count),
+        )
+    return lost
 
 
 def _stems(splits: Mapping[str, Source]) -> dict[str, list[str]]:
@@ -187,15 +210,18 @@ def _read_back(
             continue
         for i, stem in enumerate(stems[part]):
             item = items[stem]
+            # a reader sees what is inside the image
+            inside = np.clip(of.boxes[i], 0, of.sizes[i, [1, 0, 1, 0]])
+            seen = (inside[:, :2] < inside[:, 2:]).all(axis=1)
             if (
                 item.group != of.groups[i]
                 or list(item.header[:2]) != of.sizes[i].tolist()
-                or item.labels.tolist() != of.labels[i].tolist()
-                or (np.abs(item.boxes - of.boxes[i]) > SAME).any()
+                or item.labels.tolist() != of.labels[i][seen].tolist()
+                or (np.abs(item.boxes - inside[seen]) > SAME).any()
             ):
                 wrong.append(
                     f"{stem} ({of.groups[i]}) has {len(item.boxes)} boxes, patient "
-                    f"{item.group!r}, {item.header} for {len(of.boxes[i])} boxes of "
+                    f"{item.group!r}, {item.header} for {seen.sum()} boxes of "
                     f"{of.sizes[i].tolist()}"
                 )
     if wrong:

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tqgd_jax.config import Config, Data
+from tqgd_jax.config import Config, Crop, Data
+from tqgd_jax.data import windows
 from tqgd_jax.data.items import Lesion, SliceInfo
 from tqgd_jax.data.source import Source
 
@@ -105,12 +106,22 @@ def _sources(
             dtype=np.dtype(meta["dtype"]),
             fingerprint=meta["fingerprint"],
             image=image(part),
-            stamp=meta["stamp"],
+            stamp=_stamp(meta),
             fold=None if fold is None else (fold[0], fold[1]),
             slices=[_slice(row) for row in said.get("slices", ())],
             lesions=[[Lesion(*row) for row in of] for of in said.get("lesions", ())],
         )
     return sources
+
+
+def _stamp(meta: dict[str, Any]) -> str:
+    """Before there was `data.crop.widen`, the windows of all parts were widened."""
+    said = meta["settings"]["crop"]
+    if "widen" in said:
+        return meta["stamp"]
+    scans = any("slices" in part for part in meta["parts"].values())
+    before = Crop(**said, widen="all")
+    return windows.stamp(meta["stamp"], before, scans and before.method != "none")
 
 
 def _slice(row: list[Any]) -> SliceInfo:

@@ -6,7 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from tqgd_jax.config import Config
+from tqgd_jax.data import cohort
 from tqgd_jax.data import source as sources
+from tqgd_jax.data.pixels import Pixels
 from tqgd_jax.data.source import Source
 from tqgd_jax.metrics.image import Image, Place
 
@@ -36,13 +38,12 @@ def patients_known(source: Source) -> bool:
 def can_be_whole(config: Config, trained: Mapping[str, Source], part: str) -> bool:
     """Whether `all_slices` can add the slices without boxes to a part."""
     packed = config.data.dir.endswith(".npz")
-    honest = not any(source.stamp for source in trained.values())
     return (
         part != "train"
         and config.data.slices == "positive"
         and bool(trained[part].slices)
         and not packed
-        and honest
+        and set(trained["train"].groups).isdisjoint(trained[part].groups)
     )
 
 
@@ -50,16 +51,19 @@ def all_slices(config: Config, trained: Mapping[str, Source]) -> dict[str, Sourc
     """The val and test parts of a CT run that trained on positive slices, whole.
 
     The same patients, with the slices that have no box; patients without any calcium
-    join the test part. None of them was trained on.
+    join the test part. None of them was trained on. Here other patients may be held out
+    for validation than there, so no part's windows are widened by labels, unless all are.
 
     Args:
-      config: with `data.slices="positive"`, not packed, and honest parts.
+      config: with `data.slices="positive"`, not packed, patients in one part each.
       trained: the splits of training.
 
     Raises:
       ValueError: when a patient of the judged parts was trained on.
     """
-    data = dataclasses.replace(config.data, slices="all")
+    crop = config.data.crop
+    crop = dataclasses.replace(crop, widen="all" if crop.widen == "all" else "none")
+    data = dataclasses.replace(config.data, slices="all", crop=crop)
     whole = sources.open_data(dataclasses.replace(config, data=data))
     seen = set(trained["train"].groups)
     parts = {}
@@ -100,6 +104,15 @@ def placed(source: Source, images: Sequence[Image], part: str) -> list[Image]:
             )
         )
     return found
+
+
+def scans(config: Config, source: Source, images: Sequence[Image]) -> Pixels | None:
+    """The scans that judged images are from; None where there are none, or packed ones."""
+    if not source.slices or config.data.dir.endswith(".npz"):
+        return None
+    found = cohort.find(config.data, masks=False)
+    studies = {s.scan: s for s in found.studies} if found else {}
+    return Pixels(images, (), [None] * len(images), studies)
 
 
 def _select(parts: Collection[Source], patients: Collection[str]) -> Source:

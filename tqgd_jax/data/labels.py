@@ -28,9 +28,11 @@ KINDS = {
     "no_annotation": "image without annotation: taken as an image without boxes",
     "below_threshold": "mask voxels at or below data.lesion_hu: no lesion",
     "crop_widened": "heart crop that would have cut a labelled box: widened",
+    "crop_cut": "labelled box outside the heart crop: missed unless it is found",
     "same_channels": "neighbours nearer than the slices of a scan",
 }
-NOTED = ("below_threshold", "crop_widened", "same_channels")  # no fault, but told
+# no fault, but told
+NOTED = ("below_threshold", "crop_widened", "crop_cut", "same_channels")
 INFO = ("no_annotation", *NOTED)  # no fault
 # No policy can decide: the boxes are not known, or those of another image size.
 FATAL = ("unreadable", "size_mismatch")

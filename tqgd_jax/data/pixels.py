@@ -6,15 +6,18 @@ file is taken only when its name leaves no doubt.
 
 import functools
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Int16, Shaped
 
 from tqgd_jax.config import Data
 from tqgd_jax.data import cohort, images, volumes
+from tqgd_jax.metrics.areas import beyond
+from tqgd_jax.metrics.calcium.boxes import Crop
 from tqgd_jax.metrics.image import Image, Place
 
 logger = logging.getLogger("tqgd_jax")
@@ -68,11 +71,33 @@ class Pixels:
             )
         return pixels
 
+    def beyond(self, i: int) -> list[tuple[Crop, Int16[np.ndarray, "_ _"]]]:
+        """HU of the labelled boxes that the crop cuts or leaves out.
+
+        Each with its place in the whole slice, px. Raises LookupError without the scan.
+        """
+        place = self._judged[i].place
+        counting = self._judged[i].boxes[self._judged[i].counting]
+        x0, y0, x1, y1 = place.crop or (0, 0, 0, 0)
+        lost = np.logical_or(*beyond(counting, (0, 0, x1 - x0, y1 - y0)))
+        if not place.crop or not lost.any():
+            return []
+        if (study := self._scan(place)) is None:
+            raise LookupError(f"{self._judged[i].name}: its scan is not there")
+        whole = self._whole(study, place)
+        size = whole.shape[::-1] * 2
+        found = []
+        for box in (counting[lost] + [x0, y0, x0, y0]).tolist():
+            edges = [*map(math.floor, box[:2]), *map(math.ceil, box[2:])]
+            a, b, c, d = np.clip(edges, 0, size).tolist()
+            found.append(((a, b, c, d), whole[b:d, a:c]))
+        return found
+
     def _scan(self, place: Place) -> cohort.Study | None:
         known = place.scan and place.z is not None
         return self._scans.get(place.scan) if known else None
 
-    def _slice(self, study: cohort.Study, place: Place) -> np.ndarray:
+    def _whole(self, study: cohort.Study, place: Place) -> Int16[np.ndarray, "h w"]:
         hu = self._volume(study.path, series=study.series).hu
         depth, height, width = hu.shape
         x0, y0, x1, y1 = place.crop or (0, 0, width, height)
@@ -84,7 +109,12 @@ class Pixels:
                 f"ground truth speaks of slice {place.z}, px {x0},{y0} to {x1},{y1}; "
                 "give the folder of the scans that were judged"
             )
-        return hu[place.z, y0:y1, x0:x1, None]
+        return hu[place.z]
+
+    def _slice(self, study: cohort.Study, place: Place) -> np.ndarray:
+        whole = self._whole(study, place)
+        x0, y0, x1, y1 = place.crop or (0, 0, *whole.shape[::-1])
+        return whole[y0:y1, x0:x1, None]
 
 
 def from_folder(

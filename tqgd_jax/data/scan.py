@@ -9,7 +9,7 @@ from tqgd_jax.data.items import Item, Scan
 
 __all__ = ["Item", "Scan", "fingerprint", "scan"]
 
-STORE = 4  # version of what `prepare` writes; raise it when that changes
+STORE = 5  # version of what `prepare` writes; raise it when that changes
 
 
 def scan(config: Config) -> Scan:

@@ -5,6 +5,22 @@ from jaxtyping import Bool, Float
 
 from tqgd_jax.metrics.iou import box_area
 
+EDGE = 0.05  # px; decimals of a file may put a box so far over an edge
+
+
+def beyond(
+    boxes: Float[np.ndarray, "n 4"], window: tuple[float, float, float, float]
+) -> tuple[Bool[np.ndarray, "n"], Bool[np.ndarray, "n"]]:
+    """Which boxes the edge of a window (x0, y0, x1, y1) cuts, and which lie outside it.
+
+    No box is both. A box that touches the window from outside lies outside.
+    """
+    x0, y0, x1, y1 = window
+    low, high = boxes[:, :2], boxes[:, 2:]
+    inside = np.all((high > [x0, y0]) & (low < [x1, y1]), axis=1, keepdims=True)
+    over = (low < [x0 - EDGE, y0 - EDGE]) | (high > [x1 + EDGE, y1 + EDGE])
+    return np.any(over & inside, axis=1), ~inside[:, 0]
+
 
 def meet(
     a: Float[np.ndarray, "n 4"], b: Float[np.ndarray, "k 4"]

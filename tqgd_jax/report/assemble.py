@@ -16,7 +16,7 @@ from tqgd_jax.metrics.calcium.patients import PatientScore
 from tqgd_jax.metrics.image import Image
 from tqgd_jax.metrics.judge import Judge
 from tqgd_jax.metrics.study import Study
-from tqgd_jax.report import calcium, folds
+from tqgd_jax.report import beyond, calcium, folds
 from tqgd_jax.report.glossary import GLOSSARY
 from tqgd_jax.report.rules import Rules
 
@@ -108,6 +108,7 @@ def results(
         "note": study.note,
         "caution": _caution(len(whole.curve.clusters)),
         "input": whole.curve.facts(),
+        "beyond": beyond.section(study),
         "settings": _settings(study, rules),
         "headline": _headline(study, protocols),
         "yolo": _yolo(study, whole),

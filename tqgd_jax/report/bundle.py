@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from tqgd_jax.metrics.calcium.patients import PatientScore
+from tqgd_jax.metrics.calcium.patients import Beyond, PatientScore
 from tqgd_jax.metrics.study import Study, checked
 from tqgd_jax.report import assemble, calcium, folds, lesions, page, tables
+from tqgd_jax.report.beyond import counts
 from tqgd_jax.report.files import together
 from tqgd_jax.report.overlays import choose, overlay_page
 from tqgd_jax.report.pixels import Pixels, hounsfield, window_of
@@ -42,6 +43,7 @@ def make(
     *,
     pixels: Pixels | None = None,
     window: tuple[float, float] | None = None,
+    beyond: Beyond | None = None,
     scores: Sequence[PatientScore] | None = None,
     unscored: str = "",
     shown: int = 60,
@@ -55,6 +57,8 @@ def make(
       rules: how to judge.
       pixels: image k, [h, w] or [h, w, c], int16 being HU; None where it is unknown.
       window: values shown black and white, see `overlays.windowed`.
+      beyond: of image k, HU of labelled boxes that reach beyond it, with their places
+        in the whole slice; None where they are unknown.
       scores: calcium, when it was scored already.
       unscored: why there are none, when `scores` is empty.
       shown: slices in the report's gallery.
@@ -67,7 +71,7 @@ def make(
     folds.thresholds(study)
     with together(out, FILES | {page.PAGE}, RESULTS) as aside:
         if scores is None:
-            scores, unscored = _scored(study, pixels, rules)
+            scores, unscored = _scored(study, pixels, rules, beyond)
         logger.info("matching the detections of %d images", len(study.images))
         judges = assemble.judges(study, rules)
         logger.info("figures from %d resamples of the patients", rules.bootstraps)
@@ -159,7 +163,10 @@ def scores(folder: Path) -> list[PatientScore]:
 
 
 def _scored(
-    study: Study, pixels: Pixels | None, rules: Rules
+    study: Study,
+    pixels: Pixels | None,
+    rules: Rules,
+    beyond: Beyond | None = None,
 ) -> tuple[list[PatientScore], str]:
     """Calcium of every scan, or why there is none."""
     if pixels is None:
@@ -170,6 +177,13 @@ def _scored(
             "and the labelled area of each lesion are needed"
         )
 
+    if beyond is None and (lost := [k for k, *_ in counts(study)]):
+        return [], (
+            f"labelled boxes of {len(lost)} images reach beyond them, and their pixels "
+            "are not known there: the reference would lack their calcium. Name the "
+            "folder of the scans (--data_dir of eval.py, --pixels of tqgd_jax.evaluate)"
+        )
+
     def known(k: int) -> np.ndarray:
         if (hu := hounsfield(pixels, k)) is None:
             raise LookupError(f"{study.images[k].name} has no Hounsfield units")
@@ -177,7 +191,7 @@ def _scored(
 
     logger.info("scoring the calcium of %d images", len(study.images))
     try:
-        return calcium.scores(study, known, rules), ""
+        return calcium.scores(study, known, rules, beyond or (lambda _: ())), ""
     except LookupError as error:
         return [], str(error)
 

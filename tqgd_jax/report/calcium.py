@@ -13,7 +13,12 @@ from jaxtyping import Float
 
 from tqgd_jax.metrics import agreement, bootstrap
 from tqgd_jax.metrics.calcium.conventions import CONVENTIONS, convention
-from tqgd_jax.metrics.calcium.patients import PatientScore, Pixels, patient_scores
+from tqgd_jax.metrics.calcium.patients import (
+    Beyond,
+    PatientScore,
+    Pixels,
+    patient_scores,
+)
 from tqgd_jax.metrics.calcium.schemes import categories, scheme
 from tqgd_jax.metrics.calcium.score import Amount
 from tqgd_jax.metrics.calcium.spread import spread
@@ -53,7 +58,9 @@ def can_be_scored(study: Study) -> bool:
     return bool(boxes) and placed and all(lesion.area_px for lesion in boxes)
 
 
-def scores(study: Study, pixels: Pixels, rules: Rules) -> list[PatientScore]:
+def scores(
+    study: Study, pixels: Pixels, rules: Rules, beyond: Beyond = lambda _: ()
+) -> list[PatientScore]:
     """Every scan under every convention."""
     return patient_scores(
         study.images,
@@ -61,6 +68,7 @@ def scores(study: Study, pixels: Pixels, rules: Rules) -> list[PatientScore]:
         study.thresholds,
         list(CONVENTIONS.values()),
         rules.calibration,
+        beyond,
     )
 
 

@@ -172,6 +172,9 @@ def _mark(row: Mapping[str, Any], h: int, w: int) -> Mark:
     if row["kind"] == "detection":
         label = f"{float(row['score']):.2f}"
     told = f"{told}, {x1 - x0:g} x {y1 - y0:g} px at x {x0:g}, y {y0:g}"
+    # What lies beyond the picture is marked at its edge.
+    x0, x1 = (min(max(x, 0.0), w) for x in (x0, x1))
+    y0, y1 = (min(max(y, 0.0), h) for y in (y0, y1))
     # Labels stand above and flush right, unless the picture's edge would cut them, or
     # another's score of the same place is there.
     left, top, right, bottom = 100 * x0 / w, 100 * y0 / h, 100 * x1 / w, 100 * y1 / h

@@ -18,7 +18,15 @@ TOLERANCE = 1e-9
 COUNTS = {
     *("images", "positive_images", "boxes", "ignored", "detections", "patients"),
     *("scans", "slices", "tp", "fp", "fn", "reference", "detected", "bootstraps"),
-    *("seed", "patients_changed", "of", "changed_by_definition", "folds"),
+    *(
+        "cut",
+        "outside",
+        "seed",
+        "patients_changed",
+        "of",
+        "changed_by_definition",
+        "folds",
+    ),
     *("confusion", "categories", "size_px", "size_mm2"),
 }
 # In the unit of a calcium score (or mm3, mg): one decimal.

@@ -165,7 +165,10 @@ def _panel(
     scale = width / max(h, w)
     (outcome,) = _drawn([image], [threshold])
     for box, ok in zip(
-        image.boxes[image.counting], outcome.found[image.counting], strict=True
+        # what lies beyond the image is drawn at its edge
+        np.clip(image.boxes[image.counting], 0, [w, h, w, h]),
+        outcome.found[image.counting],
+        strict=True,
     ):
         _outline(axes, box, "ground truth, found" if ok else "missed", scale)
     for k in np.flatnonzero(outcome.hits | outcome.alarms):

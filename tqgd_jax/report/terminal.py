@@ -3,6 +3,8 @@
 import textwrap
 from typing import Any
 
+from tqgd_jax.report import beyond
+
 WIDTH, LINES = 88, 28
 ROWS = (
     ("ap.yolo.0.5", "AP, IoU 0.5, YOLOv5 rule"),
@@ -36,6 +38,7 @@ def summary(results: dict[str, Any]) -> str:
     lines = [_counts(results["input"])]
     if results["stamp"]:
         lines += _wrap(f"NOT A RESULT: {results['stamp']}", 3)
+    lines += _wrap(beyond.told(results["beyond"]), 2)
     lines.append(_threshold(results))
     if head["reason"]:
         lines += _wrap(f"NO HEADLINE: {head['reason']}", 3)

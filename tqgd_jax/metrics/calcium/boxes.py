@@ -10,6 +10,7 @@ from tqgd_jax.metrics.calcium.conventions import LOWEST
 
 Row = tuple[int, float, float, float, float]  # slice, x0, y0, x1, y1; pixel edges, px
 Crop = tuple[int, int, int, int]  # x0, y0, x1, y1 of the whole slice, px
+Piece = tuple[int, Crop, Int16[np.ndarray, "_ _"]]  # slice, place in it, HU
 # The least of int16: a slice that nobody judged holds no calcium and connects none.
 UNKNOWN = -(2**15)
 
@@ -68,12 +69,12 @@ def calcium_mask(
     return boxes_mask(hu.shape, rows) & (hu >= LOWEST)
 
 
-def assemble(slices: Sequence[tuple[int, Crop, Int16[np.ndarray, "_ _"]]]) -> Part:
+def assemble(slices: Sequence[Piece], more: Sequence[Piece] = ()) -> Part:
     """The part of a scan that judged slices show, from (z, crop, HU) of each.
 
     It reaches from the first slice to the last and around all crops; what no slice shows
-    is `UNKNOWN`. Raises ValueError for no slice, one given twice, or HU that have not
-    the crop's size.
+    is `UNKNOWN`. `more` are further places of these slices. Raises ValueError for no
+    slice, one given twice, or HU that have not the crop's size.
     """
     if not slices:
         raise ValueError("no slices: a scan needs one at least")
@@ -83,12 +84,13 @@ def assemble(slices: Sequence[tuple[int, Crop, Int16[np.ndarray, "_ _"]]]) -> Pa
         raise ValueError(
             f"slice {twice} of the scan is there twice; one of each is read"
         )
-    crops = np.array([crop for _, crop, _ in slices])
+    pieces = [*slices, *more]
+    crops = np.array([crop for _, crop, _ in pieces])
     x0, y0 = crops[:, :2].min(axis=0).tolist()
     x1, y1 = crops[:, 2:].max(axis=0).tolist()
     z0 = min(depths)
     hu = np.full((max(depths) + 1 - z0, y1 - y0, x1 - x0), UNKNOWN, np.int16)
-    for z, (left, top, right, bottom), values in slices:
+    for z, (left, top, right, bottom), values in pieces:
         if values.shape != (bottom - top, right - left):
             raise ValueError(
                 f"slice {z}: HU of {values.shape} (y, x) do not fill its crop "

@@ -8,12 +8,13 @@ import numpy as np
 from jaxtyping import Float, Int16
 
 from tqgd_jax.metrics.calcium.amounts import Amount, Spacing
-from tqgd_jax.metrics.calcium.boxes import Part, Row, assemble, calcium_mask
+from tqgd_jax.metrics.calcium.boxes import Crop, Part, Row, assemble, calcium_mask
 from tqgd_jax.metrics.calcium.conventions import LOWEST, Convention
 from tqgd_jax.metrics.calcium.score import Marked, judge, marked
 from tqgd_jax.metrics.image import Image
 
 Pixels = Callable[[int], Int16[np.ndarray, "_ _"]]
+Beyond = Callable[[int], Sequence[tuple[Crop, Int16[np.ndarray, "_ _"]]]]
 
 
 class PatientScore(NamedTuple):
@@ -50,8 +51,12 @@ def patient_scores(
     thresholds: Sequence[float | None],
     conventions: Sequence[Convention],
     calibration: float | None = None,
+    beyond: Beyond = lambda _: (),
 ) -> list[PatientScore]:
     """A row for each scan, in the order of (patient, scan), and each convention.
+
+    The reference holds all labelled boxes whose pixels are given, also those that the
+    crop leaves out; a detection ends with its image.
 
     Args:
       images: slices of scans, with `place.z`, `place.spacing` and `place.crop`.
@@ -59,6 +64,8 @@ def patient_scores(
       thresholds: of each image, the confidence from which a detection counts.
       conventions: under which each scan is scored.
       calibration: mg/mL per HU, for masses.
+      beyond: of image k, HU of labelled boxes that its crop cuts or leaves out, with
+        their places in the whole slice.
 
     Raises:
       ValueError: naming an image whose place is not known well enough, or a scan whose
@@ -79,7 +86,13 @@ def patient_scores(
                     (im.place.z, im.place.crop, pixels(k))
                     for k, im in zip(members, chosen, strict=True)
                     if im.place.z is not None and im.place.crop is not None
-                ]
+                ],
+                [
+                    (im.place.z, *piece)
+                    for k, im in zip(members, chosen, strict=True)
+                    if im.place.z is not None
+                    for piece in beyond(k)
+                ],
             )
         except ValueError as error:
             raise ValueError(f"{chosen[0].name} and its scan: {error}") from error
@@ -168,11 +181,10 @@ def _rows(
         boxes: Float[np.ndarray, "n 4"] = image.boxes[image.counting]
         limit = None if limits is None else limits[k]
         if limit is not None:
-            boxes = image.det_boxes[image.above(limit)]
-        # A box may not reach into what another slice's crop shows beside its own.
-        x, y = crop[2] - crop[0], crop[3] - crop[1]
-        kept = np.clip(boxes, 0, [x, y, x, y])
-        kept = kept[(kept[:, :2] < kept[:, 2:]).all(axis=1)]
+            # A detection may not reach into what is known beside its image.
+            x, y = crop[2] - crop[0], crop[3] - crop[1]
+            boxes = np.clip(image.det_boxes[image.above(limit)], 0, [x, y, x, y])
+        kept = boxes[(boxes[:, :2] < boxes[:, 2:]).all(axis=1)]
         kept = kept + np.tile([crop[0] - part.x0, crop[1] - part.y0], 2)
         rows += [(z - part.z0, *box) for box in kept.tolist()]
     return rows
