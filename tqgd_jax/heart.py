@@ -1,50 +1,93 @@
-"""Finds the heart in CT scans with a trained detector, for `data.crop.method=FILE.csv`.
+"""Finds the heart in CT scans or images, for `data.crop.method=FILE.csv`.
 
 python -m tqgd_jax.heart --workdir RUN --data_dir DIR --out hearts.csv
 
-RUN is a run of `configs/heart.py`, whose one class is the heart (§3.1: the paper crops
-with a YOLOv5 detector of hearts). The best box of each slice is kept; a slice without
-one at or above the threshold has no row, and its crop is the nearest slice's.
+RUN is a run whose one class is the heart: of `configs/heart.py`, or on images with heart
+boxes (§3.1: the paper crops with a YOLOv5 detector of hearts). The best box of each slice
+or image is kept. Where none is at or above the threshold there is no row: the crop of a
+slice is then the nearest slice's, and an image stays whole.
 """
 
-import functools
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from absl import flags
-from jaxtyping import Int16
+from jaxtyping import Int, Integer
 
 from tqgd_jax import cli
-from tqgd_jax.types import Batch
+from tqgd_jax.config import Data
+from tqgd_jax.data.cohort import Study, walk
+from tqgd_jax.data.source import Source, in_order
 
 
-def batches(hu: Int16[np.ndarray, "z y x"], batch: int) -> Iterator[Batch]:
-    """The slices of a scan as network batches; empty images fill the last."""
-    depth, h, w = hu.shape
-    for start in range(0, depth, batch):
-        image = np.zeros((batch, 1, h, w, 1), np.int16)
-        part = hu[start : start + batch]
-        image[: len(part), 0, :, :, 0] = part
-        yield Batch(
-            image=image,
-            size=np.tile(np.array([h, w], np.int32), (batch, 1, 1)),
-            boxes=np.zeros((batch, 1, 1, 4), np.float32),
-            labels=np.zeros((batch, 1, 1), np.int32),
-            valid=np.zeros((batch, 1, 1), np.bool_),
-            index=np.arange(start, start + batch, dtype=np.int32)[:, None],
+def of_scan(study: Study) -> Source:
+    """The slices of a scan; each is called by its number."""
+    from tqgd_jax.data import volumes
+
+    hu = volumes.read_volume(study.path, series=study.series).hu
+    sizes = np.tile(np.array(hu.shape[1:], np.int32), (len(hu), 1))
+    names = [str(z) for z in range(len(hu))]
+    return _unlabelled(names, sizes, 1, hu.dtype, lambda z: hu[z, :, :, None])
+
+
+def of_images(root: Path, data: Data) -> Source:
+    """The images of a folder, which need no labels, to a detector trained with `data`.
+
+    Raises ValueError when its window is one of Hounsfield units.
+    """
+    from tqgd_jax.data import images, layout
+
+    names = layout.named(root, walk(root))
+    paths = list(names)
+    headers = [images.read_header(path) for path in paths]
+    images.same_kind(paths, headers)
+    *_, channels, kind = headers[0]
+    low, high = data.window_of(np.dtype(kind))
+    if low < 0:
+        raise ValueError(
+            f"{root}: {kind} images hold no Hounsfield units, and the detector was "
+            f"trained with data.window=({low:g}, {high:g}); train one on images"
         )
+    sizes = np.array([header[:2] for header in headers], np.int32)
+
+    def image(i: int) -> Integer[np.ndarray, "_ _ _"]:
+        return images.read_image(paths[i])
+
+    return _unlabelled([*names.values()], sizes, channels, np.dtype(kind), image)
+
+
+def _unlabelled(
+    names: list[str],
+    sizes: Int[np.ndarray, "n 2"],
+    channels: int,
+    dtype: np.dtype,
+    image: Callable[[int], np.ndarray],
+) -> Source:
+    height, width = sizes.max(axis=0).tolist()
+    return Source(
+        classes=("heart",),
+        names=names,
+        groups=names,
+        sizes=sizes,
+        boxes=[np.zeros((0, 4), np.float32)] * len(names),
+        labels=[np.zeros(0, np.int32)] * len(names),
+        shape=(height, width, channels),
+        max_boxes=1,
+        dtype=dtype,
+        fingerprint="",
+        image=image,
+    )
 
 
 def main(_: list[str]) -> None:
-    """Weights, scans, best box of each slice, csv."""
-    import jax
+    """Weights, scans or images, best box of each, csv."""
     from tqdm import tqdm
 
-    from tqgd_jax.data import cohort, command, heart, volumes
+    from tqgd_jax.data import cohort, command, heart_boxes
     from tqgd_jax.detector import Detector
-    from tqgd_jax.inference import make_predict
+    from tqgd_jax.inference import detect, make_predict
     from tqgd_jax.training import compilations, state, workdir
     from tqgd_jax.training.checkpoint import Checkpoints
 
@@ -56,10 +99,12 @@ def main(_: list[str]) -> None:
             f"{folder} detects {run['classes']} with {config.data.channels} channels; a "
             "heart detector has one class and one slice (configs/heart.py)"
         )
-    data = replace(config.data, dir=DATA.value, format="auto", boxes="")
+    root = Path(DATA.value or "").expanduser()
+    if not root.is_dir():
+        raise ValueError(f"--data_dir={DATA.value!r}: no folder of CT scans or images")
+    data = replace(config.data, dir=str(root), format="auto", boxes="")
     found = cohort.find(data, masks=False)
-    if found is None:
-        raise ValueError(f"--data_dir={DATA.value!r}: no folder of CT scans")
+    images = of_images(root, data) if found is None else None
     command.make_room(out)
     detector = Detector(config.model, 1)
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
@@ -68,33 +113,46 @@ def main(_: list[str]) -> None:
     least = MIN_SCORE.value
     if least is None:
         least = meta.get("threshold") or 0.25
-    anchors = np.array(run["anchors"], np.float32)
-    predict = functools.partial(make_predict(detector, config, anchors), now.ema)
-    rows: list[heart.BoxRow] = []
-    without = []
-    for study in tqdm(found.studies, "find hearts", unit="scan"):
-        hu = volumes.read_volume(study.path, series=study.series).hu
-        before = len(rows)
-        for batch in batches(hu, config.eval.batch_size):
-            best = jax.tree.map(lambda a: np.asarray(a[:, 0]), predict(batch))
-            for k, z in enumerate(np.asarray(batch.index)[:, 0].tolist()):
-                if z < len(hu) and best.valid[k] and best.scores[k] >= least:
-                    x0, y0, x1, y1 = best.boxes[k].tolist()
-                    rows.append((study.scan, z, x0, y0, x1, y1))
-        without += [study.scan] if len(rows) == before else []
-    heart.write_boxes(out, rows)
-    print(f"{out}: {len(rows)} slices with a heart, score >= {least:.3f}")
+    predict = make_predict(detector, config, np.array(run["anchors"], np.float32))
+
+    def hearts(of: Source) -> dict[str, list[float]]:
+        batches = in_order(of, config.eval.batch_size)
+        judged = detect(predict, now.ema, batches, of.names)
+        return {
+            image.name: image.det_boxes[image.det_scores.argmax()].tolist()
+            for image in judged
+            if image.above(least).any()
+        }
+
+    rows, without = [], []
+    if images is not None:
+        boxes = hearts(images)
+        rows = [(name, *box) for name, box in boxes.items()]
+        without = [name for name in images.names if name not in boxes]
+        what, header = "image", heart_boxes.IMAGES
+    else:
+        what, header = "slice", heart_boxes.HEADER
+        studies = found.studies if found else ()
+        for study in tqdm(studies, "find hearts", unit="scan"):
+            boxes = hearts(of_scan(study))
+            rows += [(study.scan, int(z), *box) for z, box in boxes.items()]
+            without += [] if boxes else [study.scan]
+    heart_boxes.write_boxes(out, rows, header)
+    print(f"{out}: {len(rows)} {what}s with a heart, score >= {least:.3f}")
     if without:
+        few = ", ".join(without[:8])
+        then = (
+            "They stay whole" if images else "A crop by this file needs a row for each"
+        )
         print(
-            f"no heart found in {len(without)} scans: {', '.join(without[:8])}. A crop "
-            "by this file needs a row for each scan: add one by hand, or lower "
-            "--min_score"
+            f"no heart found in {len(without)} {'images' if images else 'scans'}: {few}. "
+            f"{then}: add one by hand, or lower --min_score"
         )
 
 
 if __name__ == "__main__":
-    WORKDIR = flags.DEFINE_string("workdir", None, "run of configs/heart.py")
-    DATA = flags.DEFINE_string("data_dir", None, "folder of CT scans")
+    WORKDIR = flags.DEFINE_string("workdir", None, "run whose one class is the heart")
+    DATA = flags.DEFINE_string("data_dir", None, "folder of CT scans or images")
     OUT = flags.DEFINE_string("out", None, "csv to write")
     MIN_SCORE = flags.DEFINE_float(
         "min_score", None, "least confidence [the run's threshold, else 0.25]"

@@ -13,14 +13,17 @@ CT_FORMATS = ("orcascore", "masks", "dicom")
 
 @dataclass
 class Crop:
-    """Heart crop of CT scans (§2.1.4, §3.1). docs/design/0010-heart-crop.md.
+    """Heart crop of CT scans and of images (§2.1.4, §3.1). docs/design/0010-heart-crop.md.
 
     Attributes:
-      method: "anatomical" (body, lungs, mediastinum; needs no training), "none", or a csv
-        file with the columns scan, z, x0, y0, x1, y1 (`python -m tqgd_jax.heart` writes
-        one with a trained heart detector).
-      per: "slice" (the paper) or "volume": one window for a whole scan.
-      margin_mm: added to the heart box on every side.
+      method: "anatomical" (body, lungs, mediastinum; needs no training, and leaves
+        images whole), "none", or a csv file with the columns scan, z, x0, y0, x1, y1 or,
+        for images, image, x0, y0, x1, y1 (`python -m tqgd_jax.heart` writes one with a
+        trained heart detector).
+      per: CT: "slice" (the paper) or "volume": one window for a whole scan.
+      margin_mm: CT: added to the heart box on every side.
+      margin_px: images, which know no mm: the same in px. 20 are 10 mm at the 0.5 mm of
+        a cardiac scan.
       widen: whose windows are widened by the labels, so that they cut no labelled box:
         "train" (no label is lost in training; elsewhere a lesion outside the window is
         a missed lesion), "none", or "all": validation and test too, which hides what
@@ -30,16 +33,23 @@ class Crop:
     method: str = "anatomical"
     per: str = "slice"
     margin_mm: float = 10.0
+    margin_px: float = 20.0
     widen: str = "train"
 
     def __post_init__(self) -> None:
-        if not self.method.endswith(".csv"):
+        if not self.by_file:
             one_of(
                 "data.crop.method (or a csv file)", self.method, ("anatomical", "none")
             )
         one_of("data.crop.per", self.per, ("slice", "volume"))
         one_of("data.crop.widen", self.widen, ("train", "all", "none"))
         at_least("data.crop.margin_mm", self.margin_mm, 0)
+        at_least("data.crop.margin_px", self.margin_px, 0)
+
+    @property
+    def by_file(self) -> bool:
+        """Whether a csv says where the hearts are."""
+        return self.method.endswith(".csv")
 
 
 @dataclass
@@ -77,7 +87,7 @@ class Data:
       neighbours: CT: slices on either side that become channels; 1 gives z-1, z, z+1.
       neighbour_mm: CT: distance between these channels; the nearest slice is taken. 0
         means the next slice, whatever its distance.
-      crop: CT: to the heart.
+      crop: to the heart.
       image_size: side of the square network input, px; a multiple of 32.
       batch_size: images per step over all devices.
       placement: "resident" (the whole set lies on the device; "stream" when it exceeds

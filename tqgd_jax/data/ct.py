@@ -119,7 +119,6 @@ def marks(config: Config, cohort: Cohort) -> tuple[dict[str, Any], Path, list[Pa
     data = config.data
     mode, files = ct_splits.source(cohort, data)
     seeded = mode in ("ratio", "folds") or data.hold_out > 0
-    by_csv = data.crop.method.endswith(".csv")
     settings = {
         "format": cohort.format,
         "classes": list(data.classes),
@@ -136,7 +135,7 @@ def marks(config: Config, cohort: Cohort) -> tuple[dict[str, Any], Path, list[Pa
         "slices": data.slices,
         "neighbours": [data.neighbours, data.neighbour_mm],
         "boxes": bool(data.boxes),
-        "crop": asdict(data.crop) | ({"method": "csv"} if by_csv else {}),
+        "crop": asdict(data.crop) | ({"method": "csv"} if data.crop.by_file else {}),
     }
     there = walk(cohort.root)
     read = {s.path for s in cohort.studies} | {s.mask for s in cohort.studies}
@@ -150,11 +149,12 @@ def marks(config: Config, cohort: Cohort) -> tuple[dict[str, Any], Path, list[Pa
         and stem(f).casefold() not in others
         and f.is_file()
     ]
-    named = [t for t in (data.boxes, data.crop.method if by_csv else "") if t]
+    named = [data.boxes] if data.boxes else []
+    named += [data.crop.method] if data.crop.by_file else []
     return (
         settings,
         cohort.root,
-        [*every, *files, *(find_table(cohort, t) for t in named)],
+        [*every, *files, *(find_table(cohort.root, t) for t in named)],
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int
 from tqdm import tqdm
 
-from tqgd_jax.config import Data
+from tqgd_jax.config import Crop, Data
 from tqgd_jax.data import crop, groups, heart, volumes
 from tqgd_jax.data.annotations import Annotation, Problem
 from tqgd_jax.data.cohort import Cohort, Study
@@ -46,8 +46,13 @@ def look_at_all(data: Data, cohort: Cohort) -> tuple[list[Facts], list[Problem]]
     """
     import SimpleITK  # noqa: F401  once, before the threads do
 
-    if data.crop.method.endswith(".csv"):
-        find_table(cohort, data.crop.method)  # a fault of the settings, not of a scan
+    if data.crop.by_file:
+        find_table(cohort.root, data.crop.method)  # a fault of settings, not of a scan
+    if data.crop.margin_px != Crop().margin_px:
+        raise ValueError(
+            f"{cohort.root} holds CT scans, and data.crop.margin_px is a setting of "
+            "images; data.crop.margin_mm is that of scans"
+        )
     if data.group and "(" in data.group:
         for study in cohort.studies:
             groups.pattern_group(data.group, study.path.name, study.path)
@@ -127,7 +132,7 @@ def _windows(
     if data.crop.method == "anatomical":
         hearts = heart.find_heart(volume.hu, volume.spacing)
     else:
-        path = find_table(cohort, data.crop.method)
+        path = find_table(cohort.root, data.crop.method)
         hearts = heart.read_boxes(path, study.scan, len(volume.hu))
     return crop.crops(
         hearts,

@@ -176,16 +176,16 @@ def sound(
     return inside[(inside[:, 2:] > inside[:, :2]).all(axis=1)]
 
 
-def find_table(cohort: Cohort, said: str) -> Path:
+def find_table(root: Path, said: str) -> Path:
     """A csv that a setting names: as it stands, or inside the data folder."""
-    for path in (Path(said).expanduser(), cohort.root / said):
+    for path in (Path(said).expanduser(), root / said):
         if path.is_file():
             return path
-    raise ValueError(f"no file {said!r}, neither here nor in {cohort.root}")
+    raise ValueError(f"no file {said!r}, neither here nor in {root}")
 
 
 def _csv(cohort: Cohort, data: Data) -> dict[tuple[str, int], Annotation]:
-    file = find_table(cohort, data.boxes)
+    file = find_table(cohort.root, data.boxes)
     rows, columns = splits.read_csv(file, "scan")
     for column in ("z", "x0", "y0", "x1", "y1"):
         splits.need(file, columns, column)

@@ -48,7 +48,7 @@ def examine(config: Config) -> int:
     except ValueError as error:
         print(f"\nunusable: {error}")
         unusable = True
-    for problem in [p for p in problems if p.kind in labels.NOTED][: labels.LISTED]:
+    for problem in labels.noted(problems)[: labels.LISTED]:
         print(f"note      {problem}")
     bad = labels.faults(problems)
     print(f"\nproblems: {labels.counts(bad) or 'none'}")
@@ -171,7 +171,7 @@ def main(argv: Sequence[str]) -> int:
     heads = ",".join(map(str, Model().heads))
     parser.add_argument("--heads", default=heads, help="as model.heads: 3,4,5")
     crop = Crop().method
-    parser.add_argument("--crop", default=crop, help="as data.crop.method, for CT")
+    parser.add_argument("--crop", default=crop, help="as data.crop.method")
     parser.add_argument("--seed", type=int, default=0)
     said = vars(parser.parse_args(argv))
     seed, anchors, heads = (said.pop(name) for name in ("seed", "anchors", "heads"))

@@ -1,17 +1,31 @@
 """One look at a folder of images: layout, split, sizes, boxes and every problem."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int, Integer
 
-from tqgd_jax.config import Config, Data
-from tqgd_jax.data import annotations, coco, folds, images, labels, splits
+from tqgd_jax.config import Config, Crop, Data
+from tqgd_jax.data import (
+    annotations,
+    coco,
+    crop,
+    folds,
+    heart_boxes,
+    images,
+    labels,
+    splits,
+    windows,
+)
 from tqgd_jax.data.annotations import Annotation, Problem
+from tqgd_jax.data.ct_labels import find_table
+from tqgd_jax.data.images import Header
 from tqgd_jax.data.items import Item, Scan
-from tqgd_jax.data.layout import Layout, find
+from tqgd_jax.data.layout import Layout, find, finder
 
 MAX_CLASSES = 10_000
 
@@ -31,6 +45,7 @@ def scan(config: Config) -> Scan:
     if len(set(classes)) != len(classes):
         raise ValueError(f"data.classes: a name is there twice: {classes}")
     index = {name: k for k, name in enumerate(classes)}
+    hearts, notes = _hearts(layout, data)
     parts: dict[str, list[Item]] = {}
     for part, entries in split.parts.items():
         parts[part] = []
@@ -52,6 +67,9 @@ def scan(config: Config) -> Scan:
                 checked.labels,
                 pixels=functools.partial(images.read_image, e.path),
             )
+            if hearts is not None:
+                item, told = _cropped(item, hearts.get(e.name), part, data.crop)
+                problems += told
             parts[part].append(item)
     return Scan(
         layout.root,
@@ -61,8 +79,9 @@ def scan(config: Config) -> Scan:
         tuple(classes),
         parts,
         problems,
-        split.stamp,
-        fold=split.fold,
+        windows.stamp(split.stamp, data.crop, data.crop.by_file),
+        [*notes, *windows.notes(parts)],
+        split.fold,
     )
 
 
@@ -76,12 +95,82 @@ def slices(config: Config) -> list[folds.Slice]:
 def _refuse_settings_of_scans(data: Data, layout: Layout) -> None:
     names = ("slices", "neighbours", "boxes", "scan_pattern", "mask_pattern")
     said = [n for n in names if getattr(data, n) != getattr(Data(), n)]
-    said += ["crop.method"] if data.crop.method.endswith(".csv") else []
+    if data.crop.by_file:  # without, none of them does anything to images
+        of_scans = ("per", "margin_mm")
+        plain = Crop()
+        said += [
+            f"crop.{n}" for n in of_scans if getattr(data.crop, n) != getattr(plain, n)
+        ]
     if said:
         raise ValueError(
             f"{layout.root} holds images, and data.{said[0]} is a setting of CT scans; "
             "leave it out, or point data.dir at scans"
+            + "; data.crop.margin_px is that of images"
+            * ("margin" in said[0])
         )
+
+
+def _hearts(
+    layout: Layout, data: Data
+) -> tuple[dict[str, list[float]] | None, list[str]]:
+    """Heart box by image, None where nothing is to be cropped; and what to tell."""
+    if not data.crop.by_file:
+        return None, []
+    file = find_table(layout.root, data.crop.method)
+    find = finder(layout.root, layout.entries)
+    hearts, others = heart_boxes.read_image_boxes(file, find)
+    notes = [f"{len(hearts)} of {len(layout.entries)} images have a heart box"]
+    if others:
+        few = ", ".join(others[:3])
+        notes.append(f"{file}: {len(others)} rows name no image here, such as {few}")
+    return hearts, notes
+
+
+def _cropped(
+    item: Item, heart: list[float] | None, part: str, rules: Crop
+) -> tuple[Item, list[Problem]]:
+    """The image and its boxes in the window around its heart; whole without one."""
+    h, w, channels, dtype = item.header
+    problems = []
+    if heart is None:
+        text = f"no heart box in {rules.method}, stays whole"
+        problems.append(Problem(item.path, 0, "crop_whole", text))
+    try:
+        around = crop.crops(
+            np.array([heart or [np.nan] * 4]),
+            (h, w),
+            (1.0, 1.0),
+            per="slice",
+            margin_mm=rules.margin_px,
+        )
+    except ValueError as error:
+        raise ValueError(f"{rules.method}: image {item.name!r}: {error}") from error
+    (window,), told = windows.fitted(
+        around,
+        [item.boxes],
+        [part],
+        [item.name],
+        item.path,
+        rules=rules,
+        shape=(h, w),
+    )
+    x0, y0, x1, y1 = window.tolist()
+    inside = Header(y1 - y0, x1 - x0, channels, dtype)
+    cropped = replace(
+        item,
+        header=inside,
+        boxes=crop.to_crop(item.boxes, window),
+        pixels=functools.partial(_part, item.pixels, window),
+        crop=(x0, y0, x1, y1),
+    )
+    return cropped, problems + told
+
+
+def _part(
+    whole: Callable[[], np.ndarray], window: Int[np.ndarray, "4"]
+) -> Integer[np.ndarray, "h w c"]:
+    x0, y0, x1, y1 = window
+    return np.ascontiguousarray(whole()[y0:y1, x0:x1])
 
 
 def _area(said: Annotation) -> float:
@@ -138,6 +227,9 @@ def marks(config: Config) -> tuple[dict[str, Any], Path, list[Path]]:
         "hold_out": data.hold_out,
         "bad_labels": data.bad_labels,
         "seed": config.seed if seeded else None,
+        "crop": asdict(data.crop) | {"method": "csv"} if data.crop.by_file else None,
     }
     every = [e.path for e in layout.entries]
+    if data.crop.by_file:
+        files = [*files, find_table(layout.root, data.crop.method)]
     return settings, layout.root, [*every, *layout.labels, *layout.others, *files]

@@ -109,6 +109,7 @@ def _sources(
             stamp=_stamp(meta),
             fold=None if fold is None else (fold[0], fold[1]),
             slices=[_slice(row) for row in said.get("slices", ())],
+            crops=[(x0, y0, x1, y1) for x0, y0, x1, y1 in said.get("crops", ())],
             lesions=[[Lesion(*row) for row in of] for of in said.get("lesions", ())],
         )
     return sources

@@ -36,7 +36,8 @@ class Item:
     """One image or slice, and the boxes that `data.bad_labels` keeps.
 
     `pixels` reads it as `header` says; `path` is for messages. `slice` and `lesions`
-    (one for each box) are those of CT.
+    (one for each box) are those of CT; `crop` of images by a heart box: the part of the
+    whole image, (x0, y0, x1, y1), px.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class Item:
     pixels: Callable[[], np.ndarray]
     slice: SliceInfo | None = None
     lesions: tuple[Lesion, ...] = ()
+    crop: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -94,6 +94,8 @@ def placed(source: Source, images: Sequence[Image], part: str) -> list[Image]:
         place = Place(patient=source.groups[i] if known else "", fold=fold)
         if source.slices:  # SliceInfo's fields are Place's
             place = place._replace(**source.slices[i]._asdict())
+        elif source.crops:
+            place = place._replace(crop=source.crops[i])
         found.append(
             image._replace(
                 boxes=image.boxes.astype(np.float64),

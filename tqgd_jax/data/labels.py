@@ -29,10 +29,14 @@ KINDS = {
     "below_threshold": "mask voxels at or below data.lesion_hu: no lesion",
     "crop_widened": "heart crop that would have cut a labelled box: widened",
     "crop_cut": "labelled box outside the heart crop: missed unless it is found",
+    "crop_whole": "image without a heart box: stays whole",
     "same_channels": "neighbours nearer than the slices of a scan",
 }
 # no fault, but told
-NOTED = ("below_threshold", "crop_widened", "crop_cut", "same_channels")
+NOTED = (
+    *("below_threshold", "crop_widened", "crop_cut", "crop_whole"),
+    "same_channels",
+)
 INFO = ("no_annotation", *NOTED)  # no fault
 # No policy can decide: the boxes are not known, or those of another image size.
 FATAL = ("unreadable", "size_mismatch")
@@ -106,6 +110,12 @@ def check(
 def faults(problems: Iterable[Problem]) -> list[Problem]:
     """Without what is only worth knowing."""
     return [p for p in problems if p.kind not in INFO]
+
+
+def noted(problems: Iterable[Problem]) -> list[Problem]:
+    """What is no fault, but told; first what the crop of validation and test loses."""
+    known = [p for p in problems if p.kind in NOTED]
+    return sorted(known, key=lambda p: p.kind != "crop_cut")
 
 
 def counts(problems: Iterable[Problem]) -> str:

@@ -51,12 +51,8 @@ def find(data: Data) -> Layout:
             "(--data_dir=DIR in eval.py)"
         )
     files = walk(root)
-    images = [f for f in files if f.suffix.lower() in SUFFIXES]
-    if not images:
-        raise ValueError(
-            f"{root}: no images (PNG or JPEG) and no CT scans (MetaImage, NRRD, NIfTI, "
-            "DICOM) in it"
-        )
+    names = named(root, files)
+    images = list(names)
     problems = [
         Problem(f, 0, "unsupported", "is not read; convert it to PNG")
         for f in files
@@ -69,7 +65,6 @@ def find(data: Data) -> Layout:
     }
     format = data.format if data.format != "auto" else _only(root, found)
     labels = found[format]
-    names = _names(root, images)
     if format == "coco":
         from tqgd_jax.data.coco import entries
 
@@ -111,7 +106,17 @@ def _only(root: Path, found: dict[str, list[Path]]) -> str:
     return there[0]
 
 
-def _names(root: Path, images: list[Path]) -> dict[Path, str]:
+def named(root: Path, files: Iterable[Path]) -> dict[Path, str]:
+    """The images among the files of a folder, and the name of each.
+
+    Raises ValueError when there is none, or when two would have one name.
+    """
+    images = [f for f in files if f.suffix.lower() in SUFFIXES]
+    if not images:
+        raise ValueError(
+            f"{root}: no images (PNG or JPEG) and no CT scans (MetaImage, NRRD, NIfTI, "
+            "DICOM) in it"
+        )
     stems = {f.stem for f in images}
     if len(stems) == len(images):
         return {f: f.stem for f in images}

@@ -94,7 +94,7 @@ def _write(aside: Path, config: Config, root: Path, mark: str) -> None:
     if not items:
         raise ValueError(f"{root}: no image is left in any part of the split")
     images.same_kind([i.path for i in items], [i.header for i in items])
-    known = [p for p in scanned.problems if p.kind in labels.NOTED]
+    known = labels.noted(scanned.problems)
     for problem in known[: labels.LISTED]:
         logger.info("%s", problem)
     more = [f"{labels.counts(known)} in all"] if len(known) > labels.LISTED else []
@@ -165,6 +165,8 @@ def _said(items: list[Item]) -> dict[str, Any]:
             "slices": [i.slice for i in items],
             "lesions": [i.lesions for i in items],
         }
+    if items[0].crop is not None:
+        said["crops"] = [i.crop for i in items]
     return said
 
 

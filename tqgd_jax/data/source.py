@@ -36,6 +36,8 @@ class Source:
       fold: (fold, folds) where the test part is one of several; else None.
       slices: of CT: where each image comes from; else empty.
       lesions: of CT: what is known of each box; else empty.
+      crops: of images that heart boxes crop: (x0, y0, x1, y1), the part of the whole
+        image that is each, px; else empty.
     """
 
     classes: tuple[str, ...]
@@ -53,6 +55,7 @@ class Source:
     fold: tuple[int, int] | None = None
     slices: list[SliceInfo] = dataclasses.field(default_factory=list)
     lesions: list[list[Lesion]] = dataclasses.field(default_factory=list)
+    crops: list[tuple[int, int, int, int]] = dataclasses.field(default_factory=list)
 
 
 def open_data(config: Config) -> dict[str, Source]:
