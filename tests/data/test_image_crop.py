@@ -138,7 +138,9 @@ def test_a_wrong_row_is_refused(root, row, message):
 
 
 def test_settings_and_tables_of_scans_are_refused(root):
-    with pytest.raises(ValueError, match=r"crop\.margin_mm is .*margin_px is that of"):
+    with pytest.raises(
+        ValueError, match=r"crop\.margin_mm is .*margin_px is the margin of"
+    ):
         open_data(settings(root, margin_mm=5.0))
     with pytest.raises(ValueError, match=r"data\.crop\.per is a setting of CT scans"):
         open_data(settings(root, per="volume"))

@@ -95,18 +95,15 @@ def slices(config: Config) -> list[folds.Slice]:
 def _refuse_settings_of_scans(data: Data, layout: Layout) -> None:
     names = ("slices", "neighbours", "boxes", "scan_pattern", "mask_pattern")
     said = [n for n in names if getattr(data, n) != getattr(Data(), n)]
+    margin = ""
     if data.crop.by_file:  # without, none of them does anything to images
-        of_scans = ("per", "margin_mm")
-        plain = Crop()
-        said += [
-            f"crop.{n}" for n in of_scans if getattr(data.crop, n) != getattr(plain, n)
-        ]
+        of_scans = {"per": Crop().per, "margin_mm": Crop().margin_mm}
+        said += [f"crop.{n}" for n, v in of_scans.items() if getattr(data.crop, n) != v]
+        margin = "; data.crop.margin_px is the margin of images"
     if said:
         raise ValueError(
             f"{layout.root} holds images, and data.{said[0]} is a setting of CT scans; "
-            "leave it out, or point data.dir at scans"
-            + "; data.crop.margin_px is that of images"
-            * ("margin" in said[0])
+            f"leave it out, or point data.dir at scans{margin}"
         )
 
 
