@@ -332,9 +332,9 @@ def test_settings_of_scans_are_refused_for_images(tmp_path):
 
     root = small(tmp_path / "set")
     with pytest.raises(
-        ValueError, match=r"holds images, and data\.slices is a setting"
+        ValueError, match=r"holds images, and data\.neighbours is a setting"
     ):
-        open_data(images(root, slices="positive"))
+        open_data(images(root, neighbours=1))
 
 
 def test_only_files_that_are_read_decide(tmp_path):

@@ -184,6 +184,18 @@ def test_settings_that_matter_are_prepared_apart(cfg):
     assert prepare(other) == prepare(cfg)  # nothing seeded
 
 
+def test_images_without_a_box_do_not_train_where_the_paper_has_none(cfg, caplog):
+    every = open_data(cfg)
+    cfg.data.slices = "positive"
+    with caplog.at_level("INFO", "tqgd_jax"):
+        positive = open_data(cfg)
+    assert every["train"].names == ["a", "b", "c", "d", "e"]
+    assert positive["train"].names == ["a", "b", "d", "e"]
+    assert positive["test"].names == every["test"].names == ["t1", "t2"]  # t2 has none
+    assert "1 images without a box do not train" in caplog.text
+    assert positive["train"].fingerprint != every["train"].fingerprint
+
+
 def test_bad_labels_stop_the_preparation_and_leave_nothing(tmp_path):
     root = voc_set(tmp_path / "set", {"a": [("x", 5, 5, 5, 9), ("x", 1, 1, 4, 4)]})
     one = config(root, ratio=(1.0, 0.0, 0.0))

@@ -46,6 +46,7 @@ def scan(config: Config) -> Scan:
         raise ValueError(f"data.classes: a name is there twice: {classes}")
     index = {name: k for k, name in enumerate(classes)}
     hearts, notes = _hearts(layout, data)
+    left_out = 0
     parts: dict[str, list[Item]] = {}
     for part, entries in split.parts.items():
         parts[part] = []
@@ -58,6 +59,9 @@ def scan(config: Config) -> Scan:
                 continue
             checked = labels.check(said[e.name], header[:2], index, data.bad_labels)
             problems += checked.problems
+            if data.slices == "positive" and part == "train" and not len(checked.boxes):
+                left_out += 1
+                continue
             item = Item(
                 e.path,
                 e.name,
@@ -71,6 +75,11 @@ def scan(config: Config) -> Scan:
                 item, told = _cropped(item, hearts.get(e.name), part, data.crop)
                 problems += told
             parts[part].append(item)
+    if left_out:
+        notes.append(
+            f"{left_out} images without a box do not train (data.slices=positive); those "
+            "of other parts are judged"
+        )
     return Scan(
         layout.root,
         layout.format,
@@ -93,7 +102,7 @@ def slices(config: Config) -> list[folds.Slice]:
 
 
 def _refuse_settings_of_scans(data: Data, layout: Layout) -> None:
-    names = ("slices", "neighbours", "boxes", "scan_pattern", "mask_pattern")
+    names = ("neighbours", "boxes", "scan_pattern", "mask_pattern")
     said = [n for n in names if getattr(data, n) != getattr(Data(), n)]
     margin = ""
     if data.crop.by_file:  # without, none of them does anything to images
@@ -224,6 +233,7 @@ def marks(config: Config) -> tuple[dict[str, Any], Path, list[Path]]:
         "hold_out": data.hold_out,
         "bad_labels": data.bad_labels,
         "seed": config.seed if seeded else None,
+        "slices": data.slices,
         "crop": asdict(data.crop) | {"method": "csv"} if data.crop.by_file else None,
     }
     every = [e.path for e in layout.entries]
