@@ -73,12 +73,12 @@ def losses(folder):
     return [row for row in map(json.loads, lines) if "loss" in row]
 
 
-def judge(folder, recalibrate, done):
-    """A row for each checkpoint that has none yet.
+def judge(folder, args, done):
+    """A row for each checkpoint to be judged that has none yet.
 
     Args:
       folder: of the run.
-      recalibrate: training batches for the statistics taken anew.
+      args: of the command.
       done: steps that have a row.
     """
     from tqgd_jax.data import source
@@ -92,14 +92,18 @@ def judge(folder, recalibrate, done):
 
     config, run = workdirs.read(folder)
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
-    due = [step for step in checkpoints.steps() if step not in done]
+    due = [
+        step
+        for step in checkpoints.steps()
+        if step not in done and step % args.judge_every == 0
+    ]
     if not due:
         return
     splits = source.open_data(config)
     train, test = splits["train"], splits["test"]
     detector = Detector(config.model, len(run["classes"]))
     predict = make_predict(detector, config, np.array(run["anchors"], np.float32))
-    anew = make_recalibrate(detector, config, train, recalibrate)
+    anew = make_recalibrate(detector, config, train, args.recalibrate)
     empty = state.create(detector, config)
     for step in due:
         now, _ = checkpoints.restore(empty, step)
@@ -179,6 +183,9 @@ def main():
     parser.add_argument(
         "--every", type=int, default=100, help="steps between checkpoints"
     )
+    parser.add_argument(
+        "--judge_every", type=int, default=200, help="steps between those judged"
+    )
     parser.add_argument("--recalibrate", type=int, default=16, help="training batches")
     parser.add_argument(
         "--judge_only", action="store_true", help="train nothing, judge what is there"
@@ -198,7 +205,7 @@ def main():
                 continue
             known = [r for r in rows if (r["stem"], r["seed"]) == (stem, seed)]
             done = {r["step"] for r in known}
-            for row in judge(folder, args.recalibrate, done):
+            for row in judge(folder, args, done):
                 rows.append({"stem": stem, "seed": seed} | row)
                 with written.open("a") as file:
                     file.write(json.dumps(rows[-1]) + "\n")

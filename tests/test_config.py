@@ -37,6 +37,7 @@ ROOT = Path(__file__).parents[1]
         (lambda: Queen(columns=()), "one direction or more"),
         (lambda: Queen(columns=("top",)), "there are: down, up"),
         (lambda: Thr(form="plain", depthwise=True), "leave out model.thr.depthwise"),
+        (lambda: Thr(norm="none", init="scaled"), "counts on batch norm"),
         (lambda: Model(c3_in_a_row=0), "at least 1"),
         (lambda: Data(image_size=100), r"multiple of 32.*nearest: 96"),
         (lambda: Data(hu_window=(5, 5)), r"must increase, got \(5, 5\)"),
@@ -60,12 +61,13 @@ def test_checks_run_again_after_an_override():
 def test_presets_of_the_stem(preset):
     thr = Model(stem=f"thr:{preset}").resolved_thr()
     paper = {"kernels": (8, 12, 8), "skip": "x1", "sign": "x-x2", "depthwise": False}
-    paper |= {"norm": "batch", "act": "silu", "form": "back-projection"}
+    paper |= {"norm": "batch", "act": "silu", "init": Thr().init}
+    paper |= {"form": "back-projection"}
     differing = {
         "paper": {},
         "snapshot": {"kernels": (1, 1, 1), "skip": "x2", "sign": "x2-x"},
         "light": {"depthwise": True},
-        "linear": {"norm": "none", "act": "none"},
+        "linear": {"norm": "none", "act": "none", "init": "yolov5"},
         "plain": {"form": "plain"},
     }[preset]
     assert dataclasses.asdict(thr) == {"positions": ("p1", "p2")} | paper | differing

@@ -21,6 +21,8 @@ from tqgd_jax.detector import SIZES, Backbone, Detector
 from tqgd_jax.nn.blocks import Mode
 from tqgd_jax.nn.head import Head, bias_prior
 from tqgd_jax.nn.init import initial
+from tqgd_jax.nn.thrconvs import ThrConvs
+from tqgd_jax.training.state import create
 
 
 def shapes(model: Model, classes: int = 1):
@@ -356,6 +358,30 @@ def test_the_modules_draw_from_the_same_distributions():
             kernel = np.asarray(tree[f"p{level}"]["kernel"])
             assert np.abs(kernel).max() <= bound
             assert kernel.std() == pytest.approx(bound / math.sqrt(3), rel=0.05)
+
+
+def test_scaled_kernels_are_as_many_times_larger_as_they_are_wider_than_3():
+    model = Model(size="n", thr=Thr(kernels=(8, 12, 1), init="scaled"))
+    state = create(Detector(model), Config(model=model))
+    shaped = shapes(model)
+    usual, scaled = (initial(shaped, 0, how)["params"] for how in ("yolov5", "scaled"))
+    block = ThrConvs(kernels=(8, 12, 1), first="scaled")
+    drawn = jax.jit(lambda key: block.init(key, jnp.zeros((1, 8, 8, 16)), train=False))(
+        jax.random.key(0)
+    )["params"]
+    for conv, gain in (("conv1", 8 / 3), ("conv2", 4.0), ("conv3", 1.0)):
+        one, other = (
+            tree["backbone"]["thr_p1"][conv]["conv"]["kernel"]
+            for tree in (usual, scaled)
+        )
+        np.testing.assert_allclose(other, one * np.float32(gain), rtol=1e-6)
+        of_run = state.params["backbone"]["thr_p1"][conv]["conv"]["kernel"]
+        np.testing.assert_array_equal(of_run, other)
+        own = np.asarray(drawn[conv]["conv"]["kernel"])
+        assert own.std() == pytest.approx(other.std(), rel=0.05)
+    for tree in (usual, scaled):
+        del tree["backbone"]["thr_p1"], tree["backbone"]["thr_p2"]
+    jax.tree.map(np.testing.assert_array_equal, usual, scaled)
 
 
 def test_an_image_that_does_not_divide_by_32_is_refused():

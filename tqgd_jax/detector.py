@@ -111,6 +111,7 @@ class Backbone(nn.Module):
             depthwise=self.thr.depthwise,
             skip=self.thr.skip,
             sign=self.thr.sign,
+            first=self.thr.init,
             **of_block,
         )(x, train=train)
 

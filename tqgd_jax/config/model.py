@@ -25,6 +25,8 @@ class Thr:
       sign: the residual of Eq. 3, "x-x2" (the paper) or "x2-x".
       norm: "batch", or "none" for convolutions with a bias instead.
       act: "silu" or "none", after the normalisation.
+      init: first values of kernels, "yolov5" or "scaled": as many times larger as they
+        are wider than 3. docs/design/0023-first-kernels.md.
       form: "back-projection" (Eqs. 1-4), or "plain": three 3x3 convolutions in its
         place with as many products, a control. docs/design/0021-controls.md.
     """
@@ -36,6 +38,7 @@ class Thr:
     sign: str = "x-x2"
     norm: str = "batch"
     act: str = "silu"
+    init: str = "yolov5"
     form: str = "back-projection"
 
     def __post_init__(self) -> None:
@@ -52,7 +55,13 @@ class Thr:
         one_of("model.thr.sign", self.sign, ("x-x2", "x2-x"))
         one_of("model.thr.norm", self.norm, ("batch", "none"))
         one_of("model.thr.act", self.act, ("silu", "none"))
+        one_of("model.thr.init", self.init, ("yolov5", "scaled"))
         one_of("model.thr.form", self.form, ("back-projection", "plain"))
+        if self.init == "scaled" and self.norm == "none":
+            raise ValueError(
+                "model.thr.init='scaled' counts on batch norm, which undoes the size of "
+                "kernels; leave it out where model.thr.norm='none'"
+            )
         if self.form == "plain" and self.depthwise:
             raise ValueError(
                 "model.thr.form='plain' is a control for full convolutions; leave out "
@@ -64,7 +73,7 @@ PRESETS = {
     "paper": {},
     "snapshot": {"kernels": (1, 1, 1), "skip": "x2", "sign": "x2-x"},
     "light": {"depthwise": True},
-    "linear": {"norm": "none", "act": "none"},
+    "linear": {"norm": "none", "act": "none", "init": "yolov5"},
     "plain": {"form": "plain"},
 }
 

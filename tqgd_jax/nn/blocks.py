@@ -68,6 +68,7 @@ class Conv(nn.Module):
 
     Attributes:
       padding: before and after; None is `kernel // 2` on both sides.
+      gain: of the first kernel, times YOLOv5's.
     """
 
     features: int
@@ -76,6 +77,7 @@ class Conv(nn.Module):
     padding: Padding | None = None
     groups: int = 1
     bias: bool = False
+    gain: float = 1.0
     mode: Mode = Mode()
 
     @nn.compact
@@ -83,7 +85,9 @@ class Conv(nn.Module):
         k, dtype = self.kernel, jnp.dtype(self.mode.dtype)
         pad = (k // 2, k // 2) if self.padding is None else self.padding
         shape = (k, k, x.shape[-1] // self.groups, self.features)
-        kernel = self.param("kernel", kernel_init, shape, jnp.float32)
+        kernel = self.param(
+            "kernel", lambda *to: self.gain * kernel_init(*to), shape, jnp.float32
+        )
         x = conv2d(
             x.astype(dtype),
             kernel.astype(dtype),
@@ -104,6 +108,7 @@ class ConvBnAct(nn.Module):
 
     Attributes:
       norm: "batch", or "none": then the convolution has a bias while training too.
+      gain: of the first kernel, times YOLOv5's.
     """
 
     features: int
@@ -113,6 +118,7 @@ class ConvBnAct(nn.Module):
     groups: int = 1
     norm: str = "batch"
     act: str = "silu"
+    gain: float = 1.0
     mode: Mode = Mode()
 
     @nn.compact
@@ -127,6 +133,7 @@ class ConvBnAct(nn.Module):
             self.padding,
             self.groups,
             bias=not normalised,
+            gain=self.gain,
             mode=self.mode,
             name="conv",
         )(x)

@@ -15,25 +15,30 @@ import jax
 import numpy as np
 
 from tqgd_jax.nn.head import bias_prior
+from tqgd_jax.nn.thrconvs import first_gain
 
 
-def initial(shapes: Any, seed: int) -> dict[str, Any]:
+def initial(shapes: Any, seed: int, thr_init: str = "yolov5") -> dict[str, Any]:
     """Fills a tree of shapes, as `jax.eval_shape` of `module.init` gives it.
 
     Args:
       shapes: `params` and `batch_stats`.
       seed: of the draws.
+      thr_init: `model.thr.init`.
 
     Returns:
       NumPy arrays, float32.
     """
     return jax.tree.map_with_path(
-        lambda path, x: _fill([key.key for key in path], x.shape, seed, shapes), shapes
+        lambda path, x: _fill(
+            [key.key for key in path], x.shape, seed, shapes, thr_init
+        ),
+        shapes,
     )
 
 
 def _fill(
-    path: list[str], shape: tuple[int, ...], seed: int, shapes: Any
+    path: list[str], shape: tuple[int, ...], seed: int, shapes: Any, thr_init: str
 ) -> np.ndarray:
     name = path[-1]
     if name in ("scale", "var"):
@@ -43,6 +48,8 @@ def _fill(
     rng = np.random.default_rng((seed, zlib.crc32("/".join(path).encode())))
     if name == "kernel":
         bound = 1 / math.sqrt(math.prod(shape[:-1]))
+        if any(part.startswith("thr_") for part in path):
+            bound *= first_gain(shape[0], thr_init)
         return rng.uniform(-bound, bound, shape).astype(np.float32)
     level = re.fullmatch(r"bias(\d)", name)
     if level is None:

@@ -7,6 +7,17 @@ from jaxtyping import Float
 from tqgd_jax.nn.blocks import ConvBnAct, Mode, same
 
 
+def first_gain(kernel: int, init: str) -> float:
+    """How many times larger than YOLOv5's the first values of a kernel are.
+
+    Batch norm undoes the size of a kernel, but SGD turns a large one more slowly. What
+    all taps have in common adds up over k x k of them, so a k x k kernel would otherwise
+    become a blur (k / 3)^2 times as fast as a 3x3 one, before anything is learnt.
+    docs/design/0023-first-kernels.md.
+    """
+    return max(kernel / 3, 1.0) if init == "scaled" else 1.0
+
+
 class ThrConvs(nn.Module):
     """Back-projection block for low-contrast slices, Eqs. 1-4.
 
@@ -21,6 +32,7 @@ class ThrConvs(nn.Module):
       skip: the summand of Eq. 4, "x1" or "x2".
       sign: the order in Eq. 3, "x-x2" or "x2-x".
       norm, act: of each convolution, see `blocks.ConvBnAct`.
+      first: values of the kernels, see `first_gain`.
     """
 
     kernels: tuple[int, ...] = (8, 12, 8)
@@ -29,6 +41,7 @@ class ThrConvs(nn.Module):
     sign: str = "x-x2"
     norm: str = "batch"
     act: str = "silu"
+    first: str = "yolov5"
     mode: Mode = Mode()
 
     @nn.compact
@@ -50,6 +63,7 @@ class ThrConvs(nn.Module):
                 groups=groups,
                 norm=self.norm,
                 act=self.act,
+                gain=first_gain(kernel, self.first),
                 mode=self.mode,
                 name=name,
             )

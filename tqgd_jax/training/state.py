@@ -42,7 +42,8 @@ def create(detector: Detector, config: Config) -> TrainState:
     shapes = jax.eval_shape(
         lambda key, x: detector.init(key, x, train=False), jax.random.key(0), image
     )
-    variables = initial(shapes, config.seed)
+    thr = config.model.resolved_thr()
+    variables = initial(shapes, config.seed, thr.init if thr else "yolov5")
     params, batch_stats = variables["params"], variables["batch_stats"]
     zero = Hyper(*(jnp.zeros((), t) for t in ("f4", "f4", "f4", "?", "?", "?")))
     tx = sgd(config.optim, config.data.batch_size, zero)
