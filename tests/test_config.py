@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[1]
         (lambda: Queen(columns=()), "one direction or more"),
         (lambda: Queen(columns=("top",)), "there are: down, up"),
         (lambda: Thr(form="plain", depthwise=True), "leave out model.thr.depthwise"),
-        (lambda: Thr(norm="none", init="scaled"), "counts on batch norm"),
+        (lambda: Thr(norm="none", init="centre"), "counts on batch norm"),
         (lambda: Model(c3_in_a_row=0), "at least 1"),
         (lambda: Data(image_size=100), r"multiple of 32.*nearest: 96"),
         (lambda: Data(hu_window=(5, 5)), r"must increase, got \(5, 5\)"),

@@ -25,8 +25,9 @@ class Thr:
       sign: the residual of Eq. 3, "x-x2" (the paper) or "x2-x".
       norm: "batch", or "none" for convolutions with a bias instead.
       act: "silu" or "none", after the normalisation.
-      init: first values of kernels, "yolov5" or "scaled": as many times larger as they
-        are wider than 3. docs/design/0023-first-kernels.md.
+      init: first values of kernels, "yolov5" (PyTorch's) or "centre" (those of a 1x1
+        kernel at the tap that sees the pixel itself, k / 3 times as large; 0 elsewhere).
+        docs/design/0023-first-kernels.md.
       form: "back-projection" (Eqs. 1-4), or "plain": three 3x3 convolutions in its
         place with as many products, a control. docs/design/0021-controls.md.
     """
@@ -55,11 +56,11 @@ class Thr:
         one_of("model.thr.sign", self.sign, ("x-x2", "x2-x"))
         one_of("model.thr.norm", self.norm, ("batch", "none"))
         one_of("model.thr.act", self.act, ("silu", "none"))
-        one_of("model.thr.init", self.init, ("yolov5", "scaled"))
+        one_of("model.thr.init", self.init, ("yolov5", "centre"))
         one_of("model.thr.form", self.form, ("back-projection", "plain"))
-        if self.init == "scaled" and self.norm == "none":
+        if self.init == "centre" and self.norm == "none":
             raise ValueError(
-                "model.thr.init='scaled' counts on batch norm, which undoes the size of "
+                "model.thr.init='centre' counts on batch norm, which undoes the size of "
                 "kernels; leave it out where model.thr.norm='none'"
             )
         if self.form == "plain" and self.depthwise:

@@ -16,6 +16,7 @@ from tqgd_jax.nn.conv import conv2d
 from tqgd_jax.nn.norm import BatchNorm
 from tqgd_jax.nn.pool import max_pool
 
+Initializer = Callable[..., Array]
 Padding = tuple[int, int]  # before and after, in height and in width alike
 
 # U(-1/sqrt(fan_in), 1/sqrt(fan_in)), the default of PyTorch's convolutions.
@@ -68,7 +69,7 @@ class Conv(nn.Module):
 
     Attributes:
       padding: before and after; None is `kernel // 2` on both sides.
-      gain: of the first kernel, times YOLOv5's.
+      first: draws the first kernel.
     """
 
     features: int
@@ -77,7 +78,7 @@ class Conv(nn.Module):
     padding: Padding | None = None
     groups: int = 1
     bias: bool = False
-    gain: float = 1.0
+    first: Initializer = kernel_init
     mode: Mode = Mode()
 
     @nn.compact
@@ -85,9 +86,7 @@ class Conv(nn.Module):
         k, dtype = self.kernel, jnp.dtype(self.mode.dtype)
         pad = (k // 2, k // 2) if self.padding is None else self.padding
         shape = (k, k, x.shape[-1] // self.groups, self.features)
-        kernel = self.param(
-            "kernel", lambda *to: self.gain * kernel_init(*to), shape, jnp.float32
-        )
+        kernel = self.param("kernel", self.first, shape, jnp.float32)
         x = conv2d(
             x.astype(dtype),
             kernel.astype(dtype),
@@ -108,7 +107,7 @@ class ConvBnAct(nn.Module):
 
     Attributes:
       norm: "batch", or "none": then the convolution has a bias while training too.
-      gain: of the first kernel, times YOLOv5's.
+      first: draws the first kernel.
     """
 
     features: int
@@ -118,7 +117,7 @@ class ConvBnAct(nn.Module):
     groups: int = 1
     norm: str = "batch"
     act: str = "silu"
-    gain: float = 1.0
+    first: Initializer = kernel_init
     mode: Mode = Mode()
 
     @nn.compact
@@ -133,7 +132,7 @@ class ConvBnAct(nn.Module):
             self.padding,
             self.groups,
             bias=not normalised,
-            gain=self.gain,
+            first=self.first,
             mode=self.mode,
             name="conv",
         )(x)

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from tqgd_jax.nn.head import bias_prior
-from tqgd_jax.nn.thrconvs import first_gain
+from tqgd_jax.nn.thrconvs import own_tap
 
 
 def initial(shapes: Any, seed: int, thr_init: str = "yolov5") -> dict[str, Any]:
@@ -47,10 +47,8 @@ def _fill(
         return np.zeros(shape, np.float32)
     rng = np.random.default_rng((seed, zlib.crc32("/".join(path).encode())))
     if name == "kernel":
-        bound = 1 / math.sqrt(math.prod(shape[:-1]))
-        if any(part.startswith("thr_") for part in path):
-            bound *= first_gain(shape[0], thr_init)
-        return rng.uniform(-bound, bound, shape).astype(np.float32)
+        in_thr = any(part.startswith("thr_") for part in path)
+        return _kernel(rng, shape, path[-3] if in_thr and thr_init == "centre" else "")
     level = re.fullmatch(r"bias(\d)", name)
     if level is None:
         raise ValueError(
@@ -62,3 +60,17 @@ def _fill(
     bound = 1 / math.sqrt(channels)
     drawn = rng.uniform(-bound, bound, outputs)
     return (drawn + bias_prior(outputs, 2 ** int(level[1]))).astype(np.float32)
+
+
+def _kernel(
+    rng: np.random.Generator, shape: tuple[int, ...], of_thr: str
+) -> np.ndarray:
+    """YOLOv5's first values, or of a convolution of ThrConvs those at its own tap."""
+    if not of_thr:
+        bound = 1 / math.sqrt(math.prod(shape[:-1]))
+        return rng.uniform(-bound, bound, shape).astype(np.float32)
+    tap = own_tap(shape[0], mirrored=of_thr == "conv2")
+    bound = max(shape[0] / 3, 1.0) / math.sqrt(shape[2])
+    kernel = np.zeros(shape, np.float32)
+    kernel[tap, tap] = rng.uniform(-bound, bound, shape[2:])
+    return kernel

@@ -1,21 +1,36 @@
 """ThrConvs: back-projection with three convolutions, Eqs. 1-4 (§2.2.1)."""
 
+from typing import Any
+
 import flax.linen as nn
+import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from tqgd_jax.nn.blocks import ConvBnAct, Mode, same
+from tqgd_jax.nn.blocks import ConvBnAct, Initializer, Mode, kernel_init, same
 
 
-def first_gain(kernel: int, init: str) -> float:
-    """How many times larger than YOLOv5's the first values of a kernel are.
+def own_tap(kernel: int, *, mirrored: bool) -> int:
+    """The row and column of a kernel that see the pixel itself.
 
-    Batch norm undoes the size of a kernel, but SGD turns a large one more slowly. What
-    all taps have in common adds up over k x k of them, so a k x k kernel would otherwise
-    become a blur (k / 3)^2 times as fast as a 3x3 one, before anything is learnt.
-    docs/design/0023-first-kernels.md.
+    Args:
+      kernel: its size.
+      mirrored: padded the other way round, as the second convolution.
     """
-    return max(kernel / 3, 1.0) if init == "scaled" else 1.0
+    return same(kernel)[1 if mirrored else 0]
+
+
+def at_centre(draw: Initializer, tap: int) -> Initializer:
+    """First values of a k x k kernel: `draw` for 1x1 at one tap, times k / 3, else 0.
+
+    docs/design/0023-first-kernels.md has the reasons.
+    """
+
+    def first(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        one = draw(key, (1, 1, *shape[2:]), dtype)[0, 0]
+        return jnp.zeros(shape, dtype).at[tap, tap].set(max(shape[0] / 3, 1.0) * one)
+
+    return first
 
 
 class ThrConvs(nn.Module):
@@ -32,7 +47,7 @@ class ThrConvs(nn.Module):
       skip: the summand of Eq. 4, "x1" or "x2".
       sign: the order in Eq. 3, "x-x2" or "x2-x".
       norm, act: of each convolution, see `blocks.ConvBnAct`.
-      first: values of the kernels, see `first_gain`.
+      first: values of the kernels, "yolov5" or "centre", see `at_centre`.
     """
 
     kernels: tuple[int, ...] = (8, 12, 8)
@@ -56,6 +71,7 @@ class ThrConvs(nn.Module):
         pad2 = pad2[1], pad2[0]
 
         def conv(kernel: int, padding: tuple[int, int], name: str) -> ConvBnAct:
+            tap = own_tap(kernel, mirrored=name == "conv2")
             return ConvBnAct(
                 c,
                 kernel,
@@ -63,7 +79,9 @@ class ThrConvs(nn.Module):
                 groups=groups,
                 norm=self.norm,
                 act=self.act,
-                gain=first_gain(kernel, self.first),
+                first=at_centre(kernel_init, tap)
+                if self.first == "centre"
+                else kernel_init,
                 mode=self.mode,
                 name=name,
             )
