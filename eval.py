@@ -106,12 +106,14 @@ def main(_: list[str]) -> None:
         recalibrate = RECALIBRATE.value
     weights = now.ema
     if recalibrate:
-        if train is None or DATA.value:
+        if train is None or train.fingerprint != run["fingerprint"]:
             raise ValueError(
                 f"batch statistics over {recalibrate} training batches need the images "
-                "of the training; leave out --data_dir, or set --recalibrate=0"
+                f"that {folder} was trained on, and {config.data.dir} holds others; set "
+                "--recalibrate=0"
             )
-        weights = make_recalibrate(detector, config, train, recalibrate)(weights)
+        with parallel.memory(["--recalibrate=0, for the running statistics"]):
+            weights = make_recalibrate(detector, config, train, recalibrate)(weights)
     predict = make_predict(detector, config, np.array(run["anchors"], np.float32))
 
     def images(split: source.Source) -> list:
@@ -135,7 +137,7 @@ def main(_: list[str]) -> None:
 
     found = judged.placed(chosen, images(chosen), SPLIT.value)
     fold = chosen.fold if SPLIT.value == "test" else None
-    positive = bool(chosen.slices) and config.data.slices == "positive" and not whole
+    positive = chosen.positive_only and not whole
     notes = [POSITIVE] if positive else []
     if not judged.patients_known(chosen):
         notes.append(

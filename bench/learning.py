@@ -6,7 +6,7 @@ with calcium of two folds of three. Each checkpoint is then judged on those of t
 weights as they are and averaged (EMA), batch statistics running and taken anew over
 training batches. The same command goes on where it was stopped.
 
-OUT/learning.jsonl has a line for each checkpoint, OUT/learning.png the curves.
+OUT/learning-SIZE.jsonl has a line for each checkpoint, OUT/learning-SIZE.png the curves.
 """
 
 import argparse
@@ -55,7 +55,6 @@ def train(args, stem, seed):
         f"--config.model.stem={stem}",
         f"--config.data.dir={args.data_dir}",
         f"--config.data.image_size={args.size}",
-        "--config.data.slices=positive",
         *("--config.data.split=folds", "--config.data.folds=3"),
         f"--config.train.steps={args.steps}",
         f"--config.train.checkpoint_steps={args.every}",

@@ -101,7 +101,18 @@ def test_auto_is_coco_while_98_percent_of_the_boxes_match(small, heads, origin, 
     chosen = anchors.choose(Model(heads=heads), wh, seed=0)
     assert (chosen.origin, chosen.lost) == (origin, lost)
     assert chosen.boxes.shape == (len(heads), 3, 2)
-    assert (np.diff(chosen.boxes.reshape(-1, 2).prod(1)) >= 0).all() or origin == "coco"
+    if origin == "coco":
+        assert chosen.boxes.tolist() == [
+            list(map(list, anchors.COCO[n])) for n in heads
+        ]
+    else:
+        assert (np.diff(chosen.boxes.reshape(-1, 2).prod(1)) >= 0).all()
+
+
+def test_auto_keeps_coco_where_kmeans_finds_no_more():
+    wh = np.concatenate([lesions(0, 90), np.ones((10, 2), np.float32)])  # specks
+    chosen = anchors.choose(Model(), wh, seed=0)
+    assert (chosen.origin, chosen.lost) == ("coco", 10)
 
 
 def test_auto_without_boxes_to_cluster():

@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[1]
         (lambda: Thr(kernels=(8, 12)), "three sizes"),
         (lambda: Gd(gather=2), "model.gd.gather"),
         (lambda: Gd(levels=(3, 6)), "model.gd.levels: unknown value 6"),
-        (lambda: Queen(columns=()), "one direction or more"),
+        (lambda: Queen(columns=()), "one to nine directions"),
         (lambda: Queen(columns=("top",)), "there are: down, up"),
         (lambda: Thr(form="plain", depthwise=True), "leave out model.thr.depthwise"),
         (lambda: Thr(norm="none", init="centre"), "counts on batch norm"),

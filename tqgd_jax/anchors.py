@@ -35,7 +35,8 @@ class Anchors(NamedTuple):
     Attributes:
       boxes: width and height, network px, of every head, finest first.
       origin: "coco", "kmeans" or "given".
-      lost: training boxes that match none of them, and so are background for ever.
+      lost: training boxes that match none of them at their own size, and so are
+        background wherever augmentation does not resize them.
     """
 
     boxes: Float[np.ndarray, "l a 2"]
@@ -72,7 +73,7 @@ def choose(
         return Anchors(boxes, origin, lost)
 
     def kmeans() -> Anchors:
-        boxes = kmeans_anchors(wh, PER_HEAD * len(model.heads), seed)
+        boxes = kmeans_anchors(wh, PER_HEAD * len(model.heads), seed, threshold)
         return made(boxes.reshape(len(model.heads), PER_HEAD, 2), "kmeans")
 
     missing = [n for n in model.heads if n not in COCO]
@@ -85,7 +86,7 @@ def choose(
         if coco.lost <= (1 - ENOUGH) * len(wh):
             return coco
         try:
-            return min(kmeans(), coco, key=lambda found: found.lost)
+            return min(coco, kmeans(), key=lambda found: found.lost)
         except TooFewBoxes:
             return coco
     if model.anchors == "kmeans":
@@ -127,7 +128,7 @@ def _parse(text: str, heads: tuple[int, ...]) -> Float[np.ndarray, "l a 2"]:
 def best_possible_recall(
     wh: Float[np.ndarray, "n 2"],
     anchors: Float[np.ndarray, "a 2"],
-    threshold: float = 4.0,
+    threshold: float = Loss().anchor_threshold,
 ) -> float:
     """Share of boxes that some anchor may learn: both side ratios within `threshold`.
 
@@ -139,7 +140,10 @@ def best_possible_recall(
 
 
 def kmeans_anchors(
-    wh: Float[np.ndarray, "n 2"], n: int, seed: int
+    wh: Float[np.ndarray, "n 2"],
+    n: int,
+    seed: int,
+    threshold: float = Loss().anchor_threshold,
 ) -> Float[np.ndarray, "{n} 2"]:
     """`n` anchors for the boxes `wh`, by area.
 
@@ -151,13 +155,13 @@ def kmeans_anchors(
         raise TooFewBoxes(
             f"k-means of model.anchors needs {n} boxes of different size, "
             f"{MIN_SIDE:g} px or more, and the training part has "
-            f"{len(np.unique(wh, axis=0))}; give anchors, or coco"
+            f"{len(np.unique(wh, axis=0))}; give anchors, or coco (P3 to P5)"
         )
     rng = np.random.default_rng(seed)
     spread = wh.std(axis=0)
     spread[spread == 0] = 1.0
     anchors = _kmeans(wh / spread[None, :], n, rng) * spread[None, :]
-    anchors = _evolve(wh, anchors, rng)
+    anchors = _evolve(wh, anchors, rng, threshold)
     return anchors[np.argsort(anchors.prod(axis=1))].astype(np.float32)
 
 
@@ -194,10 +198,11 @@ def _evolve(
     wh: Float[np.ndarray, "n 2"],
     anchors: Float[np.ndarray, "a 2"],
     rng: np.random.Generator,
+    threshold: float,
 ) -> Float[np.ndarray, "a 2"]:
     def fitness(candidate: Float[np.ndarray, "a 2"]) -> float:
         best = _best(wh, candidate)
-        return float((best * (best > 0.25)).mean())
+        return float((best * (best > 1 / threshold)).mean())
 
     shape = anchors.shape
     best = fitness(anchors)

@@ -21,10 +21,8 @@ def describe(config: Config, num_classes: int) -> dict[str, Any]:
     training step: parameters, their moving average, momentum and gradients, and the
     activations that the backward pass reads before XLA merges any of them.
     """
-    if config.model.anchors not in (
-        "auto",
-        "kmeans",
-    ):  # refuse what training would refuse
+    if config.model.anchors not in ("auto", "kmeans"):
+        # Refuse what training would refuse.
         anchors.choose(config.model, np.zeros((0, 2), np.float32), config.seed)
     size = config.data.image_size
     detector = Detector(config.model, num_classes)

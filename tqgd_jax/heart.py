@@ -112,7 +112,11 @@ def main(_: list[str]) -> None:
     checkpoints.close()
     least = MIN_SCORE.value
     if least is None:
-        least = meta.get("threshold") or 0.25
+        # One that was chosen with batch statistics taken anew is not for these.
+        own = (
+            meta.get("threshold_step") == int(now.step) and not config.eval.recalibrate
+        )
+        least = (own and meta.get("threshold")) or 0.25
     predict = make_predict(detector, config, np.array(run["anchors"], np.float32))
 
     def hearts(of: Source) -> dict[str, list[float]]:

@@ -8,6 +8,14 @@ from tqgd_jax.config.checks import at_least, one_of
 LEVELS = (2, 3, 4, 5)  # P2..P5, strides 4, 8, 16, 32
 
 
+def increasing_levels(name: str, levels: tuple[int, ...]) -> None:
+    """Raises ValueError naming the setting when these are not levels, each once."""
+    for level in levels:
+        one_of(name, level, LEVELS)
+    if tuple(sorted(set(levels))) != tuple(levels):
+        raise ValueError(f"{name} must be increasing levels, got {levels}")
+
+
 @dataclass
 class Thr:
     """ThrConvs blocks of the stem (Eqs. 1-4), read when `model.stem` is "thr".
@@ -91,9 +99,9 @@ class Queen:
     columns: tuple[str, ...] = ("down", "up")
 
     def __post_init__(self) -> None:
-        if isinstance(self.columns, str) or not self.columns:
+        if isinstance(self.columns, str) or not 1 <= len(self.columns) <= 9:
             raise ValueError(
-                "model.queen.columns must be a tuple of one direction or more, got "
+                "model.queen.columns must be a tuple of one to nine directions, got "
                 f"{self.columns!r}; such as \"('up',)\" on the command line"
             )
         for direction in self.columns:
@@ -126,8 +134,7 @@ class Gd:
     levels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for level in self.levels:
-            one_of("model.gd.levels", level, LEVELS)
+        increasing_levels("model.gd.levels", self.levels)
         one_of("model.gd.gather", self.gather, (3, 4, 5))
         one_of("model.gd.gate", self.gate, ("sigmoid", "hard_sigmoid"))
         at_least("model.gd.fuse_blocks", self.fuse_blocks, 0)
@@ -187,10 +194,9 @@ class Model:
             )
         if len(set(self.neck)) < len(self.neck):
             raise ValueError(f"model.neck names a stage twice: {self.neck}")
-        if not self.heads or tuple(sorted(set(self.heads))) != tuple(self.heads):
-            raise ValueError(f"model.heads must be increasing levels, got {self.heads}")
-        for level in self.heads:
-            one_of("model.heads", level, LEVELS)
+        if not self.heads:
+            raise ValueError("model.heads is empty; such as (3, 4, 5)")
+        increasing_levels("model.heads", self.heads)
 
     def resolved_thr(self) -> Thr | None:
         """The stem's ThrConvs with its preset applied; None for a plain stem."""

@@ -124,8 +124,10 @@ def _anchors(scanned: Scan, items: list[Item], config: Config) -> None:
     """Raises ValueError when a run would have no anchors."""
     side, model = config.data.image_size, config.model
     train = _sides(scanned.parts.get("train", []), side)
-    anchors = choose(model, train, config.seed)
-    recall = best_possible_recall(_sides(items, side), anchors.boxes.reshape(-1, 2))
+    limit = config.loss.anchor_threshold
+    anchors = choose(model, train, config.seed, limit)
+    found = anchors.boxes.reshape(-1, 2)
+    recall = best_possible_recall(_sides(items, side), found, limit)
     heads = ",".join(map(str, model.heads))
     print(
         f"anchors   best possible recall {recall:.4f} ({anchors.origin}, heads {heads}, "

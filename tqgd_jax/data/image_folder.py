@@ -75,6 +75,11 @@ def scan(config: Config) -> Scan:
                 item, told = _cropped(item, hearts.get(e.name), part, data.crop)
                 problems += told
             parts[part].append(item)
+    if left_out and not parts["train"]:
+        raise ValueError(
+            f"{layout.root}: none of the {left_out} training images has a box, so "
+            "nothing trains; correct the labels or the split, or set data.slices=all"
+        )
     if left_out:
         notes.append(
             f"{left_out} images without a box do not train (data.slices=positive); those "

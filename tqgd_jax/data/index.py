@@ -108,6 +108,7 @@ def _sources(
             image=image(part),
             stamp=_stamp(meta),
             fold=None if fold is None else (fold[0], fold[1]),
+            positive_only="slices" in said and meta["settings"]["slices"] == "positive",
             slices=[_slice(row) for row in said.get("slices", ())],
             crops=[(x0, y0, x1, y1) for x0, y0, x1, y1 in said.get("crops", ())],
             lesions=[[Lesion(*row) for row in of] for of in said.get("lesions", ())],
@@ -132,6 +133,7 @@ def _slice(row: list[Any]) -> SliceInfo:
 
 def _same_settings(path: Path, meta: dict[str, Any], config: Config) -> None:
     plain, packed, now = baked(Data()), meta["settings"], baked(config.data)
+    packed["crop"] = plain["crop"] | packed["crop"]  # an older file knows fewer
     for name in BAKED:
         if now[name] not in (packed[name], plain[name]):
             raise ValueError(

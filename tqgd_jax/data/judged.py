@@ -43,7 +43,7 @@ def can_be_whole(config: Config, trained: Mapping[str, Source], part: str) -> bo
         and config.data.slices == "positive"
         and bool(trained[part].slices)
         and not packed
-        and set(trained["train"].groups).isdisjoint(trained[part].groups)
+        and _trained_on(trained).isdisjoint(trained[part].groups)
     )
 
 
@@ -65,7 +65,7 @@ def all_slices(config: Config, trained: Mapping[str, Source]) -> dict[str, Sourc
     crop = dataclasses.replace(crop, widen="all" if crop.widen == "all" else "none")
     data = dataclasses.replace(config.data, slices="all", crop=crop)
     whole = sources.open_data(dataclasses.replace(config, data=data))
-    seen = set(trained["train"].groups)
+    seen = _trained_on(trained)
     parts = {}
     if "val" in trained:
         parts["val"] = _select(whole.values(), set(trained["val"].groups))
@@ -78,6 +78,10 @@ def all_slices(config: Config, trained: Mapping[str, Source]) -> dict[str, Sourc
                 "slices; --slices=trained judges the slices of training alone"
             )
     return parts
+
+
+def _trained_on(trained: Mapping[str, Source]) -> set[str]:
+    return set(trained["train"].groups) if "train" in trained else set()
 
 
 def placed(source: Source, images: Sequence[Image], part: str) -> list[Image]:

@@ -100,7 +100,8 @@ def check(
         keep = not kinds
         if policy == "clip":
             keep = set(kinds) <= {"out_of_image", "sub_pixel"}
-        if keep and inside[2] > inside[0] and inside[3] > inside[1]:
+        low, high = np.array(inside, np.float32).reshape(2, 2)  # no sliver of rounding
+        if keep and (high > low).all():
             kept.append(i)
     boxes = clipped[kept].reshape(-1, 4).astype(np.float32)
     labels = np.array([classes[said.names[i]] for i in kept], np.int32)

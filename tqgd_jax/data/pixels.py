@@ -58,9 +58,10 @@ class Pixels:
         study = self._scan(image.place)
         if file is not None:
             path, pixels = file, images.read_image(file)
-            if image.place.crop and pixels.shape[:2] != tuple(self._sizes[i]):
+            if image.place.crop:
                 x0, y0, x1, y1 = image.place.crop  # of the whole image
-                pixels = pixels[y0:y1, x0:x1]
+                if pixels.shape[:2] != (y1 - y0, x1 - x0):
+                    pixels = pixels[y0:y1, x0:x1]
         elif study is not None:
             path, pixels = study.path, self._slice(study, image.place)
         else:

@@ -34,6 +34,7 @@ class Source:
       image: reads one image at its own size.
       stamp: what every result on this split must say; empty for an honest one.
       fold: (fold, folds) where the test part is one of several; else None.
+      positive_only: of CT: slices without a box were left out.
       slices: of CT: where each image comes from; else empty.
       lesions: of CT: what is known of each box; else empty.
       crops: of images that heart boxes crop: (x0, y0, x1, y1), the part of the whole
@@ -53,6 +54,7 @@ class Source:
     image: Callable[[int], Int[np.ndarray, "h w c"]]
     stamp: str = ""
     fold: tuple[int, int] | None = None
+    positive_only: bool = False
     slices: list[SliceInfo] = dataclasses.field(default_factory=list)
     lesions: list[list[Lesion]] = dataclasses.field(default_factory=list)
     crops: list[tuple[int, int, int, int]] = dataclasses.field(default_factory=list)

@@ -21,7 +21,8 @@ class Fusion(nn.Module):
 
     Attributes:
       features: channels of P2..P5.
-      levels: outputs that are needed; the last column ends with the last of them.
+      levels: outputs that are needed; others pass unchanged, and what none of them
+        reads is not computed.
       repeats: bottlenecks of a node's C3.
       queen: settings.
     """
@@ -36,15 +37,11 @@ class Fusion(nn.Module):
     def __call__(self, levels: Pyramid, *, train: bool) -> Pyramid:
         c = by_level(self.features)
         before = out = by_level(levels)
-        for k, direction in enumerate(self.queen.columns):
-            last = k == len(self.queen.columns) - 1
-            name = "q" if last else "abcdefgh"[k]
-            needed = self.levels if last else (2, 3, 4, 5)
-            order = range(2, max(needed) + 1)
-            if direction == "down":
-                order = range(5, min(needed) - 1, -1)
+        columns = list(zip(self.queen.columns, self._nodes(), strict=True))
+        for k, (direction, nodes) in enumerate(columns):
+            name = "q" if k == len(columns) - 1 else "abcdefgh"[k]
             new = {}
-            for n in order:
+            for n in nodes:
                 inputs = [before[n]]  # Eq. 5: n5(lc-1), then n6(lc-1) and n4(lc-1)
                 if n < 5:
                     inputs.append(upsample_bilinear(before[n + 1]))
@@ -59,3 +56,14 @@ class Fusion(nn.Module):
                 )
             before, out = new, out | new
         return tuple(out[n] for n in (2, 3, 4, 5))
+
+    def _nodes(self) -> list[range]:
+        """Levels of each column in its order, without those that nothing reads."""
+        needed, nodes = set(self.levels), []
+        for direction in reversed(self.queen.columns):
+            order = range(2, max(needed) + 1)
+            if direction == "down":
+                order = range(5, min(needed) - 1, -1)
+            nodes.append(order)
+            needed = {m for n in order for m in (n - 1, n, n + 1) if 2 <= m <= 5}
+        return nodes[::-1]

@@ -56,8 +56,8 @@ class Run:
         log.info("anchors: %s", chosen.origin)
         if chosen.lost:
             log.warning(
-                "%d of %d training boxes match no anchor (%s) at %d px and can never be "
-                "learnt; model.anchors=auto fits anchors to the boxes, a larger "
+                "%d of %d training boxes match no anchor (%s) at %d px and are not learnt "
+                "at that size; model.anchors=auto fits anchors to the boxes, a larger "
                 "data.image_size enlarges the boxes",
                 *(chosen.lost, len(wh), chosen.origin, config.data.image_size),
             )

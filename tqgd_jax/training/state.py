@@ -43,8 +43,10 @@ def create(detector: Detector, config: Config) -> TrainState:
         lambda key, x: detector.init(key, x, train=False), jax.random.key(0), image
     )
     thr = config.model.resolved_thr()
-    known = thr is not None and thr.form == "back-projection"
-    variables = initial(shapes, config.seed, thr.init if known else "yolov5")
+    if thr is None or thr.form == "plain":
+        variables = initial(shapes, config.seed)
+    else:
+        variables = initial(shapes, config.seed, thr.init)
     params, batch_stats = variables["params"], variables["batch_stats"]
     zero = Hyper(*(jnp.zeros((), t) for t in ("f4", "f4", "f4", "?", "?", "?")))
     tx = sgd(config.optim, config.data.batch_size, zero)

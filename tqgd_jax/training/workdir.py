@@ -105,7 +105,7 @@ def record(folder: Path, config: Config, run: dict[str, Any]) -> None:
         } | {
             name: (old_run.get(name), value)
             for name, value in run.items()
-            if old_run.get(name, value) != value  # an older version may not say it
+            if old_run.get(name) != value
         }
         if changed:
             listed = "\n".join(
