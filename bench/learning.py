@@ -42,17 +42,19 @@ SMOOTH = 25  # steps
 
 def workdir(args, stem, seed):
     """Of one run."""
-    name = f"{args.size}-{stem.removeprefix('thr:')}-{seed}"
-    return args.out / "runs" / name
+    name = stem.removeprefix("thr:").replace("/", "-")
+    return args.out / "runs" / f"{args.size}-{name}-{seed}"
 
 
 def train(args, stem, seed):
     """Trains to `args.steps`, or goes on with it."""
+    stem_itself, _, first = stem.partition("/")
     command = [
         *(sys.executable, "train.py", "--config=configs/tqgdnet.py"),
         f"--workdir={workdir(args, stem, seed)}",
         f"--config.seed={seed}",
-        f"--config.model.stem={stem}",
+        f"--config.model.stem={stem_itself}",
+        *([f"--config.model.thr.init={first}"] if first else []),
         f"--config.data.dir={args.data_dir}",
         f"--config.data.image_size={args.size}",
         *("--config.data.split=folds", "--config.data.folds=3"),
@@ -175,7 +177,12 @@ def main():
     )
     parser.add_argument("--data_dir", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--stems", nargs="+", default=["thr", "conv", "thr:snapshot"])
+    parser.add_argument(
+        "--stems",
+        nargs="+",
+        default=["thr", "conv", "thr:snapshot", "thr/yolov5"],
+        help="model.stem; after a slash model.thr.init",
+    )
     parser.add_argument("--seeds", type=int, default=2, help="0 to SEEDS - 1")
     parser.add_argument("--size", type=int, default=320, help="image side, px")
     parser.add_argument("--steps", type=int, default=1000)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.data.ct_sets import config, orcascore
 from tqgd_jax.data import judged
+from tqgd_jax.data.pack import pack
 from tqgd_jax.data.source import open_data
 from tqgd_jax.metrics.image import Image, Lesion
 
@@ -122,3 +123,21 @@ def test_a_split_that_leaks_is_judged_as_it_was_trained(cohort):
     groups = [trained["test"].groups[0], *trained["train"].groups[1:]]
     leaky = trained | {"train": dataclasses.replace(trained["train"], groups=groups)}
     assert not judged.can_be_whole(settings, leaky, "test")
+
+
+def test_a_packed_set_of_positive_slices_says_so(cohort, tmp_path):
+    settings, trained = opened(cohort, 1)
+    assert trained["test"].positive_only
+    pack(settings, tmp_path / "set.npz")
+    every = config(tmp_path / "set.npz")  # data.slices=all, which is not said aloud
+    every.data.dir = str(tmp_path / "set.npz")
+    assert open_data(every)["test"].positive_only
+    whole = judged.all_slices(settings, trained)
+    assert not whole["test"].positive_only
+
+
+def test_a_set_that_nobody_trained_on_is_judged_whole(cohort):
+    settings, trained = opened(cohort, 1)
+    assert judged.can_be_whole(settings, {"test": trained["test"]}, "test")
+    whole = judged.all_slices(settings, {"test": trained["test"]})
+    assert set(whole["test"].groups) >= set(trained["test"].groups)

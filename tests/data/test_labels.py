@@ -40,6 +40,8 @@ def check(annotation: Annotation, policy: str):
         ((-3, 2, 5, 9), ["out_of_image"], [0, 2, 5, 9]),
         ((25, 15, 31, 22), ["out_of_image"], [25, 15, 30, 20]),
         ((31, 2, 35, 9), ["out_of_image"], None),  # nothing of it is inside
+        # beside it: x0 of a relative box, 1.025 - 0.025, is not quite 1
+        ((29.999999999999996, 2, 31, 9), ["out_of_image"], None),
         ((1, 2, 1.5, 9), ["sub_pixel"], [1, 2, 1.5, 9]),
         ((1, 19.5, 4, 20.25), ["out_of_image", "sub_pixel"], [1, 19.5, 4, 20]),
     ],

@@ -196,6 +196,14 @@ def test_images_without_a_box_do_not_train_where_the_paper_has_none(cfg, caplog)
     assert positive["train"].fingerprint != every["train"].fingerprint
 
 
+def test_a_training_part_without_any_box_is_told(tmp_path):
+    root = voc_set(tmp_path / "set", {"a": [], "b": [], "t": [("cac", 1, 2, 5, 9)]})
+    table(root, ["a,train", "b,train", "t,test"])
+    with pytest.raises(ValueError, match=r"none of the 2 training images has a box"):
+        open_data(config(root, slices="positive"))
+    assert open_data(config(root))["train"].names == ["a", "b"]
+
+
 def test_bad_labels_stop_the_preparation_and_leave_nothing(tmp_path):
     root = voc_set(tmp_path / "set", {"a": [("x", 5, 5, 5, 9), ("x", 1, 1, 4, 4)]})
     one = config(root, ratio=(1.0, 0.0, 0.0))

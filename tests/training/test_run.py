@@ -21,6 +21,7 @@ from tqgd_jax.data import source as data_source
 from tqgd_jax.data.resident import fits
 from tqgd_jax.inference import detect, make_predict
 from tqgd_jax.metrics.evaluate import evaluate
+from tqgd_jax.recalibration import make_recalibrate
 from tqgd_jax.training import checkpoint, journal, loop
 from tqgd_jax.training import step as step_module
 from tqgd_jax.training.checkpoint import Checkpoints
@@ -370,3 +371,21 @@ def test_boxes_that_can_never_be_learnt_are_told(anchors, lost, caplog):
     boxes = sum(len(b) for b in squares(12).boxes)
     expected = f"of {boxes} training boxes match no anchor ({origin}) at 64 px"
     assert any(expected in text for text in told) == lost
+
+
+def test_evaluations_take_batch_statistics_anew_where_asked():
+    cfg = config(optim=WAITING.optim)
+    cfg.eval.recalibrate = 2
+    run = Run(cfg, squares(), squares(4, seed=1))
+    ema = run.create().ema
+    found = run._evaluator()(ema)
+    detector = run.detector
+    predict = make_predict(detector, cfg, run.anchors)
+    val = squares(4, seed=1)
+
+    def figures(variables):
+        batches = data_source.in_order(val, cfg.eval.batch_size)
+        return evaluate(detect(predict, variables, batches, val.names), 1, None)
+
+    assert found == figures(make_recalibrate(detector, cfg, squares(), 2)(ema))
+    assert found != figures(ema)

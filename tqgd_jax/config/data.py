@@ -84,7 +84,8 @@ class Data:
         classes, class; instead of masks or XML.
       lesion_hu: CT: mask voxels at or below are no lesion (§2.1.2).
       slices: "all", or "positive": of CT those with a box only, of images those of the
-        training part (the paper; `configs/tqgdnet.py`). eval.py judges all.
+        training part (the paper; `configs/tqgdnet.py`). eval.py judges all, but of a
+        packed set what was packed.
       neighbours: CT: slices on either side that become channels; 1 gives z-1, z, z+1.
       neighbour_mm: CT: distance between these channels; the nearest slice is taken. 0
         means the next slice, whatever its distance.

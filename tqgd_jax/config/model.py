@@ -33,9 +33,9 @@ class Thr:
       sign: the residual of Eq. 3, "x-x2" (the paper) or "x2-x".
       norm: "batch", or "none" for convolutions with a bias instead.
       act: "silu" or "none", after the normalisation.
-      init: first values of kernels, "yolov5" (PyTorch's) or "centre" (those of a 1x1
-        kernel at the tap that sees the pixel itself, k / 3 times as large; 0 elsewhere).
-        docs/design/0023-first-kernels.md.
+      init: first values of kernels, "centre" (those of a 1x1 kernel at the tap that sees
+        the pixel itself, k / 3 times as large; 0 elsewhere) or "yolov5" (PyTorch's, with
+        which TQGDNet-s was not seen to learn). docs/design/0023-first-kernels.md.
       form: "back-projection" (Eqs. 1-4), or "plain": three 3x3 convolutions in its
         place with as many products, a control. docs/design/0021-controls.md.
     """
@@ -47,7 +47,7 @@ class Thr:
     sign: str = "x-x2"
     norm: str = "batch"
     act: str = "silu"
-    init: str = "yolov5"
+    init: str = "centre"
     form: str = "back-projection"
 
     def __post_init__(self) -> None:

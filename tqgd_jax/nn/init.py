@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from tqgd_jax.nn.head import bias_prior
-from tqgd_jax.nn.thrconvs import own_tap
+from tqgd_jax.nn.thrconvs import first_tap
 
 
 def initial(shapes: Any, seed: int, thr_init: str = "yolov5") -> dict[str, Any]:
@@ -69,8 +69,8 @@ def _kernel(
     if not of_thr:
         bound = 1 / math.sqrt(math.prod(shape[:-1]))
         return rng.uniform(-bound, bound, shape).astype(np.float32)
-    tap = own_tap(shape[0], mirrored=of_thr == "conv2")
-    bound = max(shape[0] / 3, 1.0) / math.sqrt(shape[2])
+    tap, gain = first_tap(shape[0], of_thr)
+    bound = gain / math.sqrt(shape[2])
     kernel = np.zeros(shape, np.float32)
     kernel[tap, tap] = rng.uniform(-bound, bound, shape[2:])
     return kernel

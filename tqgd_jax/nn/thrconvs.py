@@ -10,25 +10,26 @@ from jaxtyping import Float
 from tqgd_jax.nn.blocks import ConvBnAct, Initializer, Mode, kernel_init, same
 
 
-def own_tap(kernel: int, *, mirrored: bool) -> int:
-    """The row and column of a kernel that see the pixel itself.
+def first_tap(kernel: int, conv: str) -> tuple[int, float]:
+    """Where a kernel begins, and how many times larger than a 1x1 kernel.
+
+    The row and column are those that see the pixel itself; the second convolution is
+    padded the other way round. docs/design/0023-first-kernels.md has the reasons.
 
     Args:
-      kernel: its size.
-      mirrored: padded the other way round, as the second convolution.
+      kernel: its size k.
+      conv: name of the convolution in its block.
     """
-    return same(kernel)[1 if mirrored else 0]
+    return same(kernel)[conv == "conv2"], max(kernel / 3, 1.0)
 
 
-def at_centre(draw: Initializer, tap: int) -> Initializer:
-    """First values of a k x k kernel: `draw` for 1x1 at one tap, times k / 3, else 0.
-
-    docs/design/0023-first-kernels.md has the reasons.
-    """
+def at_centre(conv: str) -> Initializer:
+    """Draws a kernel as `kernel_init` does for 1x1, at its `first_tap`; 0 elsewhere."""
 
     def first(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-        one = draw(key, (1, 1, *shape[2:]), dtype)[0, 0]
-        return jnp.zeros(shape, dtype).at[tap, tap].set(max(shape[0] / 3, 1.0) * one)
+        tap, gain = first_tap(shape[0], conv)
+        one = gain * kernel_init(key, (1, 1, *shape[2:]), dtype)[0, 0]
+        return jnp.zeros(shape, dtype).at[tap, tap].set(one)
 
     return first
 
@@ -71,7 +72,6 @@ class ThrConvs(nn.Module):
         pad2 = pad2[1], pad2[0]
 
         def conv(kernel: int, padding: tuple[int, int], name: str) -> ConvBnAct:
-            tap = own_tap(kernel, mirrored=name == "conv2")
             return ConvBnAct(
                 c,
                 kernel,
@@ -79,9 +79,7 @@ class ThrConvs(nn.Module):
                 groups=groups,
                 norm=self.norm,
                 act=self.act,
-                first=at_centre(kernel_init, tap)
-                if self.first == "centre"
-                else kernel_init,
+                first=at_centre(name) if self.first == "centre" else kernel_init,
                 mode=self.mode,
                 name=name,
             )
