@@ -185,3 +185,15 @@ def test_pixels_beyond_the_window_are_read_from_the_scan(root, tmp_path):
     pack(made, tmp_path / "set.npz")
     made.data.dir = str(tmp_path / "set.npz")
     assert judged.scans(made, source, found) is None
+
+
+def test_what_a_file_of_hearts_does_not_fit_is_told(root, caplog):
+    file = root / "hearts.csv"
+    file.write_text(file.read_text() + f"TRV9P9CTI,0,{HEART}\n")
+    with caplog.at_level(logging.INFO, "tqgd_jax"):
+        open_data(settings(root))
+    assert "5 of 6 slices have no heart box in hearts.csv" in caplog.text
+    assert "names 1 scans that are not there, such as 'TRV9P9CTI'" in caplog.text
+    file.write_text("scan,z\n")
+    with pytest.raises(ValueError, match=r"^\S*hearts\.csv:1: no column x0"):
+        open_data(settings(root))  # once, not for each scan

@@ -389,3 +389,10 @@ def test_evaluations_take_batch_statistics_anew_where_asked():
 
     assert found == figures(make_recalibrate(detector, cfg, squares(), 2)(ema))
     assert found != figures(ema)
+
+
+def test_a_network_that_cannot_be_built_is_refused_before_a_folder_is_made():
+    cfg = config()
+    cfg.model.neck, cfg.model.gd.levels = ("gd",), (2, 3, 4, 5)
+    with pytest.raises(ValueError, match="no later stage reads P2"):
+        Run(cfg, squares())

@@ -68,8 +68,9 @@ class Thr:
         one_of("model.thr.form", self.form, ("back-projection", "plain"))
         if self.init == "centre" and self.norm == "none":
             raise ValueError(
-                "model.thr.init='centre' counts on batch norm, which undoes the size of "
-                "kernels; leave it out where model.thr.norm='none'"
+                "model.thr.init='centre' (the default) counts on batch norm, which undoes "
+                "the size of kernels; with model.thr.norm='none' set model.thr.init="
+                "yolov5, or model.stem=thr:linear, which sets both"
             )
         if self.form == "plain" and self.depthwise:
             raise ValueError(

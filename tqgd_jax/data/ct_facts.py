@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from tqdm import tqdm
 
 from tqgd_jax.config import Crop, Data
-from tqgd_jax.data import crop, groups, heart, volumes
+from tqgd_jax.data import crop, groups, heart, heart_boxes, volumes
 from tqgd_jax.data.annotations import Annotation, Problem
 from tqgd_jax.data.cohort import Cohort, Study
 from tqgd_jax.data.ct_labels import Tables, find_table, labels_of, tables
@@ -46,8 +46,6 @@ def look_at_all(data: Data, cohort: Cohort) -> tuple[list[Facts], list[Problem]]
     """
     import SimpleITK  # noqa: F401  once, before the threads do
 
-    if data.crop.by_file:
-        find_table(cohort.root, data.crop.method)  # a fault of settings, not of a scan
     if data.crop.margin_px != Crop().margin_px:
         raise ValueError(
             f"{cohort.root} holds CT scans, and data.crop.margin_px is a setting of "
@@ -59,7 +57,7 @@ def look_at_all(data: Data, cohort: Cohort) -> tuple[list[Facts], list[Problem]]
     said = tables(cohort, data)
     look = functools.partial(_look, cohort=cohort, data=data, said=said)
     found: list[Facts] = []
-    problems: list[Problem] = []
+    problems = _unused_hearts(cohort, data)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         looks = pool.map(look, cohort.studies)
         for facts in tqdm(looks, "read scans", len(cohort.studies), unit="scan"):
@@ -84,6 +82,22 @@ def look_at_all(data: Data, cohort: Cohort) -> tuple[list[Facts], list[Problem]]
     return found, problems
 
 
+def _unused_hearts(cohort: Cohort, data: Data) -> list[Problem]:
+    """Scans that the csv of heart boxes names and the set does not have.
+
+    Raises ValueError for a csv that cannot be read: a fault of the settings, not of each
+    scan.
+    """
+    if not data.crop.by_file:
+        return []
+    table = find_table(cohort.root, data.crop.method)
+    others = sorted(heart_boxes.scans(table) - {s.scan for s in cohort.studies})
+    if not others:
+        return []
+    text = f"names {len(others)} scans that are not there, such as {others[0]!r}"
+    return [Problem(table, 0, "crop_unused", text)]
+
+
 def _look(study: Study, *, cohort: Cohort, data: Data, said: Tables) -> Facts | Problem:
     try:
         volume = volumes.read_volume(study.path, series=study.series)
@@ -101,7 +115,21 @@ def _facts(
     problems = list(found.problems)
     windows = np.tile([0, 0, w, h], (depth, 1))
     if data.crop.method != "none":
-        windows = _windows(study, volume, cohort, data)
+        hearts = _hearts(study, volume, cohort, data)
+        without = int(np.isnan(hearts).all(axis=1).sum())
+        if data.crop.by_file and without:
+            text = (
+                f"{without} of {depth} slices have no heart box in {data.crop.method}: "
+                "they take the window of the nearest slice with one"
+            )
+            problems.append(Problem(study.path, 0, "crop_nearest", text))
+        windows = crop.crops(
+            hearts,
+            (h, w),
+            volume.spacing[1:],
+            per=data.crop.per,
+            margin_mm=data.crop.margin_mm,
+        )
     if 0 < data.neighbour_mm < volume.spacing[0] / 2 and data.neighbours:
         text = (
             f"data.neighbour_mm={data.neighbour_mm:g} is less than half the distance of "
@@ -126,21 +154,14 @@ def _facts(
     )
 
 
-def _windows(
+def _hearts(
     study: Study, volume: Volume, cohort: Cohort, data: Data
-) -> Int[np.ndarray, "z 4"]:
+) -> Float[np.ndarray, "z 4"]:
+    """Heart box of each slice, px edges; NaN where there is none."""
     if data.crop.method == "anatomical":
-        hearts = heart.find_heart(volume.hu, volume.spacing)
-    else:
-        path = find_table(cohort.root, data.crop.method)
-        hearts = heart.read_boxes(path, study.scan, len(volume.hu))
-    return crop.crops(
-        hearts,
-        (volume.hu.shape[1], volume.hu.shape[2]),
-        volume.spacing[1:],
-        per=data.crop.per,
-        margin_mm=data.crop.margin_mm,
-    )
+        return heart.find_heart(volume.hu, volume.spacing)
+    path = find_table(cohort.root, data.crop.method)
+    return heart.read_boxes(path, study.scan, len(volume.hu))
 
 
 def _patient(study: Study, volume: Volume, data: Data) -> str:

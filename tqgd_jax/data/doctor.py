@@ -133,6 +133,11 @@ def _anchors(scanned: Scan, items: list[Item], config: Config) -> None:
         f"anchors   best possible recall {recall:.4f} ({anchors.origin}, heads {heads}, "
         f"{side} px)"
     )
+    if anchors.lost:
+        print(
+            f"          {anchors.lost} of {len(train)} training boxes match no anchor; "
+            "--anchors auto fits them, a larger --image_size enlarges the boxes"
+        )
 
 
 def _sides(items: list[Item], side: int = 0) -> Float[np.ndarray, "n 2"]:

@@ -51,6 +51,11 @@ def read_boxes(path: Path, scan: str, slices: int) -> Float[np.ndarray, "z 4"]:
     return boxes
 
 
+def scans(path: Path) -> set[str]:
+    """The scans that a csv of heart boxes names."""
+    return {row["scan"] for _, row in _rows(path, HEADER)}
+
+
 def read_image_boxes(
     path: Path, find: Callable[[str], str | None]
 ) -> tuple[dict[str, list[float]], list[str]]:

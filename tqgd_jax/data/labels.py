@@ -29,12 +29,15 @@ KINDS = {
     "below_threshold": "mask voxels at or below data.lesion_hu: no lesion",
     "crop_widened": "heart crop that would have cut a labelled box: widened",
     "crop_cut": "labelled box outside the heart crop: missed unless it is found",
+    "crop_nearest": "slices without a heart box: cropped as the nearest with one",
+    "crop_unused": "heart boxes of scans that are not there",
     "crop_whole": "image without a heart box: stays whole",
     "same_channels": "neighbours nearer than the slices of a scan",
 }
 # no fault, but told
 NOTED = (
     *("below_threshold", "crop_widened", "crop_cut", "crop_whole"),
+    *("crop_nearest", "crop_unused"),
     "same_channels",
 )
 INFO = ("no_annotation", *NOTED)  # no fault

@@ -79,6 +79,8 @@ class Run:
             len(train.classes),
             axis_name=parallel.AXIS if pmap else None,
         )
+        # Traces the network: one that cannot be built is refused before a folder is made.
+        self._first = state.create(self.detector, config)
         step = make_train_step(self.detector, config, jnp.asarray(self.anchors))
         self._rows = parallel.rows(config)
         self._resident = not processes.most(not resident.fits(train, config))
@@ -109,7 +111,7 @@ class Run:
 
     def create(self) -> TrainState:
         """The state before the first step."""
-        return state.create(self.detector, self._config)
+        return self._first
 
     def facts(self) -> dict[str, Any]:
         """What follows from settings and data and must stay the same, for `workdir`."""
