@@ -94,7 +94,7 @@ def test_eight_devices_give_the_losses_of_one(logs, name):
     one, other = logs["one"], logs[name]
     assert len(one) == len(other) == STEPS
     losses = [row["loss"] for row in one]
-    assert max(losses) / min(losses) > 1.1  # something is learnt, or at least varies
+    assert max(losses) / min(losses) > 1.05  # something is learnt, or at least varies
     assert gaps(other, one, "loss").max() < 1e-5, gaps(other, one, "loss")
     for key in ("obj", "giou"):  # small parts of it
         assert gaps(other, one, key).max() < 1e-4, (key, gaps(other, one, key))
