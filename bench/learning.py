@@ -38,6 +38,9 @@ COLUMNS = {
     "ema_anew": ("EMA, anew", "{:.3f}"),
 }
 SMOOTH = 25  # steps
+# GIoU loss, mean of `SMOOTH` steps: sizes of boxes are learnt above the first; below the
+# second their places are, on the phantom at 320 px.
+FLAT = 0.148, 0.135
 
 
 def workdir(args, stem, seed):
@@ -72,6 +75,16 @@ def losses(folder):
     """Every step's figures."""
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     return [row for row in map(json.loads, lines) if "loss" in row]
+
+
+def flat_phase(rows):
+    """First and last step of the flat phase; None for one that has not come."""
+    giou = np.convolve([r["giou"] for r in rows], np.ones(SMOOTH) / SMOOTH, "valid")
+    below = np.flatnonzero(giou < FLAT[0])
+    above = np.flatnonzero(giou >= FLAT[1])
+    first = int(below[0]) + SMOOTH if len(below) else None
+    left = len(above) and above[-1] + 1 < len(giou)
+    return first, int(above[-1]) + 1 + SMOOTH if left else None
 
 
 def judge(folder, args, done):
@@ -216,6 +229,8 @@ def main():
                 with written.open("a") as file:
                     file.write(json.dumps(rows[-1]) + "\n")
                 print(json.dumps(rows[-1]), flush=True)
+            first, last = flat_phase(losses(folder))
+            print(f"{stem}, seed {seed}: flat from step {first} to {last}")
     rows.sort(key=lambda r: (args.stems.index(r["stem"]), r["seed"], r["step"]))
     draw(args, rows, args.out / f"learning-{args.size}.png")
     tables.finish(rows, COLUMNS)
