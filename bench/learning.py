@@ -50,7 +50,9 @@ def workdir(args, stem, seed):
 
 
 def train(args, stem, seed):
-    """Trains to `args.steps`, or goes on with it."""
+    """Trains to `args.steps`, or goes on with it; a run that is there is left alone."""
+    if (workdir(args, stem, seed) / "checkpoints" / str(args.steps)).exists():
+        return
     stem_itself, _, first = stem.partition("/")
     command = [
         *(sys.executable, "train.py", "--config=configs/tqgdnet.py"),
