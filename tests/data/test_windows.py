@@ -197,3 +197,8 @@ def test_what_a_file_of_hearts_does_not_fit_is_told(root, caplog):
     file.write_text("scan,z\n")
     with pytest.raises(ValueError, match=r"^\S*hearts\.csv:1: no column x0"):
         open_data(settings(root))  # once, not for each scan
+    rows = [f"0,{HEART},{scan}" for scan in SCANS]
+    file.write_text("\n".join(["z,x0,y0,x1,y1,scan", *rows, "1"]) + "\n")
+    with caplog.at_level(logging.INFO, "tqgd_jax"):
+        open_data(settings(root))
+    assert "such as ''" in caplog.text  # a row that ends early names no scan

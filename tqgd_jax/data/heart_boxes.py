@@ -53,7 +53,7 @@ def read_boxes(path: Path, scan: str, slices: int) -> Float[np.ndarray, "z 4"]:
 
 def scans(path: Path) -> set[str]:
     """The scans that a csv of heart boxes names."""
-    return {row["scan"] for _, row in _rows(path, HEADER)}
+    return {row["scan"] or "" for _, row in _rows(path, HEADER)}  # None: a short row
 
 
 def read_image_boxes(
