@@ -10,7 +10,7 @@ from pathlib import Path
 
 from absl import flags
 
-from tqgd_jax import cli
+from tqgd_jax.commands import cli
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of a run of train.py")
 SPLIT = flags.DEFINE_string("split", "test", "train, val or test")
@@ -53,16 +53,21 @@ def main(_: list[str]) -> None:
     """Config, data, weights, detections, report."""
     import numpy as np
 
-    from tqgd_jax.data import judged, source
+    from tqgd_jax.data import dataset
+    from tqgd_jax.data.open import open_data
     from tqgd_jax.detector import Detector
+    from tqgd_jax.evaluation.evaluate import best_threshold
+    from tqgd_jax.evaluation.inputs import held_out
+    from tqgd_jax.evaluation.settings import Rules
     from tqgd_jax.inference import detect, make_predict
-    from tqgd_jax.metrics.evaluate import best_threshold
-    from tqgd_jax.metrics.study import Study, checked
     from tqgd_jax.recalibration import make_recalibrate
-    from tqgd_jax.report import bundle, terminal
-    from tqgd_jax.report.rules import Rules
-    from tqgd_jax.training import compilations, parallel, state, workdir
-    from tqgd_jax.training.checkpoint import Checkpoints
+    from tqgd_jax.report import result_folder
+    from tqgd_jax.report.text import terminal
+    from tqgd_jax.structures.evaluation_set import Study, checked
+    from tqgd_jax.training import state
+    from tqgd_jax.training.records import workdir
+    from tqgd_jax.training.records.checkpoint import Checkpoints
+    from tqgd_jax.training.runtime import compile_cache, sharding
 
     rules = Rules(
         bootstraps=BOOTSTRAPS.value,
@@ -72,15 +77,15 @@ def main(_: list[str]) -> None:
     ).checked()
     if GALLERY.value < 0:
         raise ValueError(f"--gallery must be 0 or more, got {GALLERY.value}")
-    compilations.use_cache()
+    compile_cache.use_cache()
     folder = Path(WORKDIR.value or "")
     config, run = workdir.read(folder)
     if DATA.value:
-        config = judged.elsewhere(config, DATA.value, run["classes"])
+        config = held_out.elsewhere(config, DATA.value, run["classes"])
 
-    splits = source.open_data(config)
-    chosen = source.required(splits, SPLIT.value, config)
-    source.same_data(chosen, run["fingerprint"])
+    splits = open_data(config)
+    chosen = dataset.required(splits, SPLIT.value, config)
+    dataset.same_data(chosen, run["fingerprint"])
     if list(chosen.classes) != run["classes"]:
         raise ValueError(
             f"{config.data.dir} has the classes {list(chosen.classes)}, {folder} was "
@@ -89,9 +94,9 @@ def main(_: list[str]) -> None:
         )
     train = splits.get("train")  # before all slices are looked at
     stamp = chosen.stamp or run.get("stamp", "")
-    whole = SLICES.value == "all" and judged.can_be_whole(config, splits, SPLIT.value)
+    whole = SLICES.value == "all" and held_out.can_be_whole(config, splits, SPLIT.value)
     if whole:
-        splits = judged.all_slices(config, splits)
+        splits = held_out.all_slices(config, splits)
         chosen = splits[SPLIT.value]
 
     classes = len(run["classes"])
@@ -112,13 +117,13 @@ def main(_: list[str]) -> None:
                 f"that {folder} was trained on, and {config.data.dir} holds others; set "
                 "--recalibrate=0"
             )
-        with parallel.memory(["--recalibrate=0, for the running statistics"]):
+        with sharding.memory(["--recalibrate=0, for the running statistics"]):
             weights = make_recalibrate(detector, config, train, recalibrate)(weights)
     predict = make_predict(detector, config, np.array(run["anchors"], np.float32))
 
-    def images(split: source.Source) -> list:
-        batches = source.in_order(split, size)
-        with parallel.memory(
+    def images(split: dataset.Source) -> list:
+        batches = dataset.in_order(split, size)
+        with sharding.memory(
             [
                 f"a smaller --batch_size ({size} now)",
                 "JAX_PLATFORMS=cpu in the environment, for the memory of the host",
@@ -135,11 +140,11 @@ def main(_: list[str]) -> None:
         # statistics, or on the slices with boxes only.
         threshold = best_threshold(images(splits["val"]), classes)
 
-    found = judged.placed(chosen, images(chosen), SPLIT.value)
+    found = held_out.placed(chosen, images(chosen), SPLIT.value)
     fold = chosen.fold if SPLIT.value == "test" else None
     positive = chosen.positive_only and not whole
     notes = [POSITIVE] if positive else []
-    if not judged.patients_known(chosen):
+    if not held_out.patients_known(chosen):
         notes.append(
             "no patients are known: each image counts as one, and intervals are too "
             "narrow if patients have several"
@@ -162,8 +167,8 @@ def main(_: list[str]) -> None:
         positive_only=positive,
     )
     out = Path(OUT.value) if OUT.value else folder / f"eval-{SPLIT.value}"
-    scans = judged.scans(config, chosen, found)
-    figures = bundle.make(
+    scans = held_out.scans(config, chosen, found)
+    figures = result_folder.make(
         out,
         checked(study),
         rules,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import flags
 
-from tqgd_jax import cli
+from tqgd_jax.commands import cli
 from tqgd_jax.config import Config
 
 cli.define_config()
@@ -40,7 +40,7 @@ def main(_: list[str]) -> None:
     """Config, data, run."""
     config = cli.config()
     if DRY_RUN.value:
-        from tqgd_jax.describe import describe
+        from tqgd_jax.commands.dry_run import describe
 
         print(json.dumps(describe(config, max(1, len(config.data.classes))), indent=2))
         return
@@ -51,17 +51,17 @@ def main(_: list[str]) -> None:
         import jax
 
         jax.config.update("jax_platforms", "cpu")  # the device is for the two runs
-        from tqgd_jax.training import workdir
-        from tqgd_jax.training.certify import certify
+        from tqgd_jax.training.records import workdir
+        from tqgd_jax.training.records.resume_check import certify
 
         with workdir.claimed(folder):
             print(certify(folder, sys.argv[1:]))
         return
 
-    from tqgd_jax.training import compilations, processes
+    from tqgd_jax.training.runtime import compile_cache, distributed
 
-    compilations.use_cache()
-    with processes.joined(
+    compile_cache.use_cache()
+    with distributed.joined(
         *(COORDINATOR.value, PROCESSES.value, PROCESS.value),
         automatic=DISTRIBUTED.value,
     ):
@@ -69,23 +69,25 @@ def main(_: list[str]) -> None:
 
 
 def _train(config: Config, folder: Path) -> None:
-    from tqgd_jax.data import source
-    from tqgd_jax.training import processes, workdir
+    from tqgd_jax.data import dataset
+    from tqgd_jax.data.open import open_data
+    from tqgd_jax.training.records import workdir
     from tqgd_jax.training.run import Run
+    from tqgd_jax.training.runtime import distributed
 
-    splits = source.open_data(config)
-    train = source.required(splits, "train", config)
+    splits = open_data(config)
+    train = dataset.required(splits, "train", config)
     if train.stamp:
         print(f"NOT A RESULT: {train.stamp}", file=sys.stderr)
-    with workdir.claimed(folder) if processes.first() else nullcontext():
+    with workdir.claimed(folder) if distributed.first() else nullcontext():
         # What cannot work is refused before anything is written.
         run = Run(config, train, splits.get("val"))
-        processes.same(config, run.facts())
-        if processes.first():
+        distributed.same(config, run.facts())
+        if distributed.first():
             workdir.record(folder, config, run.facts())
         run.train(folder)
     judged = "test" if "test" in splits else "val" if "val" in splits else "train"
-    if processes.first():
+    if distributed.first():
         print(
             f"done: {folder}; next: python eval.py --workdir={folder} --split={judged}"
         )

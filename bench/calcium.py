@@ -20,10 +20,10 @@ from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 
 from bench.rods import RODS
-from tqgd_jax.metrics.calcium.boxes import Row, calcium_mask
-from tqgd_jax.metrics.calcium.conventions import convention
-from tqgd_jax.metrics.calcium.schemes import categories, scheme
-from tqgd_jax.metrics.calcium.score import score
+from tqgd_jax.evaluation.calcium.boxes import Row, calcium_mask
+from tqgd_jax.evaluation.calcium.conventions import convention
+from tqgd_jax.evaluation.calcium.risk_categories import categories, scheme
+from tqgd_jax.evaluation.calcium.score import score
 from tqgd_jax.phantom.presets import PRESETS, VENDORS
 from tqgd_jax.phantom.render import Scan, simulate_patient
 
@@ -37,7 +37,7 @@ MARGIN = 2  # px around the boxes of the clean scan, as a detector's are not tig
 
 def rods(dicom: Path) -> None:
     """Prints a row for each rod and a column for each slice."""
-    from tqgd_jax.data.volumes import read_volume
+    from tqgd_jax.io.volumes import read_volume
 
     volume = read_volume(dicom)
     dz, z_origin = volume.spacing[0], volume.origin[2]

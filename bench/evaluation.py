@@ -38,7 +38,7 @@ def measure(args):
     from bench import ours
     from tqgd_jax import inference
     from tqgd_jax.augment import letterbox
-    from tqgd_jax.data.source import load
+    from tqgd_jax.data.dataset import load
     from tqgd_jax.detector import Detector
     from tqgd_jax.training.state import create
     from tqgd_jax.xla import compiler_options

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tqgd_jax.data.crop import crops
-from tqgd_jax.data.heart import find_heart, read_boxes
-from tqgd_jax.data.lesions import lesion_boxes
-from tqgd_jax.data.volumes import read_mask, read_volume
-from tqgd_jax.metrics.areas import beyond
+from tqgd_jax.ct.crop import crops
+from tqgd_jax.ct.heart import find_heart, read_boxes
+from tqgd_jax.ct.lesions import lesion_boxes
+from tqgd_jax.io.volumes import read_mask, read_volume
+from tqgd_jax.union_area import beyond
 
 KEY = {
     "volume_windows": ("yellow", "crop of the whole scan (per=volume)"),

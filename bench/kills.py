@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tqgd_jax.training import certify
-from tqgd_jax.training.checkpoint import Checkpoints, damage
+from tqgd_jax.training.records import resume_check
+from tqgd_jax.training.records.checkpoint import Checkpoints, damage
 
 SETTINGS = [
     "--config=configs/nuclei.py",
@@ -142,7 +142,7 @@ def main():
 
 def hashes(workdir):
     """SHA-256 of every tensor at the end of a run, and of its log."""
-    return {name: told for name, (told, _) in certify.outcome(workdir).items()}
+    return {name: told for name, (told, _) in resume_check.outcome(workdir).items()}
 
 
 if __name__ == "__main__":

@@ -97,14 +97,15 @@ def judge(folder, args, done):
       args: of the command.
       done: steps that have a row.
     """
-    from tqgd_jax.data import source
+    from tqgd_jax.data import dataset
+    from tqgd_jax.data.open import open_data
     from tqgd_jax.detector import Detector
+    from tqgd_jax.evaluation.evaluate import evaluate
     from tqgd_jax.inference import detect, make_predict
-    from tqgd_jax.metrics.evaluate import evaluate
     from tqgd_jax.recalibration import make_recalibrate
     from tqgd_jax.training import state
-    from tqgd_jax.training import workdir as workdirs
-    from tqgd_jax.training.checkpoint import Checkpoints
+    from tqgd_jax.training.records import workdir as workdirs
+    from tqgd_jax.training.records.checkpoint import Checkpoints
 
     config, run = workdirs.read(folder)
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
@@ -115,7 +116,7 @@ def judge(folder, args, done):
     ]
     if not due:
         return
-    splits = source.open_data(config)
+    splits = open_data(config)
     train, test = splits["train"], splits["test"]
     detector = Detector(config.model, len(run["classes"]))
     predict = make_predict(detector, config, np.array(run["anchors"], np.float32))
@@ -130,7 +131,7 @@ def judge(folder, args, done):
             images = detect(
                 predict,
                 anew(variables) if taken_anew else variables,
-                source.in_order(test, config.eval.batch_size),
+                dataset.in_order(test, config.eval.batch_size),
                 test.names,
             )
             row[name] = evaluate(images, len(run["classes"]), threshold=None)["AP50"]

@@ -49,10 +49,11 @@ def painted_over(image, boxes):
 def slices(config):
     """Network inputs, the same without lesions, and (image, x, y) of each lesion."""
     from tqgd_jax.augment import letterbox
-    from tqgd_jax.data import source
+    from tqgd_jax.data import dataset
+    from tqgd_jax.data.open import open_data
 
-    train = source.open_data(config)["train"]
-    batch = source.load(train, np.arange(SLICES, dtype=np.int32)[:, None])
+    train = open_data(config)["train"]
+    batch = dataset.load(train, np.arange(SLICES, dtype=np.int32)[:, None])
     image, targets = letterbox(
         jax.tree.map(np.asarray, batch),
         data=config.data,
@@ -91,8 +92,9 @@ def common_energy(kernel):
 def rows_of(folder):
     """A row for the first weights and for each checkpoint."""
     from tqgd_jax.detector import Detector
-    from tqgd_jax.training import state, workdir
-    from tqgd_jax.training.checkpoint import Checkpoints
+    from tqgd_jax.training import state
+    from tqgd_jax.training.records import workdir
+    from tqgd_jax.training.records.checkpoint import Checkpoints
 
     config, run = workdir.read(folder)
     detector = Detector(config.model, len(run["classes"]))

@@ -13,11 +13,11 @@ from unittest import mock
 
 import numpy as np
 
-from tqgd_jax.data.lesions import lesion_boxes
-from tqgd_jax.data.volumes import read_mask, read_volume
-from tqgd_jax.metrics.image import Image, Lesion, Place
-from tqgd_jax.metrics.iou import box_iou
-from tqgd_jax.metrics.linking import link, link_detections
+from tqgd_jax.ct.lesions import lesion_boxes
+from tqgd_jax.evaluation.measures.lesions3d import link, link_detections
+from tqgd_jax.io.volumes import read_mask, read_volume
+from tqgd_jax.iou import box_iou
+from tqgd_jax.structures.image import Image, Lesion, Place
 
 ABOVE = 130  # HU
 Rule = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -75,7 +75,7 @@ def linking(images: list[Image]) -> None:
             iou = box_iou(a, b)
             return (iou >= least) & (iou > 0)
 
-        with mock.patch("tqgd_jax.metrics.chains.meet", rule):
+        with mock.patch("tqgd_jax.evaluation.matching.lesion_links.meet", rule):
             got = np.concatenate(link(bare))
         split = sum(len(set(got[true == k])) > 1 for k in set(true))
         merged = sum(len(set(true[got == k])) > 1 for k in set(got))

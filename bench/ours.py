@@ -11,11 +11,11 @@ from jax import lax
 from tqgd_jax import anchors
 from tqgd_jax.detector import Detector
 from tqgd_jax.nn.blocks import Conv
+from tqgd_jax.structures.batch import Targets
 from tqgd_jax.training.optim import Hyper
-from tqgd_jax.training.parallel import Program
+from tqgd_jax.training.runtime.sharding import Program
 from tqgd_jax.training.state import create
 from tqgd_jax.training.step import make_learn
-from tqgd_jax.types import Targets
 from tqgd_jax.xla import compiler_options
 
 

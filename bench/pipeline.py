@@ -59,7 +59,7 @@ def streamed(cfg, source, seconds):
     """Rows of tf.data alone, and with the device's part."""
     import tensorflow  # noqa: F401  or its absence would show at the first batch
 
-    from tqgd_jax.data.pipeline import stream
+    from tqgd_jax.data.batches.stream import stream
 
     yield "stream, host", rate(stream(source, cfg, 0, 10**6), seconds)
     call = augmented(cfg)
@@ -71,8 +71,8 @@ def resident(cfg, source, seconds):
     """The row of data that lie on the device."""
     import jax
 
-    from tqgd_jax.data import order
-    from tqgd_jax.data import resident as placed
+    from tqgd_jax.data.batches import order
+    from tqgd_jax.data.batches import resident as placed
 
     data = jax.device_put(placed.arrays(source))
     call = augmented(cfg, lambda both: placed.take(*both))

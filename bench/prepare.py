@@ -16,13 +16,13 @@ import numpy as np
 
 from tqgd_jax.augment import to_unit
 from tqgd_jax.config import Config, Data
-from tqgd_jax.data import cohort
-from tqgd_jax.data.heart import find_heart
-from tqgd_jax.data.lesions import lesion_boxes
-from tqgd_jax.data.prepare import prepare
-from tqgd_jax.data.scan import fingerprint
-from tqgd_jax.data.source import open_data
-from tqgd_jax.data.volumes import read_mask, read_volume
+from tqgd_jax.ct.heart import find_heart
+from tqgd_jax.ct.lesions import lesion_boxes
+from tqgd_jax.data.discover import scan_folder
+from tqgd_jax.data.open import open_data
+from tqgd_jax.data.prepared.prepare import prepare
+from tqgd_jax.data.read.folder import fingerprint
+from tqgd_jax.io.volumes import read_mask, read_volume
 
 
 def timed(run: Callable[[], Any]) -> tuple[float, Any]:
@@ -31,7 +31,7 @@ def timed(run: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - start, out
 
 
-def per_scan(studies: tuple[cohort.Study, ...]) -> dict[str, float]:
+def per_scan(studies: tuple[scan_folder.Study, ...]) -> dict[str, float]:
     """Seconds of each stage, over all scans, one after another."""
     spent = dict.fromkeys(("read scan", "read mask", "lesions", "heart", "hash"), 0.0)
     for study in studies:
@@ -63,7 +63,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
         config = Config(data=Data(dir=args.data_dir, prepared_dir=cache))
-        found = cohort.find(config.data)
+        found = scan_folder.find(config.data)
         assert found is not None
         n = len(found.studies)
         print(f"| stage | s, {n} scans | ms a scan |\n|---|---|---|")

@@ -7,8 +7,8 @@
     python -m bench.referee coverage    # how often nominal 95 % intervals hold the truth
 
 `volume` counts without the reading and writing of files, `command` is the whole of
-`python -m tqgd_jax.evaluate` and then its `--verify`. Each prints one line of JSON a
-figure.
+`python -m tqgd_jax.commands.evaluate` and then its `--verify`. Each prints one line of
+JSON a figure.
 """
 
 import json
@@ -23,13 +23,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tqgd_jax.metrics import bootstrap
-from tqgd_jax.metrics.average_precision import areas, rank, yolo
-from tqgd_jax.metrics.image import Image, Place
-from tqgd_jax.metrics.judge import Judge
-from tqgd_jax.metrics.study import Study
-from tqgd_jax.metrics.weighted import ratio
-from tqgd_jax.report.results import coco_detections, coco_ground_truth, json_bytes
+from tqgd_jax.evaluation.evaluator import Judge
+from tqgd_jax.evaluation.matching.average_precision import areas, rank, yolo
+from tqgd_jax.evaluation.statistics import bootstrap
+from tqgd_jax.evaluation.statistics.weighted import ratio
+from tqgd_jax.report.result_files import coco_detections, coco_ground_truth, json_bytes
+from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.structures.image import Image, Place
 
 
 def images(
@@ -100,7 +100,7 @@ def timed(cohort: list[Image], repeats: int) -> dict[str, float]:
 def command(cohort: list[Image]) -> list[dict[str, Any]]:
     """Wall and processor seconds and peak memory of the command on files."""
     study = Study(tuple(cohort), ("calcium",), (0.5,) * len(cohort))
-    evaluate = (sys.executable, "-m", "tqgd_jax.evaluate")
+    evaluate = (sys.executable, "-m", "tqgd_jax.commands.evaluate")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         files = {

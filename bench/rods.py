@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from tqgd_jax.data.lesions import LesionBox, lesion_boxes
-from tqgd_jax.data.volumes import Volume, read_volume
+from tqgd_jax.ct.lesions import LesionBox, lesion_boxes
+from tqgd_jax.io.volumes import Volume, read_volume
 
 LOW, HIGH = 597.0, 605.0  # mm: the slices of the rods
 PEAK = 200  # HU

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tqgd_jax.config import Augment, Config, Data, Model, Train
-from tqgd_jax.data.source import Source
+from tqgd_jax.data.dataset import Source
 
 ORCASCORE = 131  # slices with calcium in the training part of the paper's orCaScore
 MODELS = {"yolov5": ("conv", ("pan",)), "tqgdnet": ("thr", ("queen", "gd"))}

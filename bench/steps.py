@@ -10,9 +10,9 @@ import numpy as np
 from tqgd_jax import anchors
 from tqgd_jax.config import Augment, Config, Data
 from tqgd_jax.detector import Detector
+from tqgd_jax.structures.batch import Batch
 from tqgd_jax.training import optim, state
 from tqgd_jax.training.step import make_train_step
-from tqgd_jax.types import Batch
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """A detector of hearts for `data.crop.method`, as the paper crops with YOLOv5 (§3.1).
 
 Its boxes come from a csv (scan, z, x0, y0, x1, y1); the CT phantom writes one. After
-training: `python -m tqgd_jax.heart --workdir RUN --data_dir DIR --out hearts.csv`.
+training: `python -m tqgd_jax.commands.hearts --workdir RUN --data_dir DIR
+--out hearts.csv`.
 """
 
 from dataclasses import replace

@@ -5,7 +5,7 @@ import pytest
 
 from tqgd_jax.assign import OFFSETS, assign
 from tqgd_jax.boxes import cxcywh_to_xyxy
-from tqgd_jax.types import Targets
+from tqgd_jax.structures.batch import Targets
 
 ANCHORS = jnp.array(
     [

@@ -16,7 +16,7 @@ from tqgd_jax.augment_geometry import (
     sampling_matrix,
 )
 from tqgd_jax.config import Augment, Data
-from tqgd_jax.types import Batch
+from tqgd_jax.structures.batch import Batch
 
 S = 64
 STILL = Augment(mosaic=0, scale=0, translate=0, flip=0, hue=0, value=0)

@@ -1,8 +1,10 @@
-"""Imports go one way, and the network loads neither TensorFlow nor SimpleITK."""
+"""Imports go down the floors of the house, and the network loads no TensorFlow."""
 
 import ast
 import subprocess
 import sys
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -10,45 +12,67 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 # A module may import those of its own line and of the lines above it.
-ORDER = [
-    {"types", "config", "xla"},
-    {"anchors", "boxes", "metrics", "phantom"},
-    {"nn"},
-    {"fusion"},
+FLOORS = [
+    {"structures", "config", "xla", "iou", "union_area", "phantom"},
+    {"io", "anchors", "boxes", "nn"},
+    {"ct", "fusion"},
     {"detector", "augment_geometry"},
-    {"assign", "augment", "decode", "losses", "describe"},
+    {"assign", "augment", "decode", "losses"},
     {"data"},
-    {"inference", "recalibration", "training", "report"},
-    {"cli"},
-    {"heart", "evaluate", "calcium", "compare"},
+    {"evaluation"},
+    {"inference", "recalibration", "training"},
+    {"report"},
+    {"commands"},
 ]
 
 
-def layer(module: str) -> int:
-    found = [i for i, names in enumerate(ORDER) if module in names]
+@cache
+def imports() -> dict[str, set[str]]:
+    """The modules that each module of the package imports, anywhere in its text."""
+    files = {}
+    for file in (ROOT / "tqgd_jax").rglob("*.py"):
+        parts = file.relative_to(ROOT).with_suffix("").parts
+        files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    graph = {}
+    for module, file in files.items():
+        targets = set()
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+                targets |= {name if name in files else node.module for name in names}
+        graph[module] = {t for t in targets if t in files} - {module}
+    return graph
+
+
+def floor(module: str) -> int:
+    room = module.split(".")[1]
+    found = [i for i, rooms in enumerate(FLOORS) if room in rooms]
     assert found, f"{module} has no place in the order of imports"
     return found[0]
 
 
-def test_modules_import_only_from_their_own_layer_and_above():
-    wrong = []
-    for file in (ROOT / "tqgd_jax").rglob("*.py"):
-        parts = file.relative_to(ROOT / "tqgd_jax").with_suffix("").parts
-        if parts == ("__init__",):
-            continue
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            if not isinstance(node, ast.ImportFrom) or not node.module:
-                continue
-            names = node.module.split(".")
-            if names[0] != "tqgd_jax":
-                continue
-            targets = [names[1]] if len(names) > 1 else [a.name for a in node.names]
-            wrong += [
-                f"{file.relative_to(ROOT)} imports {target}"
-                for target in targets
-                if layer(target) > layer(parts[0])
-            ]
+def test_modules_import_only_from_their_own_floor_and_below():
+    wrong = [
+        f"{module} imports {target}"
+        for module, targets in imports().items()
+        for target in targets
+        if module != "tqgd_jax" and floor(target) > floor(module)
+    ]
     assert wrong == []
+
+
+def test_no_circle_of_modules():
+    try:
+        TopologicalSorter(imports()).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def test_no_drawer():
+    """No folder has more than a dozen modules of its own and a few."""
+    for folder in (ROOT / "tqgd_jax").rglob("*/"):
+        if folder.name != "phantom" and folder.is_dir():
+            assert len([*folder.glob("*.py")]) <= 16, folder
 
 
 def run(code: str) -> str:
@@ -64,7 +88,7 @@ def run(code: str) -> str:
 
 MODULES = (
     "tqgd_jax.detector, tqgd_jax.losses, tqgd_jax.training.step, "
-    "tqgd_jax.metrics.evaluate, tqgd_jax.inference, tqgd_jax.data.resident"
+    "tqgd_jax.evaluation.evaluate, tqgd_jax.inference, tqgd_jax.data.batches.resident"
 )
 
 
@@ -75,8 +99,8 @@ def test_the_network_needs_neither_tensorflow_nor_simpleitk():
 
 def test_metrics_and_report_need_no_jax():
     loaded = run(
-        "import sys, tqgd_jax.metrics.judge, tqgd_jax.report.bundle, "
-        "tqgd_jax.evaluate, tqgd_jax.compare, tqgd_jax.calcium; "
+        "import sys, tqgd_jax.evaluation.evaluator, tqgd_jax.report.result_folder, "
+        "tqgd_jax.commands.evaluate, tqgd_jax.commands.compare, tqgd_jax.commands.score; "
         "print(*sys.modules)"
     ).split()
     assert "jax" not in loaded

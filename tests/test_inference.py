@@ -4,9 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from tests.training.tiny import squares
-from tqgd_jax.data import source as data_source
+from tqgd_jax.data import dataset as data_source
 from tqgd_jax.inference import detect
-from tqgd_jax.types import Detections
+from tqgd_jax.structures.batch import Detections
 
 
 def test_detections_go_with_their_images_over_several_batches():

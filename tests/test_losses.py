@@ -7,7 +7,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tests.test_assign import ANCHORS, STRIDES, TARGETS
 from tqgd_jax.config import Loss
 from tqgd_jax.losses import bce, detection_loss, gains
-from tqgd_jax.types import Targets
+from tqgd_jax.structures.batch import Targets
 
 EMPTY = TARGETS._replace(
     boxes=jnp.zeros_like(TARGETS.boxes), valid=jnp.zeros_like(TARGETS.valid)

@@ -8,7 +8,8 @@ import pytest
 from tests.training.tiny import config, squares
 from tests.weights import used
 from tqgd_jax.augment import augment
-from tqgd_jax.data import order, source
+from tqgd_jax.data import dataset
+from tqgd_jax.data.batches import order
 from tqgd_jax.detector import Detector
 from tqgd_jax.recalibration import make_recalibrate
 
@@ -23,7 +24,7 @@ def setting():
 
 def first_moments(cfg, data, kernel, step):
     """Mean and variance of the first convolution over one training batch."""
-    batch = source.load(data, order.of_run(cfg, len(data.names))(step))
+    batch = dataset.load(data, order.of_run(cfg, len(data.names))(step))
     image, _, _ = augment(
         jax.random.fold_in(jax.random.key(cfg.seed), step),
         jax.tree.map(jnp.asarray, batch),

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Float, Int
 
-from tqgd_jax.types import Targets
+from tqgd_jax.structures.batch import Targets
 
 # A box is also offered to the cells near its centre: own, left, top, right, bottom.
 # Each is the cell that the box's centre falls into when moved by this much, (x, y).

@@ -22,7 +22,7 @@ from tqgd_jax.augment_geometry import (
     sampling_matrix,
 )
 from tqgd_jax.config import Augment, Data
-from tqgd_jax.types import Batch, Targets
+from tqgd_jax.structures.batch import Batch, Targets
 
 MAX_ASPECT = 100.0  # of a target's box, YOLOv5 v7.0
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601

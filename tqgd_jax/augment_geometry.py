@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int, Integer
 
-from tqgd_jax.types import Arr
+from tqgd_jax.structures.batch import Arr
 
 
 class Place(NamedTuple):

@@ -14,7 +14,7 @@ from jax import Array, lax
 from jaxtyping import Bool, Float, Int, Integer
 
 from tqgd_jax.augment_geometry import letterbox_geometry
-from tqgd_jax.types import Arr, Detections
+from tqgd_jax.structures.batch import Arr, Detections
 
 Number = float | Float[Array, ""]
 

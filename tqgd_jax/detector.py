@@ -15,7 +15,7 @@ from tqgd_jax.nn.head import Head
 from tqgd_jax.nn.plain import PlainConvs
 from tqgd_jax.nn.repconv import fuse
 from tqgd_jax.nn.thrconvs import ThrConvs
-from tqgd_jax.types import Pyramid
+from tqgd_jax.structures.batch import Pyramid
 
 
 class Size(NamedTuple):

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from tqgd_jax.assign import Candidates, assign
 from tqgd_jax.boxes import ciou_xyxy, cxcywh_to_xyxy, giou_xyxy
 from tqgd_jax.config import Loss
-from tqgd_jax.types import Targets
+from tqgd_jax.structures.batch import Targets
 
 IOU = {"giou": giou_xyxy, "ciou": ciou_xyxy}
 

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 
 from tqgd_jax.augment import augment
 from tqgd_jax.config import Config
-from tqgd_jax.data import order
-from tqgd_jax.data.source import Source, load
+from tqgd_jax.data.batches import order
+from tqgd_jax.data.dataset import Source, load
 from tqgd_jax.detector import Detector
 from tqgd_jax.nn.norm import MOMENTUM
-from tqgd_jax.types import Batch
+from tqgd_jax.structures.batch import Batch
 from tqgd_jax.xla import compiler_options
 
 Recalibrate = Callable[[Mapping[str, Any]], dict[str, Any]]

@@ -9,8 +9,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tqgd_jax.data import fold_manifest, folds
-from tqgd_jax.data.folds import Slice, assign, check, parts, read, stamp, write
+from tqgd_jax.data.split import fold_manifest, folds
+from tqgd_jax.data.split.folds import Slice, assign, check, parts, read, stamp, write
 
 
 def cohort(rng: np.random.Generator, patients: int, most: int) -> list[Slice]:

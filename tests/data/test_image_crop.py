@@ -5,15 +5,15 @@ import logging
 import numpy as np
 import pytest
 
-from tests.data.sets import config, table, voc
+from tests.image_sets import config, table, voc
+from tqgd_jax.commands.export import write_png
+from tqgd_jax.commands.pack import pack
 from tqgd_jax.config import Crop
-from tqgd_jax.data import judged
-from tqgd_jax.data.export import write_png
-from tqgd_jax.data.pack import pack
-from tqgd_jax.data.pixels import from_folder
-from tqgd_jax.data.prepare import prepare
-from tqgd_jax.data.source import open_data
-from tqgd_jax.metrics.image import Image
+from tqgd_jax.data.open import open_data
+from tqgd_jax.data.prepared.prepare import prepare
+from tqgd_jax.evaluation.inputs import held_out
+from tqgd_jax.evaluation.inputs.image_pixels import from_folder
+from tqgd_jax.structures.image import Image
 
 LEFT = ("cac", 1.0, 2.0, 5.0, 9.0)  # outside the window
 EDGE = ("cac", 4.0, 3.0, 10.0, 8.0)  # cut by it
@@ -175,7 +175,7 @@ def test_a_result_knows_the_place_in_the_whole_image(root, tmp_path):
         Image(n, b, k, none, none[:, 0], np.zeros(0, int))
         for n, b, k in zip(test.names, test.boxes, test.labels, strict=True)
     ]
-    found = judged.placed(test, found, "test")
+    found = held_out.placed(test, found, "test")
     assert found[0].place.crop == WINDOW
     sizes = [(int(h), int(w)) for h, w in test.sizes]
     pixels = from_folder(root, found, sizes)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tqgd_jax.data import order
+from tqgd_jax.data.batches import order
 
 
 def epoch(seed: int, n: int, batch: int, e: int, tiles: int = 4) -> np.ndarray:

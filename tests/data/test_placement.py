@@ -9,15 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.data.sets import config, small
+from tests.image_sets import config, small
+from tqgd_jax.commands.pack import pack
 from tqgd_jax.config import Config
-from tqgd_jax.data import order
-from tqgd_jax.data.index import open_packed
-from tqgd_jax.data.pack import pack
-from tqgd_jax.data.pipeline import stream
-from tqgd_jax.data.resident import arrays, take
-from tqgd_jax.data.source import Source, load, open_data
-from tqgd_jax.types import Batch
+from tqgd_jax.data.batches import order
+from tqgd_jax.data.batches.resident import arrays, take
+from tqgd_jax.data.batches.stream import stream
+from tqgd_jax.data.dataset import Source, load
+from tqgd_jax.data.open import open_data
+from tqgd_jax.data.prepared.index import open_packed
+from tqgd_jax.structures.batch import Batch
 
 ROOT = Path(__file__).parents[2]
 
@@ -167,7 +168,7 @@ def test_pack_by_command(cfg, tmp_path):
     out = tmp_path / "cli.npz"
     words = ["--data_dir", cfg.data.dir, "--out", str(out)]
     words += [f"--config.data.prepared_dir={cfg.data.prepared_dir}"]
-    run = [sys.executable, "-m", "tqgd_jax.data.pack", *words]
+    run = [sys.executable, "-m", "tqgd_jax.commands.pack", *words]
     done = subprocess.run(
         run, cwd=ROOT, capture_output=True, encoding="utf-8", check=False
     )
@@ -175,7 +176,7 @@ def test_pack_by_command(cfg, tmp_path):
     assert open_data(config(out))["test"].names == ["t1", "t2"]
     file = tmp_path / "packed.py"
     file.write_text(
-        "from tests.data.sets import config\nfrom pathlib import Path\n"
+        "from tests.image_sets import config\nfrom pathlib import Path\n"
         f"def get_config():\n    return config(Path({cfg.data.dir!r}))\n"
     )
     for words in ([f"--config={file}"], ["--config", str(file)]):
@@ -196,9 +197,9 @@ def test_pack_by_command(cfg, tmp_path):
 
 READ = """
 import sys
-from tests.data.sets import config
-from tqgd_jax.data.source import open_data
-from tqgd_jax.data.resident import arrays, take
+from tests.image_sets import config
+from tqgd_jax.data.dataset import open_data
+from tqgd_jax.data.batches.resident import arrays, take
 from pathlib import Path
 banned = sys.argv[3].split()
 for name in sys.argv[4].split():

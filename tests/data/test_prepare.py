@@ -12,17 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.sets import config, picture, small, table, voc, voc_set
+from tests.image_sets import config, picture, small, table, voc, voc_set
 from tqgd_jax.config import Config
-from tqgd_jax.data.prepare import prepare
-from tqgd_jax.data.source import (
-    boxes_at,
-    in_order,
-    load,
-    open_data,
-    required,
-    same_data,
-)
+from tqgd_jax.data.dataset import boxes_at, in_order, load, required, same_data
+from tqgd_jax.data.open import open_data
+from tqgd_jax.data.prepared.prepare import prepare
 
 ROOT = Path(__file__).parents[2]
 
@@ -251,8 +245,9 @@ def test_a_store_with_wrong_bytes_says_what_to_delete(cfg, file):
 
 KILLED = """
 import os, signal, sys
-from tests.data.sets import config
-from tqgd_jax.data import images, prepare
+from tests.image_sets import config
+from tqgd_jax.data.prepared import prepare
+from tqgd_jax.io import images
 from pathlib import Path
 read = images.read_image
 def kill(path):

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from tests.data.sets import config
-from tqgd_jax.data import doctor
-from tqgd_jax.data.images import read_image
-from tqgd_jax.data.source import open_data
+from tests.image_sets import config
+from tqgd_jax.commands import check
+from tqgd_jax.data.open import open_data
+from tqgd_jax.io.images import read_image
 
 
 def test_nuclei(realdata, tmp_path):
@@ -26,7 +26,7 @@ def test_nuclei(realdata, tmp_path):
 
 
 def test_bccd_has_two_degenerate_boxes(realdata, capsys):
-    assert doctor.main([str(realdata / "bccd")]) == 1
+    assert check.main([str(realdata / "bccd")]) == 1
     text = capsys.readouterr().out
     assert "problems: 2 degenerate\n" in text
     assert "BloodImage_00338.xml:163: degenerate: 'RBC' (504, 337, 504, 337)" in text
@@ -36,14 +36,14 @@ def test_bccd_has_two_degenerate_boxes(realdata, capsys):
 
 
 def test_doctor_finds_nuclei_clean(realdata, capsys):
-    assert doctor.main([str(realdata / "nuclei"), "--image_size", "256"]) == 0
+    assert check.main([str(realdata / "nuclei"), "--image_size", "256"]) == 0
     assert "problems: none" in capsys.readouterr().out
 
 
 def test_the_rods_of_the_scanned_phantom_by_threshold_and_components(realdata):
     # Where they are: ../shared/data/README.md; the 1 mm rod by the spacing of its row.
-    from tqgd_jax.data.lesions import lesion_boxes
-    from tqgd_jax.data.volumes import read_volume
+    from tqgd_jax.ct.lesions import lesion_boxes
+    from tqgd_jax.io.volumes import read_volume
 
     volume = read_volume(realdata / "qrm_phantom_ct" / "dicom")
     z = round((600.875 - volume.origin[2]) / 3.0)

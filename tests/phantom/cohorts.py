@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tqgd_jax.phantom.cohort import simulate
+from tqgd_jax.phantom.dataset import simulate
 
 SMALL: dict[str, Any] = {"patients": 2, "slices": 10, "size": 128}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from tqgd_jax.phantom import anatomy, arteries, calcium, observer, scanner
+from tqgd_jax.phantom import anatomy, arteries, lesion_sites, observer, scanner
 from tqgd_jax.phantom.heart import Heart
 from tqgd_jax.phantom.lesions import Lesion, Lobe, deposit
 from tqgd_jax.phantom.presets import PRESETS, VENDORS
@@ -111,7 +111,7 @@ def boxes(preset_name: str, count: int) -> np.ndarray:
         phases = draw_phases(preset, grain)
         sd = preset.noise_hu * vendor.noise
         noise = scanner.noise(grain, 512, grid.spacing[1], vendor.cutoff_per_mm) * sd
-        for solid in calcium.coronary(curves, preset, plaque):
+        for solid in lesion_sites.coronary(curves, preset, plaque):
             d = deposit(solid, grid, vendor.fwhm_mm, phases)
             if d is None:
                 continue

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tqgd_jax.report.gallery import Shot
+from tqgd_jax.report.html.gallery import Shot
 
 IOUS = ("0.1", "0.3", "0.5", "0.75", "0.5:0.95")
 RATES = (0.125, 0.25, 0.5, 1, 2, 4, 8)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tqgd_jax.metrics.image import Image, Lesion, Place
-from tqgd_jax.metrics.study import Study, checked
+from tqgd_jax.structures.evaluation_set import Study, checked
+from tqgd_jax.structures.image import Image, Lesion, Place
 
 
 def study(patients=4, slices=3, threshold=0.4, fold="", seed=0, part=""):

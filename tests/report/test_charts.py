@@ -3,8 +3,8 @@
 import re
 
 from tests.report import made_up
-from tqgd_jax.report import charts, figures
-from tqgd_jax.report.numbers import Numbers
+from tqgd_jax.report.html import charts, figures
+from tqgd_jax.report.html.numbers import Numbers
 
 CURVE = {"recall": [0.0, 0.5, 0.5, 0.8], "precision": [1.0, 1.0, 0.7, 0.6]}
 

@@ -5,12 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from tqgd_jax.metrics.image import Image, Place
-from tqgd_jax.metrics.study import Study, checked
-from tqgd_jax.report import assemble, comparison_text
-from tqgd_jax.report.comparison import compare, holm
-from tqgd_jax.report.models import Model, names
-from tqgd_jax.report.rules import Rules
+from tqgd_jax.evaluation import results as assemble
+from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.report.comparison.differences import compare, holm
+from tqgd_jax.report.comparison.models import Model, names
+from tqgd_jax.report.text import comparison_text
+from tqgd_jax.structures.evaluation_set import Study, checked
+from tqgd_jax.structures.image import Image, Place
 
 KEYS = ("ap.yolo.0.5", "point.iou0.5.precision", "point.iou0.5.recall")
 BOX, FAR = (10.0, 10.0, 20.0, 20.0), (40.0, 40.0, 50.0, 50.0)

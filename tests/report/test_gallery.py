@@ -8,9 +8,9 @@ import pytest
 from PIL import Image as Picture
 
 from tests.report import made_up, studies
-from tqgd_jax.report import page
-from tqgd_jax.report.gallery import Shot, drawn, slides, stratum
-from tqgd_jax.report.shots import shots
+from tqgd_jax.report.html import page
+from tqgd_jax.report.html.gallery import Shot, drawn, slides, stratum
+from tqgd_jax.report.html.slice_selection import shots
 
 EDGES = (10, 100, 200)
 

@@ -5,8 +5,8 @@ import copy
 import pytest
 
 from tests.report import made_up
-from tqgd_jax.report import page
-from tqgd_jax.report.numbers import (
+from tqgd_jax.report.html import page
+from tqgd_jax.report.html.numbers import (
     DASH,
     Numbers,
     differences,
@@ -15,7 +15,7 @@ from tqgd_jax.report.numbers import (
     rounded,
     verify,
 )
-from tqgd_jax.report.page_reader import read
+from tqgd_jax.report.html.page_reader import read
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import pytest
 
 from tests.report import made_up
 from tests.report.browser import browser, visit
-from tqgd_jax.report import page, rows
-from tqgd_jax.report.numbers import verify
-from tqgd_jax.report.page_reader import read
-from tqgd_jax.report.sections import CONTENTS
+from tqgd_jax.report.html import html_tables, page
+from tqgd_jax.report.html.numbers import verify
+from tqgd_jax.report.html.page_reader import read
+from tqgd_jax.report.html.page_sections import CONTENTS
 
 OUTCOMES = ("hit", "missed", "false-alarm", "nothing")
 VILE = "$\\x$\"><script>alert(1)</script>' &amp; </script>"
@@ -306,8 +306,8 @@ def test_the_page_asks_for_nothing_and_shows_all_figures(report: Path):
 
 
 def test_a_page_holds_so_many_rows_and_says_so(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rows, "LIMIT", 5)
-    told = rows.lesion_table(made_up.lesions(), 9, [], ["calcium"])
+    monkeypatch.setattr(html_tables, "LIMIT", 5)
+    told = html_tables.lesion_table(made_up.lesions(), 9, [], ["calcium"])
     # The four boxes first, then the most confident detection.
     assert [cell[0] for cell in told.rows[-1].cells][:2] == ["A", "1"]
     assert [line.cells[2][0] for line in told.rows] == ["box"] * 4 + ["detection"]

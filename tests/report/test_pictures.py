@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from tqgd_jax.metrics.evaluate import Image
+from tqgd_jax.evaluation.evaluate import Image
 from tqgd_jax.report.overlays import choose, overlay_page, windowed
 from tqgd_jax.report.plots import precision_recall
 

@@ -8,9 +8,9 @@ import pytest
 
 from tests.report import made_up
 from tests.report.studies import nothing, study
-from tqgd_jax.report import assemble
-from tqgd_jax.report.results import json_bytes
-from tqgd_jax.report.rules import Rules
+from tqgd_jax.evaluation import results as assemble
+from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.report.result_files import json_bytes
 
 jsonschema = pytest.importorskip("jsonschema", reason="see requirements-dev.txt")
 
@@ -24,7 +24,7 @@ def validator():
 
 def results(judged, pixels=None):
     """What bundle.make would write, without its files."""
-    from tqgd_jax.report.bundle import _scored
+    from tqgd_jax.report.result_folder import _scored
 
     rules = Rules(bootstraps=20)
     scores, why = _scored(judged, pixels, rules)

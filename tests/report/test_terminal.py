@@ -5,9 +5,9 @@ import copy
 import pytest
 
 from tests.report.studies import nothing, study
-from tqgd_jax.report import assemble
-from tqgd_jax.report.rules import Rules
-from tqgd_jax.report.terminal import interval, summary
+from tqgd_jax.evaluation import results as assemble
+from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.report.text.terminal import interval, summary
 
 
 def results(judged):

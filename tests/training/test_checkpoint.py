@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tqgd_jax.training import checkpoint
-from tqgd_jax.training.checkpoint import Checkpoints, digests, leaves
+from tqgd_jax.training.records import checkpoint
+from tqgd_jax.training.records.checkpoint import Checkpoints, digests, leaves
 from tqgd_jax.training.state import TrainState
 
 

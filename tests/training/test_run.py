@@ -17,17 +17,19 @@ import pytest
 from tests.training.tiny import Augment, Optim, Run, config, squares, train
 from tqgd_jax import detector
 from tqgd_jax.config import Data, Train
-from tqgd_jax.data import source as data_source
-from tqgd_jax.data.resident import fits
+from tqgd_jax.data import dataset as data_source
+from tqgd_jax.data.batches.resident import fits
+from tqgd_jax.evaluation.evaluate import evaluate
 from tqgd_jax.inference import detect, make_predict
-from tqgd_jax.metrics.evaluate import evaluate
 from tqgd_jax.recalibration import make_recalibrate
-from tqgd_jax.training import checkpoint, journal, loop
+from tqgd_jax.training import loop
 from tqgd_jax.training import step as step_module
-from tqgd_jax.training.checkpoint import Checkpoints
 from tqgd_jax.training.loop import Stopped
-from tqgd_jax.training.parallel import OutOfMemory
-from tqgd_jax.training.trouble import Trouble
+from tqgd_jax.training.non_finite import Trouble
+from tqgd_jax.training.records import checkpoint
+from tqgd_jax.training.records import log as journal
+from tqgd_jax.training.records.checkpoint import Checkpoints
+from tqgd_jax.training.runtime.sharding import OutOfMemory
 
 # Sums gradients over two batches: all of the state is in use. Three steps an epoch.
 WAITING = config(optim=Optim(nominal_batch=4, warmup_epochs=0.0, warmup_min_steps=4))

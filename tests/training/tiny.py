@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from tqgd_jax.config import Augment, Config, Data, Loss, Model, Optim, Train
-from tqgd_jax.data.source import Source
+from tqgd_jax.data.dataset import Source
 from tqgd_jax.training.run import Run
 
 

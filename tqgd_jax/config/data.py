@@ -18,8 +18,8 @@ class Crop:
     Attributes:
       method: "anatomical" (body, lungs, mediastinum; needs no training, and leaves
         images whole), "none", or a csv file with the columns scan, z, x0, y0, x1, y1 or,
-        for images, image, x0, y0, x1, y1 (`python -m tqgd_jax.heart` writes one with a
-        trained heart detector).
+        for images, image, x0, y0, x1, y1 (`python -m tqgd_jax.commands.hearts` writes
+        one with a trained heart detector).
       per: CT: "slice" (the paper) or "volume": one window for a whole scan.
       margin_mm: CT: added to the heart box on every side.
       margin_px: images, which know no mm: the same in px. 20 are 10 mm at the 0.5 mm of
@@ -57,7 +57,7 @@ class Data:
     """Images or CT scans, and boxes. docs/data.md tells how to get and prepare each.
 
     Attributes:
-      dir: folder of the data set, or a packed `.npz` made by `tqgd_jax.data.pack`.
+      dir: folder of the data set, or a packed `.npz` made by `tqgd_jax.commands.pack`.
       format: "auto"; of images: "voc" (LabelImg XML), "yolo" (txt) or "coco" (json); of
         CT: "orcascore" (the challenge's layout), "masks" (volumes and label volumes) or
         "dicom" (DICOM series, VOC XML named by SOPInstanceUID).
@@ -67,7 +67,7 @@ class Data:
       split: "auto" (split.csv, ImageSets/Main, train/val/test folders, else "folds" for
         CT and "ratio" for images), a csv file with columns image and split, "ratio"
         (seeded, by patient), "folds" (`folds` and `fold`; by patient, balanced, seeded),
-        or a json manifest of `python -m tqgd_jax.data.make_folds`.
+        or a json manifest of `python -m tqgd_jax.commands.folds`.
       folds: number of folds for split="folds"; a manifest says it itself.
       fold: the one that is the test part, counted from 1; the paper's 4:1 is fold 1 of 5.
       group: csv column or regular expression (first group matched against the file
@@ -79,7 +79,7 @@ class Data:
         has no val part; 0 trains on all of them, and no threshold can be chosen.
       scan_pattern, mask_pattern: CT: regular expressions for file names without suffix;
         a scan and a mask belong together when their first groups agree, in any case.
-        Empty means those of the format (`data/cohort.py`).
+        Empty means those of the format (`data/discover/scan_folder.py`).
       boxes: CT: csv file with the columns scan, z, x0, y0, x1, y1 and, for several
         classes, class; instead of masks or XML.
       lesion_hu: CT: mask voxels at or below are no lesion (§2.1.2).

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from tqgd_jax.nn.blocks import C3, ConvBnAct, Mode
 from tqgd_jax.nn.pool import upsample_nearest
-from tqgd_jax.types import Pyramid, by_level
+from tqgd_jax.structures.batch import Pyramid, by_level
 
 
 class Fusion(nn.Module):

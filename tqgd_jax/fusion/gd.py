@@ -11,7 +11,7 @@ from tqgd_jax.config import Gd
 from tqgd_jax.nn.blocks import ConvBnAct, Mode
 from tqgd_jax.nn.pool import resize_to
 from tqgd_jax.nn.repconv import RepConv
-from tqgd_jax.types import Pyramid, by_level
+from tqgd_jax.structures.batch import Pyramid, by_level
 
 GATES = {"sigmoid": nn.sigmoid, "hard_sigmoid": nn.hard_sigmoid}
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from tqgd_jax.config import Queen
 from tqgd_jax.nn.blocks import C3, Mode
 from tqgd_jax.nn.pool import max_pool, upsample_bilinear
-from tqgd_jax.types import Pyramid, by_level
+from tqgd_jax.structures.batch import Pyramid, by_level
 
 
 class Fusion(nn.Module):

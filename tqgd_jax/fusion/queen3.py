@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from tqgd_jax.nn.blocks import C3, ConvBnAct, Mode
 from tqgd_jax.nn.pool import max_pool, upsample_bilinear
-from tqgd_jax.types import Pyramid
+from tqgd_jax.structures.batch import Pyramid
 
 
 class Fusion(nn.Module):

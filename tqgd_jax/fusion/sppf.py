@@ -8,7 +8,7 @@ docs/design/0017-queen-in-the-backbone.md.
 import flax.linen as nn
 
 from tqgd_jax.nn.blocks import SPPF, Mode
-from tqgd_jax.types import Pyramid
+from tqgd_jax.structures.batch import Pyramid
 
 
 class Fusion(nn.Module):

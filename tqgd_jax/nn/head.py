@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from tqgd_jax.anchors import PER_HEAD
 from tqgd_jax.nn.blocks import Conv, Mode
-from tqgd_jax.types import Pyramid
+from tqgd_jax.structures.batch import Pyramid
 
 
 class Head(nn.Module):

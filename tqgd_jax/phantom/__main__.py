@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tqgd_jax.phantom.cohort import simulate
+from tqgd_jax.phantom.dataset import simulate
 from tqgd_jax.phantom.presets import PRESETS
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int16, UInt8
 from tqgd_jax.phantom import (
     anatomy,
     arteries,
-    calcium,
+    lesion_sites,
     lesions,
     observer,
     scanner,
@@ -59,8 +59,8 @@ def simulate_patient(
     p = anatomy.draw_patient(body)
     heart = Heart(p)
     curves = arteries.draw_arteries(heart, body)
-    solids = calcium.coronary(curves, preset, plaque)
-    solids += calcium.elsewhere(p, heart, plaque)
+    solids = lesion_sites.coronary(curves, preset, plaque)
+    solids += lesion_sites.elsewhere(p, heart, plaque)
     grid = scan_grid(preset, vendor, size, slices, p.heart_at[2] + 2)
     phases = draw_phases(preset, body)
     in_air = preset.name == "nongated"  # else the couch is outside the field of view
@@ -84,7 +84,7 @@ def simulate_patient(
             added[d.box] = np.where(wins, d.hu, added[d.box])
             label[d.box] = np.where(wins, solid.label, label[d.box])
     # Where lesions overlap there is not more than dense calcium.
-    image += np.minimum(mineral, calcium.DENSEST_HU)
+    image += np.minimum(mineral, lesion_sites.DENSEST_HU)
     _detect(image, dense, grid, preset, vendor, grain, p.size)
     hu = np.clip(np.rint(image), -1024, 3071).astype(np.int16)
     mask = observer.observe(hu, added, label, grid.spacing[1])

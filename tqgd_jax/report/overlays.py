@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from tqgd_jax.metrics.cohort import cohort
-from tqgd_jax.metrics.evaluate import best_threshold
-from tqgd_jax.metrics.image import Image
-from tqgd_jax.metrics.outcomes import outcomes
+from tqgd_jax.evaluation.evaluate import best_threshold
+from tqgd_jax.evaluation.matching.matches import cohort
+from tqgd_jax.evaluation.matching.outcomes import outcomes
 from tqgd_jax.report.plots import save
+from tqgd_jax.structures.image import Image
 
 # Name: colour, line style, width in points, distance from the box in screen px. The
 # distances keep coinciding outlines apart and a lesion of a few pixels uncovered.

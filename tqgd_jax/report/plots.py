@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tqgd_jax.metrics import average_precision as ap
-from tqgd_jax.metrics.evaluate import ranked_by_class
-from tqgd_jax.metrics.image import Image
-from tqgd_jax.metrics.operating_point import Ranked, at_threshold
+from tqgd_jax.evaluation.evaluate import ranked_by_class
+from tqgd_jax.evaluation.matching import average_precision as ap
+from tqgd_jax.evaluation.measures.operating_point import Ranked, at_threshold
+from tqgd_jax.structures.image import Image
 
 # Okabe and Ito's colours, told apart with any colour vision; then again, dashed.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")

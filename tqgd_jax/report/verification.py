@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tqgd_jax.report import assemble, bundle, calcium, lesions, page_reader, tables
-from tqgd_jax.report.gallery import drawn, outcome, told
-from tqgd_jax.report.numbers import TOLERANCE, differences, verify
-from tqgd_jax.report.results import json_bytes
-from tqgd_jax.report.rows import lesion_table, patient_table
-from tqgd_jax.report.rules import Rules
-from tqgd_jax.report.sections import drawn_from
+from tqgd_jax.evaluation import calcium_section, results
+from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.report import lesion_rows, result_folder, result_tables
+from tqgd_jax.report.html import page_reader
+from tqgd_jax.report.html.gallery import drawn, outcome, told
+from tqgd_jax.report.html.html_tables import lesion_table, patient_table
+from tqgd_jax.report.html.numbers import TOLERANCE, differences, verify
+from tqgd_jax.report.html.page_sections import drawn_from
+from tqgd_jax.report.result_files import json_bytes
 
 BESIDE = ("inputs", "versions")  # of results.json, what the tables do not tell
 # Of pixels, which a result does not hold: told by the table alone.
@@ -30,25 +32,25 @@ def again(folder: Path) -> tuple[int, list[str]]:
       How many numbers of `results.json` were compared, and a line for each difference
       of more than 1e-9.
     """
-    study, said = bundle.read(folder)
+    study, said = result_folder.read(folder)
     settings = said["settings"]
     rules = Rules(**{k: settings[k] for k in Rules._fields})
     rules = rules._replace(
         size_px=tuple(rules.size_px), size_mm2=tuple(rules.size_mm2)
     ).checked()
-    scores = bundle.scores(folder)
+    scores = result_folder.scores(folder)
     unscored = "" if scores else said["calcium"].get("reason", "")
-    judges = assemble.judges(study, rules)
-    made = assemble.results(study, rules, judges, scores, unscored)
+    judges = results.judges(study, rules)
+    made = results.results(study, rules, judges, scores, unscored)
     made = json.loads(json_bytes(made)) | {k: said.get(k) for k in BESIDE}
     wrong = [f"results.json{line}" for line in differences(said, made)]
 
     path = folder / "slices.csv"
-    wrong += _other(path, tables.SLICES, tables.slice_rows(study))
-    patients = calcium.table(scores, study, rules)
-    wrong += _other(folder / "patients.csv", calcium.COLUMNS, patients)
-    rows, path = lesions.rows(study, judges, None), folder / "lesions.csv"
-    wrong += _other(path, tables.LESIONS, rows, MEASURED)
+    wrong += _other(path, result_tables.SLICES, result_tables.slice_rows(study))
+    patients = calcium_section.table(scores, study, rules)
+    wrong += _other(folder / "patients.csv", calcium_section.COLUMNS, patients)
+    rows, path = lesion_rows.rows(study, judges, None), folder / "lesions.csv"
+    wrong += _other(path, result_tables.LESIONS, rows, MEASURED)
 
     path = folder / "report.html"
     try:
@@ -59,7 +61,7 @@ def again(folder: Path) -> tuple[int, list[str]]:
     cut, _ = drawn_from(made)
     used, total = [], 0
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in tables.read(folder / "lesions.csv", tables.LESIONS):
+    for row in result_tables.read(folder / "lesions.csv", result_tables.LESIONS):
         total += 1
         if drawn(row, cut):
             used.append(row)
@@ -83,7 +85,7 @@ def _other(
     """Cells of a csv that are others than those of `rows`; column `but` may differ."""
     wrong, made = [], iter(rows)
     names = [name for name in columns if name != but]
-    for k, row in enumerate(tables.read(path, columns)):
+    for k, row in enumerate(result_tables.read(path, columns)):
         want = next(made, None)
         if want is None:
             return [*wrong, f"{path.name}: row {k} and those after it are too many"]

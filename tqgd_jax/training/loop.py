@@ -12,13 +12,13 @@ import jax
 import numpy as np
 
 from tqgd_jax.config import Config
-from tqgd_jax.training import processes
-from tqgd_jax.training.checkpoint import Checkpoints
-from tqgd_jax.training.journal import Journal
+from tqgd_jax.training.non_finite import Rewind, Trouble
 from tqgd_jax.training.optim import Hyper
-from tqgd_jax.training.parallel import Program
+from tqgd_jax.training.records.checkpoint import Checkpoints
+from tqgd_jax.training.records.log import Journal
+from tqgd_jax.training.runtime import distributed
+from tqgd_jax.training.runtime.sharding import Program
 from tqgd_jax.training.state import TrainState
-from tqgd_jax.training.trouble import Rewind, Trouble
 
 log = logging.getLogger("tqgd_jax")
 
@@ -92,7 +92,7 @@ class Loop:
         """
         self._noted: list[int] = []  # signals of this process
         # Those that all know of.
-        self._caught = self._noted if processes.count() == 1 else []
+        self._caught = self._noted if distributed.count() == 1 else []
         self._evaluating = False
         if self.config.train.non_finite == "rewind" and not self.checkpoints.steps():
             self.checkpoints.save(start, state, self.meta)  # to go back to
@@ -137,7 +137,7 @@ class Loop:
             judge = self._due_evaluation(done, stop)
             save = judge or self._due_checkpoint(done, stop)
             look = done - waiting[0][0] - n >= self.config.train.log_every
-            if processes.count() > 1 and (save or look):
+            if distributed.count() > 1 and (save or look):
                 self._read(waiting, leave=0)
                 self._agree()
             elif save or self._caught:
@@ -200,8 +200,8 @@ class Loop:
 
     def _agree(self) -> None:
         """A signal of one process becomes one of all, at the same step."""
-        if processes.count() > 1 and (
-            signum := processes.most(max(self._noted, default=0))
+        if distributed.count() > 1 and (
+            signum := distributed.most(max(self._noted, default=0))
         ):
             self._caught.append(signum)
 

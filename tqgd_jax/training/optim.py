@@ -14,7 +14,7 @@ from jax import Array
 from jaxtyping import Bool, Float
 
 from tqgd_jax.config import Optim
-from tqgd_jax.types import Arr
+from tqgd_jax.structures.batch import Arr
 
 
 class Hyper(NamedTuple):

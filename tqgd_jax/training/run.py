@@ -11,17 +11,19 @@ import jax.numpy as jnp
 
 from tqgd_jax import anchors as anchor_boxes
 from tqgd_jax.config import Config
-from tqgd_jax.data import order, resident, source
-from tqgd_jax.data.source import Source
+from tqgd_jax.data import dataset
+from tqgd_jax.data.batches import order, resident
+from tqgd_jax.data.dataset import Source
 from tqgd_jax.detector import Detector
+from tqgd_jax.evaluation.evaluate import evaluate
 from tqgd_jax.inference import detect, make_predict
-from tqgd_jax.metrics.evaluate import evaluate
 from tqgd_jax.recalibration import make_recalibrate
-from tqgd_jax.training import optim, parallel, processes, state
+from tqgd_jax.training import optim, state
 from tqgd_jax.training.loop import Loop
+from tqgd_jax.training.non_finite import Trouble
+from tqgd_jax.training.runtime import distributed, sharding
 from tqgd_jax.training.state import TrainState
 from tqgd_jax.training.step import make_train_step
-from tqgd_jax.training.trouble import Trouble
 
 log = logging.getLogger("tqgd_jax")
 
@@ -48,7 +50,7 @@ class Run:
         """
         self._config, self._train, self._val = config, train, val
         self.indices = order.of_run(config, len(train.names))
-        wh = source.boxes_at(train, config.data.image_size)
+        wh = dataset.boxes_at(train, config.data.image_size)
         chosen = anchor_boxes.choose(
             config.model, wh, config.seed, config.loss.anchor_threshold
         )
@@ -77,20 +79,20 @@ class Run:
         self.detector = Detector(
             config.model,
             len(train.classes),
-            axis_name=parallel.AXIS if pmap else None,
+            axis_name=sharding.AXIS if pmap else None,
         )
         # Traces the network: one that cannot be built is refused before a folder is made.
         self._first = state.create(self.detector, config)
         step = make_train_step(self.detector, config, jnp.asarray(self.anchors))
-        self._rows = parallel.rows(config)
-        self._resident = not processes.most(not resident.fits(train, config))
+        self._rows = sharding.rows(config)
+        self._resident = not distributed.most(not resident.fits(train, config))
         if not self._resident and importlib.util.find_spec("tensorflow") is None:
             raise ValueError(
                 "data.placement=stream needs TensorFlow, which is not installed: pip "
                 "install tensorflow-cpu, or data.placement=resident with a larger "
                 "data.resident_mib"
             )
-        steps = parallel.steps_per_call(
+        steps = sharding.steps_per_call(
             config, self.steps_per_epoch, resident=self._resident
         )
         if self._resident:
@@ -100,14 +102,14 @@ class Run:
                     batch = resident.take(data, rows)
                 return step(state, batch, hyper)
 
-            self.program = parallel.Program(
+            self.program = sharding.Program(
                 config,
                 taken,
                 constant=(resident.arrays(train),),
                 steps=steps,
             )
         else:
-            self.program = parallel.Program(config, step, steps=steps)
+            self.program = sharding.Program(config, step, steps=steps)
 
     def create(self) -> TrainState:
         """The state before the first step."""
@@ -129,7 +131,7 @@ class Run:
             for i in range(start, self.stop):
                 yield (self.indices(i)[self._rows],)
             return
-        from tqgd_jax.data.pipeline import stream
+        from tqgd_jax.data.batches.stream import stream
 
         for batch in stream(self._train, self._config, start, self.stop, self._rows):
             yield (batch,)
@@ -137,7 +139,7 @@ class Run:
     def train(self, folder: Path) -> TrainState:
         """Goes on from the newest checkpoint in `folder` to the end; see `Loop.run`."""
         config = self._config
-        checkpoints = processes.checkpoints(folder / "checkpoints", config.train.keep)
+        checkpoints = distributed.checkpoints(folder / "checkpoints", config.train.keep)
         try:
             now, meta, start = self.create(), {}, 0
             if checkpoints.latest() is not None:
@@ -151,7 +153,7 @@ class Run:
                 schedule=self.schedule,
                 inputs=self.inputs,
                 checkpoints=checkpoints,
-                journal=processes.journal(
+                journal=distributed.journal(
                     config,
                     folder,
                     start=start,
@@ -183,7 +185,7 @@ class Run:
         )
 
         def figures(ema: dict[str, Any]) -> dict[str, Any]:
-            batches = source.in_order(val, config.eval.batch_size)
+            batches = dataset.in_order(val, config.eval.batch_size)
             images = detect(predict, recalibrate(ema), batches, val.names)
             return evaluate(images, classes, threshold=None)
 

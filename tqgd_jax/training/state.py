@@ -9,8 +9,8 @@ import numpy as np
 from tqgd_jax.config import Config
 from tqgd_jax.detector import Detector
 from tqgd_jax.nn.init import initial
+from tqgd_jax.structures.batch import Arr
 from tqgd_jax.training.optim import Hyper, accumulation, sgd
-from tqgd_jax.types import Arr
 
 
 class TrainState(NamedTuple):

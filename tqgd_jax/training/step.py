@@ -13,10 +13,10 @@ from tqgd_jax.augment import augment
 from tqgd_jax.config import Config
 from tqgd_jax.detector import Detector
 from tqgd_jax.losses import detection_loss
+from tqgd_jax.structures.batch import Batch, Targets
 from tqgd_jax.training.optim import Hyper, accumulation, ema_decay, sgd
-from tqgd_jax.training.packed import packed_like, unpacked
+from tqgd_jax.training.runtime.flat_state import packed_like, unpacked
 from tqgd_jax.training.state import TrainState
-from tqgd_jax.types import Batch, Targets
 
 Metrics = dict[str, Array]
 Step = Callable[[TrainState, Batch, Hyper], tuple[TrainState, Metrics]]

@@ -1,0 +1,72 @@
+"""The commands that read a data set and write a file: what ends them at once."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.image_sets import config, small
+from tqgd_jax.commands import config_flags, folds, pack
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(name: str, *words: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", f"tqgd_jax.commands.{name}", *words],
+        capture_output=True,
+        encoding="utf-8",
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "says"),
+    [
+        ("folds", "--config.data.nope=1", "Data has no field 'nope'"),
+        ("pack", "--config.data.hold_ot=1", "did you mean 'hold_out'?"),
+        ("export", "--config.hold_out=1", "did you mean 'data.hold_out'?"),
+        ("pack", "stray", "unknown words ['stray']"),
+        ("pack", "--config=nowhere.py", "No such file or directory: 'nowhere.py'; the"),
+    ],
+)
+def test_a_wrong_word_is_refused_in_one_line(tmp_path, name, word, says):
+    words = [f"--out={tmp_path / 'new' / 'out.x'}", word]
+    words += ["--format=coco"] * (name == "export")
+    done = run(name, *words)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_lists_the_shared_flags():
+    said = run("pack", "--help").stdout
+    assert "--data_dir" in said
+    assert "--out" in said
+
+
+@pytest.mark.parametrize("name", ["folds", "pack"])
+def test_out_in_a_folder_that_is_not_there(tmp_path, name):
+    cfg = config(small(tmp_path / "set"))
+    out = tmp_path / "a" / "b" / ("f.json" if name == "folds" else "f.npz")
+    if name == "pack":
+        pack.pack(cfg, out)
+    else:
+        folds.make(cfg, out, 2, 0, "patient")
+    assert [f.name for f in out.parent.iterdir()] == [out.name]
+
+
+def test_no_room_is_told_before_the_data_are_read(tmp_path):
+    (tmp_path / "file").write_text("x")
+    nowhere = config(tmp_path / "no data")
+    with pytest.raises(ValueError, match=r"--out: the folder .*file cannot be made"):
+        pack.pack(nowhere, tmp_path / "file" / "x.npz")
+    (tmp_path / "x.npz").mkdir()
+    with pytest.raises(ValueError, match=r"x\.npz is a folder; name a file"):
+        pack.pack(nowhere, tmp_path / "x.npz")
+    config_flags.make_room(tmp_path / "x.npz", folder=True)

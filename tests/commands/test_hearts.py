@@ -1,0 +1,132 @@
+"""A heart detector, from its boxes to the crop of other scans and images."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import image_sets
+from tests.ct_sets import config, orcascore, write
+from tests.image_sets import picture, voc_set
+from tests.xla import COMPILES_QUICKLY
+from tqgd_jax.commands.hearts import of_images, of_scan
+from tqgd_jax.config import Crop, Data
+from tqgd_jax.ct.heart import read_boxes
+from tqgd_jax.data.dataset import in_order
+from tqgd_jax.data.discover.scan_folder import Study
+from tqgd_jax.data.open import open_data
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_slices_of_a_scan_are_images_without_labels(tmp_path):
+    hu = np.arange(5 * 3 * 4).reshape(5, 3, 4).astype(np.int16)
+    path = write(tmp_path / "a.mhd", hu)
+    source = of_scan(Study("a", "a", path))
+    assert source.names == list("01234")
+    made = list(in_order(source, 2))
+    assert [b.index[:, 0].tolist() for b in made] == [[0, 1], [2, 3], [4, -1]]
+    pixels = np.concatenate([b.image[:, 0, :, :, 0] for b in made])
+    assert np.array_equal(pixels[:5], hu)
+    assert not pixels[5].any()
+    assert made[0].size.tolist() == [[[3, 4]], [[3, 4]]]
+
+
+def test_images_of_several_sizes_and_folders_need_no_labels(tmp_path):
+    picture(tmp_path / "p1" / "a.png", h=20, w=30, value=3)
+    picture(tmp_path / "p2" / "a.png", h=24, w=26, value=4)
+    source = of_images(tmp_path, Data())
+    assert source.names == ["p1/a", "p2/a"]
+    (batch,) = in_order(source, 2)
+    assert batch.image.shape == (2, 1, 24, 30, 1)
+    assert batch.size[:, 0].tolist() == [[20, 30], [24, 26]]
+    assert batch.image[:, 0, 0, 0, 0].tolist() == [3, 4]
+    with pytest.raises(ValueError, match=r"uint8 images .* data\.window=\(-150, 750\)"):
+        of_images(tmp_path, Data(window=(-150.0, 750.0)))
+
+
+def run(*words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": COMPILES_QUICKLY},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=300,  # it takes a tenth of that
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def hearts(root: Path, out: Path, *more: str) -> str:
+    """Trains two steps on a folder and finds the hearts in it."""
+    work = out.parent / "run"
+    run(
+        "train.py",
+        "--config=configs/heart.py",
+        f"--config.data.dir={root}",
+        f"--config.data.prepared_dir={out.parent / 'cache'}",
+        "--config.data.image_size=64",
+        "--config.data.batch_size=2",
+        "--config.data.hold_out=0",
+        "--config.train.steps=2",
+        "--config.train.tensorboard=False",
+        f"--workdir={work}",
+        *more,
+    )
+    return run(
+        "-m",
+        "tqgd_jax.commands.hearts",
+        f"--workdir={work}",
+        f"--data_dir={root}",
+        f"--out={out}",
+        "--min_score=0",
+    )
+
+
+def test_trained_boxes_crop_another_folder(tmp_path):
+    # Two steps teach nothing: it is the path that is tested, boxes are those of noise.
+    root = orcascore(tmp_path / "set")
+    names = [f"TRV{1 + k % 2}P{1 + k}CTI" for k in range(5)]
+    rows = [f"{name},{z},8,6,40,36" for name in names for z in range(6)]
+    (root / "heart_boxes.csv").write_text("\n".join(["scan,z,x0,y0,x1,y1", *rows]))
+    out = tmp_path / "hearts.csv"
+    said = hearts(root, out)
+    assert "30 slices with a heart, score >= 0.000" in said
+    with out.open() as file:
+        found = list(csv.DictReader(file))
+    assert {(r["scan"], int(r["z"])) for r in found} == {
+        (name, z) for name in names for z in range(6)
+    }
+    boxes = read_boxes(out, names[0], 6)
+    assert np.isfinite(boxes).all()
+    assert (boxes[:, 2:] <= [48, 40]).all()
+    data = open_data(config(root, str(out)))["train"]
+    lesion = data.boxes[data.names.index(f"{data.slices[0].scan}_z001")]
+    assert len(lesion) == 1  # no crop cuts a labelled box
+
+
+def test_a_detector_trained_on_images_crops_images(tmp_path):
+    names = "abcde"
+    box = ("heart", 8.0, 6.0, 40.0, 36.0)
+    root = voc_set(tmp_path / "set", {n: [box] for n in names}, h=40, w=48)
+    out = tmp_path / "hearts.csv"
+    said = hearts(root, out, "--config.data.boxes=", "--config.data.split=folds")
+    assert "5 images with a heart, score >= 0.000" in said
+    with out.open() as file:
+        found = {
+            r.pop("image"): [*map(float, r.values())] for r in csv.DictReader(file)
+        }
+    assert sorted(found) == list(names)
+    settings = image_sets.config(root, split="ratio", ratio=(0.0, 0.0, 1.0))
+    settings.data.crop = Crop(method=str(out), margin_px=0.0)
+    data = open_data(settings)["test"]
+    for name, crop in zip(data.names, data.crops, strict=True):
+        x0, y0, x1, y1 = found[name]
+        inside = (np.floor(x0), np.floor(y0), np.ceil(x1), np.ceil(y1))
+        assert crop == inside

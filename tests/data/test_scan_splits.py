@@ -1,0 +1,221 @@
+"""Patients stay whole, whoever says where they belong; leaks carry a stamp."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.ct_sets import config, orcascore
+from tqgd_jax.commands.folds import make
+from tqgd_jax.config import Config
+from tqgd_jax.data.open import open_data
+
+
+def patients(cfg: Config) -> dict[str, list[str]]:
+    return {part: sorted(set(s.groups)) for part, s in open_data(cfg).items()}
+
+
+def test_the_default_is_fold_1_of_5_patients(tmp_path):
+    root = orcascore(tmp_path / "set")
+    tested = []
+    for fold in range(1, 6):
+        parts = patients(config(root, fold=fold))
+        assert len(parts["train"]) == 4
+        assert len(parts["test"]) == 1
+        assert not set(parts["train"]) & set(parts["test"])
+        tested += parts["test"]
+    assert sorted(tested) == ["TRV1P1", "TRV1P3", "TRV1P5", "TRV2P2", "TRV2P4"]
+    assert patients(config(root, split="folds")) == patients(config(root))
+
+
+def test_too_few_patients_say_the_way_out(tmp_path):
+    root = orcascore(tmp_path / "set", 2)
+    with pytest.raises(
+        ValueError, match=r"2 patients cannot make 5 folds.*data\.split"
+    ):
+        open_data(config(root))
+
+
+def test_hold_out_takes_whole_patients(tmp_path):
+    parts = patients(config(orcascore(tmp_path / "set"), hold_out=0.25))
+    assert [len(parts[p]) for p in ("train", "val", "test")] == [3, 1, 1]
+    assert len({p for of in parts.values() for p in of}) == 5
+
+
+@pytest.mark.parametrize("row", ["TRV1P1", "TRV1P1CTI", "trv1p1cti"])
+def test_a_csv_names_patients_scans_or_slices(tmp_path, row):
+    root = orcascore(tmp_path / "set", 2)
+    (root / "split.csv").write_text(f"image,split\n{row},test\nTRV2P2,train\n")
+    assert patients(config(root)) == {"train": ["TRV2P2"], "test": ["TRV1P1"]}
+
+
+def test_a_csv_that_leaks_is_refused(tmp_path):
+    root = orcascore(tmp_path / "set", 2)
+    rows = [f"TRV1P1CTI_z00{z},{'train' if z < 3 else 'test'}" for z in range(6)]
+    (root / "split.csv").write_text("\n".join(["image,split", *rows, "TRV2P2,train"]))
+    with pytest.raises(ValueError, match=r"'TRV1P1' in \['test', 'train'\]"):
+        open_data(config(root))
+    # the csv's own patients count as well
+    (root / "split.csv").write_text(
+        "image,split,group\nTRV1P1,train,me\nTRV2P2,test,me\n"
+    )
+    with pytest.raises(ValueError, match="'me' in"):
+        open_data(config(root))
+
+
+def test_a_csv_with_an_unknown_name_is_refused(tmp_path):
+    root = orcascore(tmp_path / "set", 2)
+    (root / "split.csv").write_text("image,split\nTRV9P9,train\n")
+    with pytest.raises(
+        ValueError, match=r"split\.csv:2: 'TRV9P9' is no slice, scan or"
+    ):
+        open_data(config(root))
+
+
+def test_a_manifest_decides_and_is_checked(tmp_path):
+    root = orcascore(tmp_path / "set")
+    path = tmp_path / "folds.json"
+    made = make(config(root), path, 5, 3, "patient")
+    assert len(made.slices) == 30
+    parts = patients(config(root, split=str(path), fold=2))
+    fold2 = sorted({e.patient for e in made.slices.values() if e.fold == 2})
+    assert parts["test"] == fold2
+    with pytest.raises(ValueError, match="is there already"):
+        make(config(root), path, 5, 3, "patient")
+    # a patient in two folds
+    said = json.loads(path.read_text())
+    name = next(iter(said["slices"]))
+    old = said["slices"][name]["fold"]
+    said["slices"][name]["fold"] = 1 + old % 5
+    path.write_text(json.dumps(said))
+    with pytest.raises(ValueError, match="is in two folds"):
+        open_data(config(root, split=str(path)))
+
+
+def test_a_manifest_of_other_pixels_is_refused(tmp_path):
+    root = orcascore(tmp_path / "set")
+    path = tmp_path / "folds.json"
+    make(config(root), path, 5, 3, "patient")
+    orcascore(root, 4)  # patient 4 loses its deposits
+    with pytest.raises(ValueError, match="with other pixels"):
+        open_data(config(root, split=str(path)))
+
+
+def test_a_leaky_manifest_stamps_what_comes_of_it(tmp_path):
+    root = orcascore(tmp_path / "set", 2)
+    path = tmp_path / "slices.json"
+    make(config(root), path, 5, 0, "slice")
+    data = open_data(config(root, split=str(path)))
+    assert "measures leakage only" in data["train"].stamp
+    assert data["test"].stamp == data["train"].stamp
+    assert set(data["train"].groups) & set(data["test"].groups)
+
+
+def test_folders_of_parts(tmp_path):
+    root = tmp_path / "set"
+    orcascore(root, 2)
+    images = root / "Training Set" / "Images"
+    for part, name in (("train", "TRV1P1CTI"), ("test", "TRV2P2CTI")):
+        folder = root / part
+        folder.mkdir()
+        for suffix in (".mhd", ".zraw"):
+            (images / f"{name}{suffix}").rename(folder / f"{name}{suffix}")
+    assert patients(config(root)) == {"train": ["TRV1P1"], "test": ["TRV2P2"]}
+
+
+def test_images_have_folds_too(tmp_path: Path):
+    from tests.image_sets import config as images
+    from tests.image_sets import voc_set
+
+    names = {
+        f"p{k}_{j}": [("x", 1.0, 1.0, 5.0, 5.0)] for k in range(5) for j in range(2)
+    }
+    root = voc_set(tmp_path / "png", names)
+    said = {"group": r"(p\d)_", "split": "folds"}
+    tested = [patients(images(root, **said, fold=k))["test"] for k in range(1, 6)]
+    assert sorted(p for of in tested for p in of) == [f"p{k}" for k in range(5)]
+    path = tmp_path / "f.json"
+    make(images(root, group=r"(p\d)_"), path, 5, 0, "patient")
+    parts = patients(images(root, group=r"(p\d)_", split=str(path)))
+    assert len(parts["test"]) == 1
+
+
+@pytest.mark.parametrize("split", ["folds", "ratio", "manifest"])
+def test_patients_of_a_csv_stay_whole_whoever_makes_the_parts(tmp_path, split):
+    root = orcascore(tmp_path / "set")
+    # TRV1P1 and TRV2P2 are one person
+    rows = ["TRV1P1,a", "TRV2P2,a", "TRV1P3,b", "TRV2P4,c", "TRV1P5,d"]
+    (root / "split.csv").write_text("\n".join(["image,group", *rows]) + "\n")
+    said: dict[str, object] = {"split": split, "folds": 4}
+    if split == "ratio":
+        said["ratio"] = (0.5, 0.25, 0.25)
+    if split == "manifest":
+        made = make(config(root, split="folds"), tmp_path / "f.json", 4, 0, "patient")
+        assert {e.patient for e in made.slices.values()} == set("abcd")
+        said["split"] = str(tmp_path / "f.json")
+    for fold in range(1, 5):
+        parts = patients(config(root, **said, fold=fold))
+        assert sorted(p for of in parts.values() for p in of) == ["a", "b", "c", "d"]
+
+
+def test_a_group_that_is_no_column_is_refused(tmp_path):
+    root = orcascore(tmp_path / "set")
+    with pytest.raises(ValueError, match="'persn' is neither a column"):
+        open_data(config(root, group="persn"))
+    with pytest.raises(ValueError, match="finds no patient in the file name"):
+        open_data(config(root, group="(XYZ)"))
+
+
+def test_nobody_without_a_positive_slice_is_held_out(tmp_path):
+    root = orcascore(tmp_path / "set")  # the fifth has no calcium
+    (root / "split.csv").write_text(
+        "image,split\nTRV2P4,test\n"
+        + "".join(f"{p},train\n" for p in ("TRV1P1", "TRV2P2", "TRV1P3", "TRV1P5"))
+    )
+    for seed in range(6):
+        cfg = config(root, hold_out=0.25, slices="positive")
+        cfg.seed = seed
+        parts = patients(cfg)
+        assert len(parts["val"]) == 1
+        assert parts["val"] != ["TRV1P5"]
+
+
+def test_a_part_without_a_positive_slice_is_told(tmp_path, caplog):
+    root = orcascore(tmp_path / "set", 2)
+    (root / "split.csv").write_text("image,split\nTRV1P1,train\nTRV2P2,test\n")
+    assert list(patients(config(root, slices="positive"))) == ["train"]
+    assert "no slice of the test patients has a box" in caplog.text
+
+
+def test_lower_case_scans_in_a_csv(tmp_path):
+    from tests.ct_sets import LAD, scan, write
+
+    root = tmp_path / "set"
+    for name in ("p1", "p2"):
+        hu, mask = scan([LAD])
+        write(root / f"{name}.nii.gz", hu)
+        write(root / f"{name}_mask.nii.gz", mask)
+    (root / "split.csv").write_text("image,split\np1,train\np2,test\n")
+    assert patients(config(root)) == {"train": ["P1"], "test": ["P2"]}
+
+
+def test_dicom_series_in_folders_of_parts(tmp_path):
+    from tests.scan_files import series, some_hu
+
+    root = tmp_path / "set"
+    for k, part in enumerate(("train", "test")):
+        tags = {"SeriesInstanceUID": f"1.2.{k}", "PatientID": part}
+        uid = {"change": lambda z, k=k: {"SOPInstanceUID": f"1.{k}.{z}"}}
+        series(root / part, some_hu(), **tags, **uid)
+    assert patients(config(root, classes=("x",))) == {
+        "train": ["train"],
+        "test": ["test"],
+    }
+
+
+def test_a_manifest_may_have_more_folds_than_the_default(tmp_path):
+    root = orcascore(tmp_path / "set", 6)
+    made = make(config(root), tmp_path / "f.json", 6, 0, "patient")
+    parts = patients(config(root, split=str(tmp_path / "f.json"), fold=6))
+    sixth = {e.patient for e in made.slices.values() if e.fold == 6}
+    assert set(parts["test"]) == sixth

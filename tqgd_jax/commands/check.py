@@ -1,0 +1,199 @@
+"""Prints what is in a folder of images or scans, and everything wrong with it.
+
+python -m tqgd_jax.commands.check DIR [--image_size 640] [--anchors coco] ...
+
+Exit code 0: clean, 1: problems found, 2: unusable.
+"""
+
+import argparse
+import logging
+import sys
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from tqgd_jax.anchors import best_possible_recall, choose
+from tqgd_jax.config import Config, Crop, Data, Model
+from tqgd_jax.data.read import validation
+from tqgd_jax.data.read.folder import scan
+from tqgd_jax.data.split import folds
+from tqgd_jax.io import images
+from tqgd_jax.structures.annotation import Problem
+from tqgd_jax.structures.dataset_index import Item, Scan
+
+SIZES = 8  # kinds of images listed one by one
+AREAS = ((0, 10), (10, 100), (100, 200), (200, np.inf))  # px, the paper's bins
+
+
+def examine(config: Config) -> int:
+    """Prints the report and returns the exit code."""
+    try:
+        try:
+            scanned = scan(config)
+        except folds.TooFewError as error:
+            print(f"note      {error}\n")  # for training; the data may be sound
+            config.data.split, config.data.ratio = "ratio", (1.0, 0.0, 0.0)
+            scanned = scan(config)
+    except ValueError as error:
+        print(f"unusable: {error}")
+        return 2
+    items = [item for of in scanned.parts.values() for item in of]
+    problems = sorted([*scanned.problems, *_damaged(items)])
+    _summary(scanned, items, problems)
+    _boxes(items)
+    unusable = not items
+    try:
+        _anchors(scanned, items, config)
+        images.same_kind([i.path for i in items], [i.header for i in items])
+    except ValueError as error:
+        print(f"\nunusable: {error}")
+        unusable = True
+    for problem in validation.noted(problems)[: validation.LISTED]:
+        print(f"note      {problem}")
+    bad = validation.faults(problems)
+    print(f"\nproblems: {validation.counts(bad) or 'none'}")
+    for kind, n in sorted(Counter(p.kind for p in bad).items()):
+        print(f"  {n} {kind}: {validation.KINDS[kind]}")
+    for problem in bad:
+        print(f"  {problem}")
+    return 2 if unusable else int(bool(bad))
+
+
+def _damaged(items: list[Item]) -> list[Problem]:
+    found = []
+    for item in items:
+        try:
+            item.pixels()
+        except ValueError as error:
+            text = str(error).removeprefix(f"{item.path}: ")
+            found.append(Problem(item.path, 0, "unreadable", text))
+    return found
+
+
+def _summary(scanned: Scan, items: list[Item], problems: list[Problem]) -> None:
+    print(f"folder    {scanned.root}")
+    print(f"format    {scanned.format}")
+    print(f"classes   {', '.join(scanned.classes)}")
+    parts = ", ".join(f"{part} {len(of)}" for part, of in scanned.parts.items())
+    print(f"split     {parts} (from: {scanned.mode})")
+    patients = len({item.group for item in items})
+    print(f"images    {len(items)} of {patients} patients or single images")
+    kinds = Counter(i.header for i in items)
+    for (h, w, c, dtype), n in sorted(kinds.items()) if len(kinds) <= SIZES else ():
+        print(f"          {n} of {w}x{h} px, {'grey' if c == 1 else 'RGB'}, {dtype}")
+    if len(kinds) > SIZES:
+        w, h = ([header[axis] for header in kinds] for axis in (1, 0))
+        print(
+            f"          {min(w)} to {max(w)} px wide, {min(h)} to {max(h)} px high, "
+            + ", ".join(sorted({k.dtype for k in kinds}))
+        )
+    for note in (*scanned.notes, *([scanned.stamp] if scanned.stamp else [])):
+        print(f"          {note}")
+    if scans := {i.slice.scan: i.slice for i in items if i.slice is not None}:
+        mm = sorted({f"{s.spacing[0]:g} x {s.spacing[2]:.3g}" for s in scans.values()})
+        print(f"spacing   {', '.join(mm[:SIZES])} mm (slices x pixels)")
+        by = Counter(s.scanner or "unknown" for s in scans.values())
+        print("scanners  " + ", ".join(f"{k}: {n}" for k, n in sorted(by.items())))
+    empty = sum(not len(i.labels) for i in items)
+    unlabelled = sum(p.kind == "no_annotation" for p in problems)
+    print(f"no boxes  {empty} images, {unlabelled} of them without annotation file")
+
+
+def _boxes(items: list[Item]) -> None:
+    counts = np.array([len(i.labels) for i in items] or [0])
+    print(
+        f"boxes     {counts.sum()}; per image {counts.min()} to {counts.max()}, "
+        f"median {np.median(counts):g}"
+    )
+    if not counts.sum():
+        return
+    wh = _sides(items)
+    for axis, name in enumerate(("width", "height")):
+        low, middle, high = np.percentile(wh[:, axis], (5, 50, 95))
+        print(
+            f"{name:9} {wh[:, axis].min():g} to {wh[:, axis].max():g} px, "
+            f"median {middle:g}, 5 % below {low:g}, 5 % above {high:g}"
+        )
+    print("areas")
+    for (low, high), n in zip(AREAS, area_counts(wh), strict=True):
+        name = f"> {low:g} px" if high == np.inf else f"{low:g}-{high:g} px"
+        print(f"  {name:>11}  {n:6d}  {'#' * round(50 * n / len(wh))}")
+
+
+def _anchors(scanned: Scan, items: list[Item], config: Config) -> None:
+    """Raises ValueError when a run would have no anchors."""
+    side, model = config.data.image_size, config.model
+    train = _sides(scanned.parts.get("train", []), side)
+    limit = config.loss.anchor_threshold
+    anchors = choose(model, train, config.seed, limit)
+    found = anchors.boxes.reshape(-1, 2)
+    recall = best_possible_recall(_sides(items, side), found, limit)
+    heads = ",".join(map(str, model.heads))
+    print(
+        f"anchors   best possible recall {recall:.4f} ({anchors.origin}, heads {heads}, "
+        f"{side} px)"
+    )
+    if anchors.lost:
+        print(
+            f"          {anchors.lost} of {len(train)} training boxes match no anchor; "
+            "--anchors auto fits them, a larger --image_size enlarges the boxes"
+        )
+
+
+def _sides(items: list[Item], side: int = 0) -> Float[np.ndarray, "n 2"]:
+    """Width and height of every box; with `side`, the long side of its image there."""
+    gains = [side / max(i.header[:2]) if side else 1.0 for i in items]
+    boxes = [i.boxes * np.float32(g) for i, g in zip(items, gains, strict=True)]
+    every = np.concatenate([np.zeros((0, 4), np.float32), *boxes])
+    return every[:, 2:] - every[:, :2]
+
+
+def area_counts(wh: Float[np.ndarray, "n 2"]) -> list[int]:
+    """Boxes in each bin of `AREAS`; a bin ends with its upper edge."""
+    areas = wh.astype(np.float64).prod(axis=1)
+    return [int(((areas > low) & (areas <= high)).sum()) for low, high in AREAS]
+
+
+def _levels(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(level) for level in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"--heads: levels such as 3,4,5, got {text!r}") from error
+
+
+def main(argv: Sequence[str]) -> int:
+    plain = Data()
+    parser = argparse.ArgumentParser("tqgd_jax.commands.check", description=__doc__)
+    parser.add_argument("dir", help="folder of the data set")
+    for name in (
+        *("image_size", "format", "split", "group", "bad_labels", "hold_out"),
+        *("slices", "boxes", "scan_pattern", "mask_pattern", "lesion_hu"),
+    ):
+        default = getattr(plain, name)
+        parser.add_argument(f"--{name}", type=type(default), default=default)
+    parser.add_argument("--classes", default="", help="comma-separated, in order")
+    parser.add_argument(
+        "--anchors", default=Model().anchors, help="as model.anchors: auto, coco, ..."
+    )
+    heads = ",".join(map(str, Model().heads))
+    parser.add_argument("--heads", default=heads, help="as model.heads: 3,4,5")
+    crop = Crop().method
+    parser.add_argument("--crop", default=crop, help="as data.crop.method")
+    parser.add_argument("--seed", type=int, default=0)
+    said = vars(parser.parse_args(argv))
+    seed, anchors, heads = (said.pop(name) for name in ("seed", "anchors", "heads"))
+    said["classes"] = tuple(name for name in said["classes"].split(",") if name)
+    logging.basicConfig(level=logging.WARNING)
+    try:
+        said["crop"] = Crop(method=said.pop("crop"))
+        model = Model(anchors=anchors, heads=_levels(heads))
+        return examine(Config(seed=seed, model=model, data=Data(**said)))
+    except ValueError as error:
+        print(f"unusable: {error}")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

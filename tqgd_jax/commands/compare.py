@@ -1,0 +1,104 @@
+"""Compares models on the same patients: `python -m tqgd_jax.commands.compare RUN_A RUN_B`.
+
+Every further run is compared with the first: differences with intervals and p-values of
+a paired permutation test. NumPy only: neither JAX nor TensorFlow is loaded.
+docs/evaluation.md.
+"""
+
+import argparse
+import contextlib
+import logging
+import os
+import sys
+from pathlib import Path
+
+# Before NumPy is imported: its threads spin on products as small as the referee's.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+logger = logging.getLogger("tqgd_jax")
+FILES = ("comparison.md", "comparison.tex", "comparison.json")
+EPILOG = """
+a run is a folder with results.json (of eval.py or tqgd_jax.commands.evaluate), or a
+folder that has one below it, or several that are the folds of one model: these are pooled
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parses the command line; returns the exit status."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if len(args.runs) < 2:
+        parser.error("two runs or more are compared; name their folders")
+    for name, least in (("repeats", 1), ("bootstraps", 1), ("seed", 0)):
+        if (value := getattr(args, name)) < least:
+            parser.error(f"--{name} must be {least} or more, got {value}")
+    # What is being done, with the time, to stderr; the outcome goes to stdout.
+    logging.basicConfig(
+        format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING
+    )
+    logging.getLogger("tqgd_jax").setLevel(logging.INFO)
+    try:
+        _compare(args)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _compare(args: argparse.Namespace) -> None:
+    from tqgd_jax.evaluation import paired
+    from tqgd_jax.evaluation.settings import Rules
+    from tqgd_jax.io.atomic import together
+    from tqgd_jax.report.comparison import differences, models
+    from tqgd_jax.report.result_files import json_bytes
+    from tqgd_jax.report.text import comparison_text
+
+    with contextlib.ExitStack() as stack:
+        aside = None
+        if args.out is not None:  # before the work: can anything be written there?
+            aside = stack.enter_context(together(args.out, FILES, FILES[-1]))
+        logger.info("reading %d runs", len(args.runs))
+        rules = Rules(bootstraps=args.bootstraps, seed=args.seed)
+        loaded = models.load(args.runs, rules)
+        logger.info("comparing, with %d exchanges of patients", args.repeats)
+        found = differences.compare(
+            loaded,
+            protocol=args.protocol or "",
+            keys=args.keys or paired.KEYS,
+            bootstraps=args.bootstraps,
+            repeats=args.repeats,
+            seed=args.seed,
+        )
+        if aside is not None:
+            told = (
+                comparison_text.markdown(found).encode(),
+                comparison_text.latex(found).encode(),
+                json_bytes(found),
+            )
+            for name, content in zip(FILES, told, strict=True):
+                (aside / name).write_bytes(content)
+    print(comparison_text.text(found))
+    if args.out is not None:
+        print(f"written to {args.out}: {', '.join(FILES)}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tqgd_jax.commands.compare",
+        description=(__doc__ or "").splitlines()[0],
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("runs", type=Path, nargs="+", metavar="RUN", help="the first is the reference")
+    add("--out", type=Path, help="folder for comparison.md, .tex and .json")
+    add("--protocol", choices=("clinical", "paper"), help="[clinical, if all have it]")
+    add("--keys", nargs="+", metavar="KEY", help="figures, as results.json names them")
+    add("--repeats", type=int, default=10_000, help="exchanges for p [10000]")
+    add("--bootstraps", type=int, default=2000, help="resamples for intervals [2000]")
+    add("--seed", type=int, default=0, help="of both [0]")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

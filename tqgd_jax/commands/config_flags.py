@@ -1,0 +1,121 @@
+"""The command line: `--config=FILE.py` and `--config.section.field=value`.
+
+ml_collections reads and types the overrides; this module turns its refusals into one
+line that names the nearest setting. `define` and `run` are for the commands of this
+folder that read a data set and write `--out`; the scripts have `tqgd_jax.commands.cli`.
+"""
+
+import dataclasses
+import difflib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from tqgd_jax.config import Config, checked
+
+flags.disclaim_key_flags()  # `--help` lists them as those of the command
+
+
+def define(out: str) -> None:
+    """Gives a command `--config` and its overrides, `--data_dir` and `--out`."""
+    check_names(sys.argv)  # the next lines look at them already
+    # "--config=FILE" or "--config FILE"; not "--config.data.dir=DIR"
+    if any(w[:1] == "-" and w.lstrip("-").split("=")[0] == "config" for w in sys.argv):
+        config_flags.DEFINE_config_file("config")
+    else:
+        config_flags.DEFINE_config_dataclass("config", Config())
+    flags.DEFINE_string("data_dir", "", "Folder of the data set (config.data.dir).")
+    flags.DEFINE_string("out", None, out, required=True)
+
+
+def run(main: Callable[[Config, Path], None]) -> None:
+    """Runs `main(settings, out)` of a command; a ValueError ends in one line."""
+
+    def guarded(argv: list[str]) -> None:
+        if len(argv) > 1:
+            stop(f"unknown words {argv[1:]}; settings begin with --config.")
+        config: Config = flags.FLAGS.config
+        if flags.FLAGS.data_dir:
+            config.data.dir = flags.FLAGS.data_dir
+        try:
+            main(checked(config), Path(flags.FLAGS.out).expanduser())
+        except ValueError as error:
+            stop(str(error), 1)
+
+    app.run(guarded, flags_parser=parse)
+
+
+def make_room(out: Path, *, folder: bool = False) -> None:
+    """Makes the folder that `out` goes into, before the work for it begins.
+
+    Raises ValueError when it cannot be made, or a folder has the name of a file.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"--out: the folder {out.parent} cannot be made ({error.strerror}); name "
+            "another one"
+        ) from error
+    if out.is_dir() and not folder:
+        raise ValueError(f"--out: {out} is a folder; name a file")
+
+
+def parse(argv: list[str]) -> list[str]:
+    """The words that are no flags; a wrong flag ends the program in one line."""
+    if "config" in flags.FLAGS:
+        check_names(argv)
+    try:
+        words = flags.FLAGS(argv)
+        config = flags.FLAGS["config"].value if "config" in flags.FLAGS else None
+        if not isinstance(config, Config | None):
+            getattr(config, "data", None)  # OSError, if the file is not there
+            stop("--config: the file makes no tqgd_jax.config.Config")
+    except flags.Error as error:
+        stop(str(error))
+    except (OSError, ModuleNotFoundError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        stop(f"--config: {reason}; the files are in configs/")
+    return words
+
+
+def check_names(argv: list[str]) -> None:
+    """Refuses overrides of settings that do not exist, and names the nearest."""
+    for arg in argv:
+        name = arg.lstrip("-").split("=")[0]
+        if not arg.startswith("-") or not name.startswith("config."):
+            continue
+        here: Any = Config()
+        for part in name.split(".")[1:]:
+            if not dataclasses.is_dataclass(here):
+                stop(f"--{name}: {part!r} is inside a setting that has no parts")
+            fields = [f.name for f in dataclasses.fields(here)]
+            if part not in fields:
+                section = type(here).__name__
+                near = difflib.get_close_matches(part, fields, 1) or _elsewhere(part)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                stop(f"--{name}: {section} has no field {part!r}{hint}")
+            here = getattr(here, part)
+        if dataclasses.is_dataclass(here):
+            stop(f"--{name} is a section; set one of its fields")
+
+
+def stop(message: str, status: int = 2) -> NoReturn:
+    """Ends the program with one line."""
+    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+    raise SystemExit(status)
+
+
+def _elsewhere(part: str) -> list[str]:
+    """A setting of that name in any section, dotted."""
+    names = {
+        f.name: f"{section.name}.{f.name}"
+        for section in dataclasses.fields(Config())
+        if dataclasses.is_dataclass(section.default_factory)
+        for f in dataclasses.fields(section.default_factory)
+    }
+    return [names[n] for n in difflib.get_close_matches(part, names, 1)]

@@ -1,0 +1,57 @@
+"""Writes a manifest of patient folds: each slice's patient, fold and SHA-256.
+
+python -m tqgd_jax.commands.folds --data_dir DIR --out FOLDS.json [--folds 5]
+    [--seed 0] [--level patient] [--config=configs/x.py] [--config.data.group=...]
+
+Then train with `--config.data.split=FOLDS.json --config.data.fold=1`. `--level slice`
+lets patients leak, to measure what that is worth; every result then says so.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from tqgd_jax.commands import config_flags
+from tqgd_jax.config import Config
+from tqgd_jax.data.discover import scan_folder
+from tqgd_jax.data.read import image_set, scans
+from tqgd_jax.data.split import folds
+
+
+def make(
+    config: Config, out: Path, count: int, seed: int, level: str
+) -> folds.Manifest:
+    """Reads every scan or image, writes the manifest, returns it."""
+    if out.suffix != ".json":
+        raise ValueError(f"--out must end with .json, got {out}")
+    if out.exists():
+        raise ValueError(
+            f"{out} is there already; folds that results were made with are not "
+            "replaced. Choose another name, or remove it"
+        )
+    config_flags.make_room(out)
+    found = scan_folder.find(config.data)
+    every = image_set.slices(config) if found is None else scans.slices(config, found)
+    manifest = folds.assign(every, count, seed, level)
+    folds.write(manifest, out)
+    return manifest
+
+
+def main(config: Config, out: Path) -> None:
+    made = make(config, out, FLAGS.folds, FLAGS.seed, FLAGS.level)
+    for k, fold in enumerate(made.summary, 1):
+        print(
+            f"fold {k}: {fold.patients} patients, {fold.slices} slices, "
+            f"{fold.positive_slices} with calcium, {fold.load:.0f} mm2, {fold.scanners}"
+        )
+    print(f"{out}" + (f": {folds.stamp(made)}" if folds.stamp(made) else ""))
+
+
+FLAGS = flags.FLAGS
+
+if __name__ == "__main__":
+    config_flags.define("File to write: *.json.")
+    flags.DEFINE_integer("folds", 5, "Number of folds; the paper's 4:1 is fold 1 of 5.")
+    flags.DEFINE_integer("seed", 0, "Decides among equally balanced folds.")
+    flags.DEFINE_enum("level", "patient", folds.LEVELS, "What stays whole.")
+    config_flags.run(main)

@@ -1,0 +1,49 @@
+"""Writes a prepared set as one `.npz` that a run reads with NumPy alone.
+
+python -m tqgd_jax.commands.pack --data_dir DIR --out FILE.npz [--config=configs/x.py]
+    [--config.data.group=...]
+
+Then train with `--config.data.dir=FILE.npz --config.data.placement=resident`.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from tqgd_jax.commands import config_flags
+from tqgd_jax.config import Config
+from tqgd_jax.data.open import open_data
+from tqgd_jax.data.prepared.prepare import prepare
+
+
+def pack(config: Config, out: Path) -> int:
+    """Prepares the data if needed and writes `out`; returns its size in bytes."""
+    if out.suffix != ".npz":
+        raise ValueError(f"--out must end with .npz, got {out}")
+    if config.data.dir.endswith(".npz"):
+        raise ValueError(f"data.dir {config.data.dir} is packed already")
+    config_flags.make_room(out)
+    with np.load(prepare(config) / "index.npz", allow_pickle=False) as index:
+        arrays = dict(index)
+    for part, source in open_data(config).items():
+        images = [source.image(i).reshape(-1) for i in range(len(source.names))]
+        arrays[f"{part}/pixels"] = np.concatenate(images)
+    aside = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        with aside.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        os.replace(aside, out)
+    finally:
+        aside.unlink(missing_ok=True)
+    return out.stat().st_size
+
+
+def main(config: Config, out: Path) -> None:
+    size = pack(config, out)
+    print(f"{out}: {size / 2**20:.1f} MiB")
+
+
+if __name__ == "__main__":
+    config_flags.define("File to write: *.npz.")
+    config_flags.run(main)

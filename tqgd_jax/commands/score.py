@@ -1,0 +1,228 @@
+"""Calcium score of one scan, as JSON.
+
+python -m tqgd_jax.commands.score --scan SCAN (--boxes B.csv | --mask M | --whole)
+    [--convention NAME|all] [--calibration F] [--scheme NAME] [--spread] [--pretty]
+
+SCAN is a volume file or a folder of one DICOM series. B.csv has the columns
+z,x0,y0,x1,y1, z the number of the slice (0 lowest) or its position, as mm:604.0. What is
+counted and how: docs/calcium.md.
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from jaxtyping import Bool, Int16, UInt8
+
+from tqgd_jax.evaluation.calcium.box_file import read_rows
+from tqgd_jax.evaluation.calcium.boxes import calcium_mask
+from tqgd_jax.evaluation.calcium.conventions import (
+    CONVENTIONS,
+    LOWEST,
+    WEIGHTS,
+    Convention,
+    convention,
+)
+from tqgd_jax.evaluation.calcium.risk_categories import (
+    SCHEMES,
+    Scheme,
+    category,
+    scheme,
+)
+from tqgd_jax.evaluation.calcium.score import score
+from tqgd_jax.evaluation.calcium.scores import ARTERIES, Amount, Score, Spacing
+
+logger = logging.getLogger("tqgd_jax")
+
+KVP = "120"  # tube voltage of `WEIGHTS`
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; --help lists all\n")
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = _Parser(
+        prog="tqgd_jax.commands.score",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--scan", type=Path, required=True, help="file or DICOM folder")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--boxes", type=Path, help="csv: score what is bright in boxes")
+    what.add_argument("--mask", type=Path, help="labels on the voxels of the scan")
+    what.add_argument("--whole", action="store_true", help="bones and all; no category")
+    names = ", ".join((*CONVENTIONS, "all"))
+    parser.add_argument("--convention", default="clinical", help=names)
+    parser.add_argument("--calibration", type=float, help="mg/mL per HU, for the mass")
+    parser.add_argument("--scheme", default="standard", help=", ".join(SCHEMES))
+    parser.add_argument("--series", default="", help="of several in a DICOM folder")
+    parser.add_argument(
+        "--spread", action="store_true", help="add every convention and scheme"
+    )
+    parser.add_argument("--pretty", action="store_true", help="indent the JSON")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the score; returns the exit status, 1 when there is none or nobody reads."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)  # to stderr
+    said = arguments(argv)
+    try:
+        found = report(said)
+    except (ValueError, OSError) as error:
+        print(f"tqgd_jax.commands.score: {error}", file=sys.stderr)
+        return 1
+    text = json.dumps(found, indent=2 if said.pretty else None, allow_nan=False)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # such as `| head`: the reader has what it wanted
+        # Python writes what is left when it ends; to the closed pipe it cannot.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def report(said: argparse.Namespace) -> dict[str, Any]:
+    """What the command prints. ValueError names the file, the value and the rule."""
+    by = scheme(said.scheme)
+    chosen = [*CONVENTIONS.values()]
+    if said.convention != "all":
+        chosen = [convention(said.convention)]
+    if not (said.boxes or said.mask or said.whole):
+        raise ValueError(
+            f"{said.scan}: nothing says what is calcium, and bones are as bright; give "
+            "--boxes or --mask, or --whole to score all that is bright"
+        )
+    from tqgd_jax.io import volumes
+
+    scan = volumes.read_volume(said.scan, series=said.series)
+    kvp = scan.ids.get("kvp", "")
+    if kvp and kvp.removesuffix(".0") != KVP:
+        logger.warning(
+            "%s: %s kVp; the weights are those of %s kVp, so this score is not "
+            "comparable with others",
+            said.scan,
+            kvp,
+            KVP,
+        )
+    if said.mask:
+        mask = arteries(volumes.read_mask(said.mask, scan), said.mask)
+    elif said.boxes:
+        z = scan.origin[2]
+        rows = read_rows(said.boxes, scan.hu.shape, z, scan.spacing[0])
+        mask = calcium_mask(scan.hu, rows)
+    else:
+        mask = scan.hu >= LOWEST
+    # Bones and all are no score of a patient, so no category of risk.
+    risk = None if said.whole else by
+    entries = [
+        entry(scan.hu, mask, scan.spacing, one, said.calibration, risk)
+        for one in chosen
+    ]
+    found = {"scan": str(said.scan)}
+    found |= entries[0] if said.convention != "all" else {"conventions": entries}
+    found |= {"scheme": said.scheme, "spacing_mm": list(scan.spacing)}
+    if said.spread:
+        found["spread"] = {
+            one.name: by_scheme(
+                score(scan.hu, mask, scan.spacing, one).agatston, risk=not said.whole
+            )
+            for one in CONVENTIONS.values()
+        }
+    return found
+
+
+def arteries(
+    mask: UInt8[np.ndarray, "z y x"], path: Path
+) -> UInt8[np.ndarray, "z y x"] | Bool[np.ndarray, "z y x"]:
+    """The mask, or bools when one value alone marks calcium of no named artery.
+
+    Raises ValueError for several values of which one names no artery.
+    """
+    values = np.unique(mask[mask > 0]).tolist()
+    if len(values) < 2 and values not in ([2], [3]):
+        return mask > 0
+    unknown = [v for v in values if v not in ARTERIES]
+    if unknown:
+        raise ValueError(
+            f"{path}: the value {unknown[0]} beside others; 1, 2, 3 are LAD, LCX, RCA. "
+            "A mask of one value alone may have any"
+        )
+    return mask
+
+
+def entry(
+    hu: Int16[np.ndarray, "z y x"],
+    mask: UInt8[np.ndarray, "z y x"] | Bool[np.ndarray, "z y x"],
+    spacing: Spacing,
+    rules: Convention,
+    calibration: float | None,
+    by: Scheme | None,
+) -> dict[str, Any]:
+    """One convention's part of the report; its category is None without a scheme."""
+    found: Score = score(hu, mask, spacing, rules, calibration)
+    return {
+        "convention": rules.name,
+        **numbers(found.amount),
+        "category": by.labels[category(found.agatston, by)] if by else None,
+        "lesions": [
+            {
+                "artery": one.artery,
+                **numbers(one.amount),
+                "hu_max": one.hu_max,
+                "hu_mean": one.hu_mean,
+                "voxels": one.voxels,
+                "z": list(one.z),
+                "box": list(one.box),
+            }
+            for one in found.lesions
+        ],
+        "arteries": {name: numbers(one) for name, one in found.arteries.items()},
+        "settings": {
+            "connected": rules.connected,
+            "pixels": rules.pixels,
+            "lowest_hu": LOWEST,
+            "weights_hu": list(WEIGHTS),
+            "smallest": rules.smallest,
+            "unit": rules.unit,
+            "weigh": rules.weigh,
+            "thickness_factor": spacing[0] / 3 if rules.thickness else 1.0,
+            "whole": rules.whole,
+            "calibration": calibration,
+        },
+    }
+
+
+def numbers(amount: Amount) -> dict[str, float | None]:
+    """As JSON names them."""
+    return {
+        "agatston": amount.agatston,
+        "volume_mm3": amount.volume_mm3,
+        "mass_mg": amount.mass_mg,
+    }
+
+
+def by_scheme(agatston: float, *, risk: bool) -> dict[str, Any]:
+    """A score and its category in every scheme; None where it says nothing of risk."""
+    return {
+        "agatston": agatston,
+        "category": {
+            n: s.labels[category(agatston, s)] if risk else None
+            for n, s in SCHEMES.items()
+        },
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

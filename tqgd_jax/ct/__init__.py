@@ -1,0 +1,1 @@
+"""One scan in memory: anatomy, heart, crop, lesions. NumPy and SciPy."""

@@ -1,0 +1,93 @@
+"""Crop windows once the parts are known: only those of training follow the labels.
+
+Elsewhere a labelled box that the window cuts or leaves out keeps its size and place, so
+that it counts as missed unless it is found. docs/design/0010-heart-crop.md.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from tqgd_jax.config import Crop
+from tqgd_jax.ct import crop
+from tqgd_jax.structures.annotation import Problem
+from tqgd_jax.structures.dataset_index import Item
+from tqgd_jax.union_area import beyond
+
+PAD = 4  # px kept free around a box for which a window is widened
+FOLLOWED = {"train": {"train"}, "all": {"train", "val", "test"}, "none": set()}
+STAMP = (
+    "the crops of validation and test were widened around the labelled boxes "
+    "(data.crop.widen=all), so no lesion was lost to the heart crop"
+)
+
+
+def fitted(
+    windows: Int[np.ndarray, "z 4"],
+    boxes: Sequence[Float[np.ndarray, "_ 4"]],
+    parts: Sequence[str],
+    names: Sequence[str],
+    file: Path,
+    *,
+    rules: Crop,
+    shape: tuple[int, int],
+) -> tuple[Int[np.ndarray, "z 4"], list[Problem]]:
+    """Windows of a scan's slices, or of one image, and what they do to labelled boxes.
+
+    Args:
+      windows: around the heart, whatever the labels.
+      boxes: labelled boxes of each slice, px of the whole slice.
+      parts: of each slice; empty where it is in none.
+      names: of each slice, for messages.
+      file: that the slices are from, for messages.
+      rules: the settings.
+      shape: height and width of a slice, px.
+    """
+    chosen = np.array([part in FOLLOWED[rules.widen] for part in parts], bool)
+    counts = np.array(
+        [
+            [which.sum() for which in beyond(of, tuple(window.tolist()))]
+            for of, window in zip(boxes, windows, strict=True)
+        ],
+        int,
+    ).reshape(-1, 2)
+    problems = []
+    for kind, here in (
+        ("crop_widened", chosen),
+        ("crop_cut", ~chosen & np.array([bool(part) for part in parts])),
+    ):
+        if counts[here].any():
+            hit = np.flatnonzero(here & counts.any(axis=1)).tolist()
+            where = f" ({', '.join(names[k] for k in hit)})"
+            problems.append(Problem(file, 0, kind, _told(kind, counts[here]) + where))
+    fit = crop.widened(windows, boxes, chosen, per=rules.per, shape=shape, pad=PAD)
+    return fit, problems
+
+
+def _told(kind: str, counts: Int[np.ndarray, "_ 2"]) -> str:
+    cut, outside = counts.sum(axis=0).tolist()
+    if kind == "crop_widened":
+        return f"the crop would have cut {cut + outside} labelled boxes and was widened"
+    return f"the crop cuts {cut} and leaves out {outside} labelled boxes"
+
+
+def notes(parts: Mapping[str, Sequence[Item]]) -> list[str]:
+    """What each part loses to the crop, as far as it does."""
+    found = []
+    for part, items in parts.items():
+        sizes = [(i.header.width, i.header.height) for i in items]
+        each = [beyond(i.boxes, (0, 0, *s)) for i, s in zip(items, sizes, strict=True)]
+        cut, outside = (sum(int(e[k].sum()) for e in each) for k in (0, 1))
+        if cut or outside:
+            found.append(
+                f"{part}: the crop cuts {cut} and leaves out {outside} of "
+                f"{sum(len(i.boxes) for i in items)} labelled boxes"
+            )
+    return found
+
+
+def stamp(split: str, rules: Crop, cropped: bool) -> str:
+    """What every result must say: of the split, and of the crop if there is one."""
+    return "; ".join(filter(None, [split, STAMP * (cropped and rules.widen == "all")]))

@@ -1,0 +1,96 @@
+"""`data.placement="resident"`: the whole split lies on the device as padded arrays.
+
+No TensorFlow and no host work: an epoch is one loop on the device over `take`.
+"""
+
+import contextlib
+import logging
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int, Integer
+
+from tqgd_jax.config import Config
+from tqgd_jax.data.dataset import Source, load
+from tqgd_jax.structures.batch import Arr, Batch
+
+logger = logging.getLogger("tqgd_jax")
+
+
+class Resident(NamedTuple):
+    """One split, each row padded like a row of `Batch`."""
+
+    image: Integer[Arr, "n h w c"]
+    size: Int[Arr, "n 2"]
+    boxes: Float[Arr, "n m 4"]
+    labels: Int[Arr, "n m"]
+    valid: Bool[Arr, "n m"]
+
+
+def fits(source: Source, config: Config) -> bool:
+    """Whether `data.placement` asks for a resident set and the device has room for it.
+
+    Says so when it has not: training then streams, with the same bits.
+    """
+    if config.data.placement != "resident":
+        return False
+    need, budget = mebibytes(source), config.data.resident_mib or _half_of_memory()
+    if need <= budget:
+        return True
+    logger.warning(
+        "data.placement=resident: %d images as %dx%dx%d need %.0f MiB, the budget is %.0f "
+        "MiB (data.resident_mib; 0 is half of the device's memory); going on with "
+        "data.placement=stream, which trains the same bits",
+        *(len(source.names), *source.shape, need, budget),
+    )
+    return False
+
+
+def mebibytes(source: Source) -> float:
+    """What a split takes on a device."""
+    pixels = int(np.prod(source.shape)) * source.dtype.itemsize
+    rest = 2 * 4 + source.max_boxes * (4 * 4 + 4 + 1)
+    return len(source.names) * (pixels + rest) / 2**20
+
+
+def _half_of_memory() -> float:
+    """MiB, of what JAX may take of the default device; a CPU's is the machine's."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    there = stats.get("bytes_limit")
+    if not there:
+        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        with contextlib.suppress(OSError, ValueError):  # "max": no limit
+            there = min(there, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return there / 2 / 2**20
+
+
+def arrays(source: Source) -> Resident:
+    """A split as host arrays, ready to be put on devices."""
+    if not source.names:
+        raise ValueError("nothing to upload: the split has no images")
+    every = load(source, np.arange(len(source.names), dtype=np.int32)[None, :])
+    n, h, w, c = every.image.shape[1:]
+    logger.info(
+        "resident: %d images as %dx%dx%d, %.1f MiB", n, h, w, c, mebibytes(source)
+    )
+    return Resident(*(a[0] for a in every[:-1]))
+
+
+def take(resident: Resident, indices: Int[Arr, "b t"]) -> Batch:
+    """The batch that `source.load` would make, on the device and under `jit`."""
+    index = jnp.asarray(indices)
+    real = index >= 0
+    row = jnp.maximum(index, 0)
+    image, size, boxes, labels, valid = (jnp.asarray(a)[row] for a in resident)
+    return Batch(
+        image=jnp.where(real[:, :, None, None, None], image, jnp.zeros_like(image)),
+        size=jnp.where(real[:, :, None], size, jnp.ones_like(size)),
+        boxes=jnp.where(real[:, :, None, None], boxes, jnp.zeros_like(boxes)),
+        labels=jnp.where(real[:, :, None], labels, jnp.zeros_like(labels)),
+        valid=valid & real[:, :, None],
+        index=index,
+    )

@@ -1,0 +1,50 @@
+"""`data.placement="stream"`: batches through tf.data, for sets of any size.
+
+tf.data runs over the numbers of the steps and looks the images up, so a run that
+resumes at a step sees what an uninterrupted one sees.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tqgd_jax.config import Config
+from tqgd_jax.data.batches import order
+from tqgd_jax.data.dataset import Source, load
+from tqgd_jax.structures.batch import Arr, Batch
+
+
+def stream(
+    source: Source, config: Config, start: int, stop: int, share: slice = slice(None)
+) -> Iterator[Batch]:
+    """Training batches of the steps from `start` up to `stop`, in order.
+
+    Of each only the rows in `share` are read, those of one process of several.
+    Each equals `load` of the rows of `order.of_run` bit for bit.
+    """
+    import tensorflow as tf
+
+    tf.config.set_visible_devices([], "GPU")
+    indices = order.of_run(config, len(source.names))
+    failed: list[Exception] = []
+
+    def batch(step: np.integer) -> list[Arr]:
+        try:
+            return list(load(source, indices(int(step))[share]))
+        except Exception as error:
+            failed.append(error)  # tf.data would turn it into a text
+            raise
+
+    dtypes = [tf.as_dtype(source.dtype), tf.int32, tf.float32]
+    dtypes += [tf.int32, tf.bool, tf.int32]
+    steps = tf.data.Dataset.range(start, stop)
+    data = steps.map(
+        lambda step: tf.numpy_function(batch, [step], dtypes, stateful=False),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    ).prefetch(config.data.prefetch)
+    try:
+        for arrays in data.as_numpy_iterator():
+            yield Batch(*arrays)
+    except tf.errors.OpError as error:
+        raise failed[0] if failed else error from None

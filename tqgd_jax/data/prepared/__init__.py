@@ -1,0 +1,1 @@
+"""The prepared set: records of pixels, and an index of everything else."""

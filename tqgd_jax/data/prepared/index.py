@@ -1,0 +1,148 @@
+"""What stands beside the pixels, as one `.npz`: boxes, sizes and names of every split.
+
+A prepared set keeps it as `index.npz` next to the records; a packed set is the same
+file with the pixels in it. NumPy alone reads both.
+"""
+
+import dataclasses
+import json
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tqgd_jax.config import Config, Crop, Data
+from tqgd_jax.ct import windows
+from tqgd_jax.data.dataset import Source
+from tqgd_jax.structures.dataset_index import Lesion, SliceInfo
+
+# Settings that decided what is in a packed set
+BAKED = (
+    *("format", "classes", "split", "folds", "fold", "group", "ratio", "hold_out"),
+    *("bad_labels", "scan_pattern", "mask_pattern", "boxes", "lesion_hu", "slices"),
+    *("neighbours", "neighbour_mm", "crop"),
+)
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, ValueError)
+
+
+def baked(data: Data) -> dict[str, Any]:
+    """The settings that decide what is in a packed set, as json gives them back."""
+    said = dataclasses.asdict(data)
+    return json.loads(json.dumps({name: said[name] for name in BAKED}))
+
+
+def open_prepared(folder: Path) -> dict[str, Source]:
+    """The splits of a folder that `prepare` made."""
+    from tqgd_jax.data.prepared.records import reader
+
+    arrays = _arrays(folder / "index.npz")
+    return _sources(arrays, lambda part: reader(folder, part))
+
+
+def open_packed(path: Path, config: Config) -> dict[str, Source]:
+    """The splits of a file that `pack` made."""
+    if not path.is_file():
+        raise ValueError(
+            f"data.dir: no file {path}; `python -m tqgd_jax.commands.pack` makes one"
+        )
+    arrays = _arrays(path)
+    if not all(f"{part}/pixels" in arrays for part in _meta(arrays)["parts"]):
+        raise ValueError(f"{path}: has no pixels; make it with tqgd_jax.commands.pack")
+    _same_settings(path, _meta(arrays), config)
+
+    def pixels(part: str) -> Callable[[int], np.ndarray]:
+        flat, sizes = arrays[f"{part}/pixels"], arrays[f"{part}/sizes"]
+        c = _meta(arrays)["shape"][2]
+        ends = np.cumsum(sizes.astype(np.int64).prod(axis=1) * c)
+
+        def image(i: int) -> np.ndarray:
+            h, w = sizes[i]
+            return flat[ends[i] - h * w * c : ends[i]].reshape(h, w, c)
+
+        return image
+
+    return _sources(arrays, pixels)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        # np.load leaves a file open that it cannot read
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            arrays = dict(file)
+        if _meta(arrays)["kind"] != "tqgd_jax":
+            raise KeyError("kind")
+    except DAMAGED as error:
+        raise ValueError(
+            f"{path}: damaged or not a prepared set ({type(error).__name__}: {error}); "
+            "delete it and make it again"
+        ) from error
+    return arrays
+
+
+def _meta(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    return json.loads(str(arrays["meta"]))
+
+
+def _sources(
+    arrays: dict[str, np.ndarray], image: Callable[[str], Callable[[int], np.ndarray]]
+) -> dict[str, Source]:
+    meta = _meta(arrays)
+    fold = meta.get("fold")  # older packed sets do not tell
+    sources = {}
+    for part, said in meta["parts"].items():
+        cuts = np.cumsum(arrays[f"{part}/counts"])[:-1]
+        sources[part] = Source(
+            classes=tuple(meta["classes"]),
+            names=said["names"],
+            groups=said["groups"],
+            sizes=arrays[f"{part}/sizes"],
+            boxes=np.split(arrays[f"{part}/boxes"], cuts),
+            labels=np.split(arrays[f"{part}/labels"], cuts),
+            shape=tuple(meta["shape"]),
+            max_boxes=meta["max_boxes"],
+            dtype=np.dtype(meta["dtype"]),
+            fingerprint=meta["fingerprint"],
+            image=image(part),
+            stamp=_stamp(meta),
+            fold=None if fold is None else (fold[0], fold[1]),
+            positive_only="slices" in said and meta["settings"]["slices"] == "positive",
+            slices=[_slice(row) for row in said.get("slices", ())],
+            crops=[(x0, y0, x1, y1) for x0, y0, x1, y1 in said.get("crops", ())],
+            lesions=[[Lesion(*row) for row in of] for of in said.get("lesions", ())],
+        )
+    return sources
+
+
+def _stamp(meta: dict[str, Any]) -> str:
+    """Before there was `data.crop.widen`, the windows of all parts were widened."""
+    said = meta["settings"]["crop"]
+    if "widen" in said:
+        return meta["stamp"]
+    scans = any("slices" in part for part in meta["parts"].values())
+    before = Crop(**said, widen="all")
+    return windows.stamp(meta["stamp"], before, scans and before.method != "none")
+
+
+def _slice(row: list[Any]) -> SliceInfo:
+    scan, scanner, z, spacing, crop = row
+    return SliceInfo(scan, scanner, z, tuple(spacing), tuple(crop))
+
+
+def _same_settings(path: Path, meta: dict[str, Any], config: Config) -> None:
+    plain, packed, now = baked(Data()), meta["settings"], baked(config.data)
+    packed["crop"] = plain["crop"] | packed["crop"]  # an older file knows fewer
+    for name in BAKED:
+        if now[name] not in (packed[name], plain[name]):
+            raise ValueError(
+                f"{path} was packed with data.{name}={packed[name]!r}, the run says "
+                f"{now[name]!r}; pack it again, or leave data.{name} out"
+            )
+    if meta["seed"] not in (None, config.seed):  # None: the seed drew nothing
+        raise ValueError(
+            f"{path} was packed with parts drawn by seed={meta['seed']}, the run says "
+            f"{config.seed}; pack it again with --config.seed={config.seed}, or split "
+            "by a csv file, which no seed changes"
+        )

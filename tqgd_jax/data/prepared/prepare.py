@@ -1,0 +1,198 @@
+"""Makes the prepared set of a folder once, and notices when it is out of date.
+
+Written under a lock to a folder beside, then renamed: a killed preparation leaves
+nothing that is later read, and two processes do not disturb each other.
+"""
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tqgd_jax.config import Config
+from tqgd_jax.data.prepared import scan_tables
+from tqgd_jax.data.prepared.index import baked
+from tqgd_jax.data.read import validation
+from tqgd_jax.data.read.folder import fingerprint, scan
+from tqgd_jax.io import images
+from tqgd_jax.structures.dataset_index import Item, Scan
+
+logger = logging.getLogger("tqgd_jax")
+
+
+def prepare(config: Config) -> Path:
+    """The folder of the prepared set: found if it fits, else made.
+
+    Raises ValueError with the list of problems that `data.bad_labels` does not settle.
+    """
+    mark = fingerprint(config)
+    root = Path(config.data.dir).expanduser().resolve()
+    home = _home(config)
+    home.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"[^\w.-]", "_", root.name) or "data"
+    folder = home / f"{name}-{mark[:16]}"
+    if _whole(folder):
+        return folder
+    with _lock(home / f".{folder.name}.lock"):
+        if _whole(folder):  # another process was faster
+            return folder
+        if folder.exists():
+            logger.warning("%s is damaged and is made again", folder)
+            shutil.rmtree(folder)
+        if others := _others(home, folder, root):
+            logger.info(
+                "preparing anew: no prepared set fits these files and settings (others "
+                "of this folder, kept: %d)",
+                len(others),
+            )
+        aside = home / f".{folder.name}.partial"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        try:
+            _write(aside, config, root, mark)
+            if fingerprint(config) != mark:
+                raise ValueError(f"{root}: changed while it was read; start again")
+        except BaseException as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            if "No space left" in str(error):  # each writer below has its own kind
+                raise ValueError(
+                    f"{home}: the disk is full; free some space, or set "
+                    "data.prepared_dir or $TQGD_CACHE to another disk"
+                ) from error
+            raise
+        aside.rename(folder)
+    return folder
+
+
+def _home(config: Config) -> Path:
+    said = config.data.prepared_dir or os.environ.get("TQGD_CACHE", "")
+    return Path(said or "~/.cache/tqgd_jax").expanduser()
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    # a process that is killed gives its lock back by itself
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logger.info("waiting for another process that prepares the same data")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _write(aside: Path, config: Config, root: Path, mark: str) -> None:
+    scanned = scan(config)
+    validation.enforce(scanned.problems, config.data.bad_labels)
+    items = [item for items in scanned.parts.values() for item in items]
+    if not items:
+        raise ValueError(f"{root}: no image is left in any part of the split")
+    images.same_kind([i.path for i in items], [i.header for i in items])
+    known = validation.noted(scanned.problems)
+    for problem in known[: validation.LISTED]:
+        logger.info("%s", problem)
+    more = (
+        [f"{validation.counts(known)} in all"] if len(known) > validation.LISTED else []
+    )
+    for note in (*more, *scanned.notes):
+        logger.info("%s", note)
+    if scanned.stamp:
+        logger.warning("%s", scanned.stamp)
+    logger.info("preparing %d images of %s", len(items), root)
+    _write_records(aside / "records", scanned)
+    np.savez_compressed(aside / "index.npz", **_index(scanned, config, mark))
+    if items[0].slice is not None:
+        scan_tables.write(aside, scanned)
+    files = sorted(f for f in aside.rglob("*") if f.is_file())
+    manifest = {
+        "origin": str(root),
+        "files": {f.relative_to(aside).as_posix(): f.stat().st_size for f in files},
+    }
+    (aside / "manifest.json").write_text(json.dumps(manifest, indent=1))
+
+
+def _write_records(folder: Path, scanned: Scan) -> None:
+    import tensorflow_datasets as tfds
+
+    from tqgd_jax.data.prepared.builder import BUILDERS, Slices
+
+    tfds.disable_progress_bar()  # ours counts images
+    folder.mkdir()
+    # tfds prints its own story to stdout, where `--dry_run` promises one json object
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        BUILDERS.get(scanned.format, Slices)(
+            scanned.parts, folder
+        ).download_and_prepare()
+
+
+def _index(scanned: Scan, config: Config, mark: str) -> dict[str, Any]:
+    items = [item for items in scanned.parts.values() for item in items]
+    header = items[0].header
+    shape = [max(i.header[axis] for i in items) for axis in (0, 1)]
+    meta = {
+        "kind": "tqgd_jax",
+        "fingerprint": mark,
+        "settings": baked(config.data),
+        "seed": config.seed if scanned.seeded else None,
+        "classes": scanned.classes,
+        "dtype": header.dtype,
+        "shape": [*shape, header.channels],
+        "max_boxes": max(1, *(len(i.labels) for i in items)),
+        "stamp": scanned.stamp,
+        "fold": scanned.fold,
+        "parts": {part: _said(of) for part, of in scanned.parts.items()},
+    }
+    arrays: dict[str, Any] = {"meta": np.array(json.dumps(meta))}
+    for part, of in scanned.parts.items():
+        arrays[f"{part}/sizes"] = np.array([i.header[:2] for i in of], np.int32)
+        arrays[f"{part}/counts"] = np.array([len(i.labels) for i in of], np.int32)
+        arrays[f"{part}/boxes"] = np.concatenate([i.boxes for i in of])
+        arrays[f"{part}/labels"] = np.concatenate([i.labels for i in of])
+    return arrays
+
+
+def _said(items: list[Item]) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "names": [i.name for i in items],
+        "groups": [i.group for i in items],
+    }
+    if items[0].slice is not None:
+        said |= {
+            "slices": [i.slice for i in items],
+            "lesions": [i.lesions for i in items],
+        }
+    if items[0].crop is not None:
+        said["crops"] = [i.crop for i in items]
+    return said
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / "manifest.json").read_text())
+    except (OSError, ValueError):
+        return {"origin": "", "files": {"manifest.json": -1}}
+
+
+def _whole(folder: Path) -> bool:
+    """Every file is there at the size it was written with."""
+    for name, size in _manifest(folder)["files"].items():
+        file = folder / name
+        if not file.is_file() or file.stat().st_size != size:
+            return False
+    return True
+
+
+def _others(home: Path, folder: Path, root: Path) -> list[Path]:
+    return [
+        f
+        for f in sorted(home.glob("*-*"))
+        if f != folder and _manifest(f)["origin"] == str(root)
+    ]

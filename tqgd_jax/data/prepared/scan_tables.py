@@ -1,0 +1,45 @@
+"""What was found in CT scans as csv: `slices.csv` and `lesions.csv` of a prepared set.
+
+Boxes are in px of the whole slice, x1 and y1 exclusive; `crop_*` is the part of the
+slice that was prepared.
+"""
+
+import csv
+from pathlib import Path
+
+from tqgd_jax.structures.dataset_index import Scan
+
+SLICES = (
+    *("part", "image", "patient", "scan", "scanner", "z", "dz_mm", "dy_mm", "dx_mm"),
+    *("crop_x0", "crop_y0", "crop_x1", "crop_y1", "boxes"),
+)
+LESIONS = (
+    *("part", "image", "patient", "scan", "z", "class", "x0", "y0", "x1", "y1"),
+    *("artery", "lesion", "hu_max", "area_px", "area_mm2"),
+)
+
+
+def write(folder: Path, scanned: Scan) -> None:
+    """One line for each slice, and one for each box."""
+    with (
+        (folder / "slices.csv").open("w", newline="", encoding="utf-8") as first,
+        (folder / "lesions.csv").open("w", newline="", encoding="utf-8") as second,
+    ):
+        slices, lesions = (csv.writer(f, lineterminator="\n") for f in (first, second))
+        slices.writerow(SLICES)
+        lesions.writerow(LESIONS)
+        for part, items in scanned.parts.items():
+            for item in items:
+                info = item.slice
+                assert info is not None
+                head = [part, item.name, item.group, info.scan]
+                where = [info.scanner, info.z, *info.spacing, *info.crop]
+                slices.writerow([*head, *where, len(item.labels)])
+                x, y = info.crop[:2]
+                for (x0, y0, x1, y1), label, lesion in zip(
+                    item.boxes.tolist(), item.labels.tolist(), item.lesions, strict=True
+                ):
+                    box = [x0 + x, y0 + y, x1 + x, y1 + y]
+                    lesions.writerow(
+                        [*head, info.z, scanned.classes[label], *box, *lesion]
+                    )

@@ -1,0 +1,1 @@
+"""One look at every file: sizes, boxes, problems; no pixels are kept."""

@@ -1,0 +1,1 @@
+"""Which samples train, validate and test; patients stay whole."""

@@ -1,0 +1,47 @@
+"""Labelled boxes that reach beyond the image that was judged, as a crop leaves them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.union_area import beyond
+
+UNKNOWN = "the sizes of the images are not known"
+
+
+def section(study: Study) -> dict[str, Any]:
+    """`beyond` of the results: how many boxes their image cuts or leaves out, and where."""
+    if not study.sizes:
+        return {"reason": UNKNOWN}
+    images = [
+        {"image": study.images[k].name, "cut": cut, "outside": outside}
+        for k, cut, outside in counts(study)
+    ]
+    return {
+        "boxes": sum(int(image.counting.sum()) for image in study.images),
+        "cut": sum(image["cut"] for image in images),
+        "outside": sum(image["outside"] for image in images),
+        "images": images,
+    }
+
+
+def counts(study: Study) -> Iterator[tuple[int, int, int]]:
+    """(image, boxes cut, boxes outside) of each image that has such boxes."""
+    for k, (h, w) in enumerate(study.sizes):
+        image = study.images[k]
+        cut, outside = beyond(image.boxes[image.counting], (0, 0, w, h))
+        if np.any(cut | outside):
+            yield k, int(cut.sum()), int(outside.sum())
+
+
+def told(found: dict[str, Any]) -> str:
+    """The section in a sentence; empty where no box reaches beyond its image."""
+    if not found.get("images"):
+        return ""
+    where = ", ".join(row["image"] for row in found["images"])
+    return (
+        f"the crop cuts {found['cut']} and leaves out {found['outside']} of "
+        f"{found['boxes']} labelled boxes: {where}"
+    )

@@ -1,0 +1,124 @@
+"""Boxes of one scan in a csv: a row `z,x0,y0,x1,y1` for each box in a slice.
+
+z is the number of the slice, 0 lowest, or where it lies: `mm:604.0`. Boxes are in
+pixel edges of the whole slice, x1 and y1 exclusive. Commas, semicolons or tabs; UTF-8.
+"""
+
+import csv
+import math
+from pathlib import Path
+
+from tqgd_jax.evaluation.calcium.boxes import Row
+
+HEADER = ["z", "x0", "y0", "x1", "y1"]
+DELIMITERS = ",;\t"
+
+
+def read_rows(
+    path: Path, shape: tuple[int, int, int], z_origin: float, dz: float
+) -> list[Row]:
+    """Boxes of a csv with the header z,x0,y0,x1,y1; other columns are left alone.
+
+    Args:
+      path: the csv.
+      shape: of the scan, [z, y, x].
+      z_origin: mm, of slice 0; z grows to the head.
+      dz: mm between slices.
+
+    Raises:
+      ValueError: naming file and line, for a missing column, what is no number, corners
+        in the wrong order, a box or slice outside the scan, or a position that is not
+        within half a slice of one; and for a file that is not there or no csv.
+    """
+    rows = []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            header = file.readline()
+            file.seek(0)
+            # the header alone decides: values may hold decimal commas
+            delimiter = max(DELIMITERS, key=header.count)
+            reader = csv.DictReader(file, delimiter=delimiter, strict=True)
+            missing = [c for c in HEADER if c not in (reader.fieldnames or [])]
+            if missing:
+                raise ValueError(
+                    f"{path}:1: no column {', '.join(missing)}; a file of boxes begins "
+                    f"with {','.join(HEADER)}"
+                )
+            for row in reader:
+                place = f"{path}:{reader.line_num}"
+                z = _slice(place, row["z"], shape[0], z_origin, dz)
+                rows.append((z, *_box(place, row, shape)))
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: not UTF-8 ({error.reason}); save it as CSV UTF-8"
+        ) from error
+    except csv.Error as error:
+        raise ValueError(f"{path}: no csv ({error}); save it as CSV UTF-8") from error
+    except OSError as error:
+        raise ValueError(
+            f"{path}: cannot be read ({error.strerror}); check its name and folder"
+        ) from error
+    return rows
+
+
+def _slice(
+    place: str, text: str | None, slices: int, z_origin: float, dz: float
+) -> int:
+    text = (text or "").strip()
+    try:
+        if not text.startswith("mm:"):
+            z = int(text)
+            if not 0 <= z < slices:
+                raise ValueError(
+                    f"{place}: slice {z}, but the scan has 0 to {slices - 1}; a position "
+                    f"is written mm:{z}"
+                )
+            return z
+        mm = float(text.removeprefix("mm:"))
+    except ValueError as error:
+        if str(error).startswith(place):
+            raise
+        raise ValueError(
+            f"{place}: z {text!r} is neither a slice, such as 12, nor a position, such "
+            "as mm:604.0"
+        ) from error
+    at = (mm - z_origin) / dz
+    if not math.isfinite(at) or abs(at - round(at)) > 0.5 - 1e-6:
+        why = "is no position" if not math.isfinite(at) else "is midway between slices"
+        raise ValueError(
+            f"{place}: {text} {why}; slice k of this scan lies at {z_origin:g} + "
+            f"k x {dz:g} mm"
+        )
+    if not 0 <= round(at) < slices:
+        raise ValueError(
+            f"{place}: {text} lies outside the scan, whose slices reach from "
+            f"{z_origin:g} to {z_origin + (slices - 1) * dz:g} mm, half a slice "
+            f"({dz / 2:g} mm) added at both ends"
+        )
+    return round(at)
+
+
+def _box(
+    place: str, row: dict[str, str], shape: tuple[int, int, int]
+) -> tuple[float, float, float, float]:
+    values = [row[c] for c in HEADER[1:]]
+    try:
+        x0, y0, x1, y1 = (float(v) for v in values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{place}: {values} are no numbers; x0,y0,x1,y1 are pixels, with a "
+            "decimal point"
+        ) from error
+    if not (all(map(math.isfinite, (x0, y0, x1, y1))) and x0 < x1 and y0 < y1):
+        raise ValueError(
+            f"{place}: box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) must be finite, with x0 < x1 "
+            "and y0 < y1 in pixels; exchange corners that stand the other way round"
+        )
+    height, width = shape[1:]
+    if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
+        raise ValueError(
+            f"{place}: box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) reaches out of the slice, "
+            f"which is {width} x {height} px; boxes are in pixels of the whole slice, "
+            "not of a crop"
+        )
+    return x0, y0, x1, y1

@@ -1,0 +1,252 @@
+"""The calcium part of the results: agreement of scans' scores, and their table.
+
+A score of each scan, from its labelled boxes (reference) and from its detections, under
+every convention; `metrics.calcium` makes them from Hounsfield units.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from tqgd_jax.evaluation.calcium import agreement
+from tqgd_jax.evaluation.calcium.convention_agreement import spread
+from tqgd_jax.evaluation.calcium.conventions import CONVENTIONS, convention
+from tqgd_jax.evaluation.calcium.patient_scores import (
+    Beyond,
+    PatientScore,
+    Pixels,
+    patient_scores,
+)
+from tqgd_jax.evaluation.calcium.risk_categories import categories, scheme
+from tqgd_jax.evaluation.calcium.score import Amount
+from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.evaluation.statistics import bootstrap
+from tqgd_jax.evaluation.statistics.weighted import ratio
+from tqgd_jax.structures.evaluation_set import Study
+
+Row = dict[str, Any]  # a line of a csv
+COLUMNS = (
+    *("patient", "scan", "scanner", "fold", "convention", "scheme"),
+    *("reference_agatston", "predicted_agatston"),
+    *("reference_category", "predicted_category"),
+    *("reference_volume_mm3", "predicted_volume_mm3"),
+    *("reference_mass_mg", "predicted_mass_mg"),
+    *("reference_lesions", "predicted_lesions"),
+    *("area_difference_px", "volume_sensitivity", "volume_ppv"),
+)
+SOURCE = (
+    "voxels above the convention's threshold inside labelled boxes (reference) and "
+    "inside detected boxes at or above the frozen threshold (predicted), over the slices "
+    "that were judged"
+)
+
+NO_VOLUME = {
+    "overlap.volume_sensitivity": "no calcium in the reference",
+    "overlap.volume_ppv": "no calcium in the prediction",
+}
+
+
+def can_be_scored(study: Study) -> bool:
+    """Whether the boxes are lesions of scans whose pixels were labelled.
+
+    A box that was drawn around a heart or a tumour has no labelled calcium in it.
+    """
+    boxes = [lesion for image in study.images for lesion in image.lesions]
+    placed = all(i.place.spacing and i.place.crop for i in study.images)
+    return bool(boxes) and placed and all(lesion.area_px for lesion in boxes)
+
+
+def scores(
+    study: Study, pixels: Pixels, rules: Rules, beyond: Beyond = lambda _: ()
+) -> list[PatientScore]:
+    """Every scan under every convention."""
+    return patient_scores(
+        study.images,
+        pixels,
+        study.thresholds,
+        list(CONVENTIONS.values()),
+        rules.calibration,
+        beyond,
+    )
+
+
+def table(rows: Sequence[PatientScore], study: Study, rules: Rules) -> list[Row]:
+    """The rows of `patients.csv`; empty cells where there is no prediction."""
+    places = {image.scan: image.place for image in study.images}
+    kinds = scheme(rules.scheme)
+    found = []
+    for row in rows:
+        place = places[row.patient, row.scan]
+        said = row.predicted
+        pairs = {
+            "agatston": (row.reference.agatston, said and said.agatston),
+            "volume_mm3": (row.reference.volume_mm3, said and said.volume_mm3),
+            "mass_mg": (row.reference.mass_mg, said and said.mass_mg),
+            "lesions": row.lesions,
+            "category": tuple(
+                None if score is None else _label(score, kinds)
+                for score in (row.reference.agatston, said and said.agatston)
+            ),
+        }
+        values: Row = {
+            "patient": row.patient,
+            "scan": row.scan,
+            "scanner": place.scanner,
+            "fold": place.fold,
+            "convention": row.convention,
+            "scheme": rules.scheme,
+            "area_difference_px": row.area_difference,
+            "volume_sensitivity": row.volume_sensitivity,
+            "volume_ppv": row.volume_ppv,
+        }
+        for name, (reference, predicted) in pairs.items():
+            values |= {f"reference_{name}": reference, f"predicted_{name}": predicted}
+        found.append({k: "" if v is None else v for k, v in values.items()})
+    return found
+
+
+def read(rows: Iterable[dict[str, str]], path: Path) -> list[PatientScore]:
+    """What `table` was made of. Raises ValueError for a cell that is no number."""
+
+    def number(row: dict[str, str], name: str) -> float | None:
+        return float(row[name]) if row[name] else None
+
+    def amount(row: dict[str, str], kind: str) -> Amount | None:
+        score = number(row, f"{kind}_agatston")
+        volume = number(row, f"{kind}_volume_mm3")
+        if score is None or volume is None:
+            return None
+        return Amount(score, volume, number(row, f"{kind}_mass_mg"))
+
+    found = []
+    for line, row in enumerate(rows, 2):
+        try:
+            reference = amount(row, "reference")
+            if reference is None:
+                raise ValueError("no reference score")
+            few = row["predicted_lesions"]
+            beside = row["area_difference_px"]
+            found.append(
+                PatientScore(
+                    patient=row["patient"],
+                    scan=row["scan"],
+                    convention=row["convention"],
+                    reference=reference,
+                    predicted=amount(row, "predicted"),
+                    lesions=(int(row["reference_lesions"]), int(few) if few else None),
+                    area_difference=int(beside) if beside else None,
+                    volume_sensitivity=number(row, "volume_sensitivity"),
+                    volume_ppv=number(row, "volume_ppv"),
+                )
+            )
+        except ValueError as error:
+            raise ValueError(f"{path}, line {line}: {error}; evaluate again") from error
+    return found
+
+
+def section(
+    rows: Sequence[PatientScore], rules: Rules, absent: str = ""
+) -> dict[str, Any]:
+    """`calcium` of the results, or the reason why there is none.
+
+    Args:
+      rows: every scan under every convention.
+      rules: convention, scheme and how to resample.
+      absent: why there are no rows.
+    """
+    if not rows:
+        return {"reason": absent or "no scan has pixels to score"}
+    kinds = scheme(rules.scheme)
+    mine = [r for r in rows if r.convention == convention(rules.convention).name]
+    found: dict[str, Any] = {
+        "convention": rules.convention,
+        "scheme": rules.scheme,
+        "edges": list(kinds.edges),
+        "labels": list(kinds.labels),
+        "source": SOURCE + _beside(mine),
+        "patients": len({r.patient for r in mine}),
+        "scans": len(mine),
+        "spread": spread(rows, rules.convention, rules.scheme),
+    }
+    both = [(r, r.predicted) for r in mine if r.predicted is not None]
+    if not both:
+        return found | {
+            "reason": "no frozen threshold, so no predicted score to compare"
+        }
+    reference = np.array([row.reference.agatston for row, _ in both])
+    predicted = np.array([said.agatston for _, said in both])
+    names = sorted({row.patient for row, _ in both})
+    index = np.array([names.index(row.patient) for row, _ in both])
+
+    def figures(weights: Float[np.ndarray, "b c"]) -> dict[str, Float[np.ndarray, "b"]]:
+        each = weights[:, index]
+        values = agreement.agreement(reference, predicted, each, kinds)
+        for kind, pairs in _amounts(both).items():
+            more = agreement.agreement(*pairs, each, kinds)
+            values |= {f"{kind}.{key}": more[key] for key in ("icc_a1", "bias", "mae")}
+        return values | _overlap(both, each)
+
+    weights = bootstrap.resamples(len(names), rules.bootstraps, rules.seed)
+    found["figures"] = bootstrap.numbers(
+        figures,
+        weights,
+        rules.level,
+        lambda key: NO_VOLUME.get(key) or agreement.why(key, reference, predicted),
+    )
+    found["confusion"] = agreement.confusion(reference, predicted, kinds).tolist()
+    found["bland_altman"] = {
+        "patients": [row.patient for row, _ in both],
+        "mean": ((reference + predicted) / 2).tolist(),
+        "difference": (predicted - reference).tolist(),
+    }
+    return found
+
+
+Both = Sequence[tuple[PatientScore, Amount]]
+
+
+def _amounts(both: Both) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Reference and predicted volume, and mass where it is known."""
+    pairs = {
+        "volume": [(row.reference.volume_mm3, said.volume_mm3) for row, said in both],
+        "mass": [(row.reference.mass_mg, said.mass_mg) for row, said in both],
+    }
+    return {
+        kind: (np.array([p[0] for p in of]), np.array([p[1] for p in of]))
+        for kind, of in pairs.items()
+        if not any(None in pair for pair in of)
+    }
+
+
+def _overlap(
+    both: Both, weights: Float[np.ndarray, "b n"]
+) -> dict[str, Float[np.ndarray, "b"]]:
+    """Volume sensitivity and PPV after orCaScore, of all scans together."""
+    reference = np.array([row.reference.volume_mm3 for row, _ in both])
+    predicted = np.array([said.volume_mm3 for _, said in both])
+    share = np.array([row.volume_sensitivity for row, _ in both], float)
+    shared = weights @ (np.nan_to_num(share) * reference)
+    return {
+        f"overlap.{name}": ratio(shared, whole)
+        for name, whole in (
+            ("volume_sensitivity", weights @ reference),
+            ("volume_ppv", weights @ predicted),
+        )
+    }
+
+
+def _label(score: float, kinds: Any) -> str:
+    return kinds.labels[int(categories(np.array([score]), kinds)[0])]
+
+
+def _beside(rows: Sequence[PatientScore]) -> str:
+    """How much else than the labelled lesions the labelled boxes hold."""
+    known = [r.area_difference for r in rows if r.area_difference is not None]
+    if not known or not any(known):
+        return ""
+    return (
+        f"; the labelled boxes hold {sum(known)} bright pixels beside the labelled ones"
+    )

@@ -1,0 +1,1 @@
+"""What is evaluated: detections and ground truth of any detector, from files or runs."""

@@ -1,0 +1,143 @@
+"""What the referee judges: all slices of the held-out patients, with their places."""
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+
+from tqgd_jax.config import Config
+from tqgd_jax.data.dataset import Source
+from tqgd_jax.data.discover import scan_folder
+from tqgd_jax.data.open import open_data
+from tqgd_jax.evaluation.inputs.image_pixels import Pixels
+from tqgd_jax.structures.image import Image, Place
+
+
+def elsewhere(config: Config, folder: str, classes: Sequence[str]) -> Config:
+    """The settings of a run for a data set in another place.
+
+    The run's class names are set only where the data would find others: naming them is a
+    setting too, and would make the same data look like other data.
+    """
+    moved = dataclasses.replace(config.data, dir=folder)
+    named = dataclasses.replace(moved, classes=tuple(classes))
+    moved, named = (dataclasses.replace(config, data=d) for d in (moved, named))
+    try:
+        found = open_data(moved)
+    except ValueError:
+        return named  # with names it may open; if not, its error says why
+    same = all(list(source.classes) == list(classes) for source in found.values())
+    return moved if same else named
+
+
+def patients_known(source: Source) -> bool:
+    """Whether images are said to be of patients, and not each of its own."""
+    return bool(source.slices) or source.groups != source.names
+
+
+def can_be_whole(config: Config, trained: Mapping[str, Source], part: str) -> bool:
+    """Whether `all_slices` can add the slices without boxes to a part."""
+    packed = config.data.dir.endswith(".npz")
+    return (
+        part != "train"
+        and config.data.slices == "positive"
+        and bool(trained[part].slices)
+        and not packed
+        and _trained_on(trained).isdisjoint(trained[part].groups)
+    )
+
+
+def all_slices(config: Config, trained: Mapping[str, Source]) -> dict[str, Source]:
+    """The val and test parts of a CT run that trained on positive slices, whole.
+
+    The same patients, with the slices that have no box; patients without any calcium
+    join the test part. None of them was trained on. Here other patients may be held out
+    for validation than there, so no part's windows are widened by labels, unless all are.
+
+    Args:
+      config: with `data.slices="positive"`, not packed, patients in one part each.
+      trained: the splits of training.
+
+    Raises:
+      ValueError: when a patient of the judged parts was trained on.
+    """
+    crop = config.data.crop
+    crop = dataclasses.replace(crop, widen="all" if crop.widen == "all" else "none")
+    data = dataclasses.replace(config.data, slices="all", crop=crop)
+    whole = open_data(dataclasses.replace(config, data=data))
+    seen = _trained_on(trained)
+    parts = {}
+    if "val" in trained:
+        parts["val"] = _select(whole.values(), set(trained["val"].groups))
+        seen |= set(trained["val"].groups)
+    if "test" in whole:
+        parts["test"] = whole["test"]
+        if both := sorted(seen & set(whole["test"].groups)):
+            raise ValueError(
+                f"patient {both[0]!r} was trained on and is in the test part of all "
+                "slices; --slices=trained judges the slices of training alone"
+            )
+    return parts
+
+
+def _trained_on(trained: Mapping[str, Source]) -> set[str]:
+    return set(trained["train"].groups) if "train" in trained else set()
+
+
+def placed(source: Source, images: Sequence[Image], part: str) -> list[Image]:
+    """Detections of a split with what is known of each image and box, in float64.
+
+    A table gives the same float64 back, so figures can be made again from it.
+    """
+    index = {name: i for i, name in enumerate(source.names)}
+    fold = str(source.fold[0]) if source.fold and part == "test" else ""
+    known = patients_known(source)
+    found = []
+    for image in images:
+        i = index[image.name]
+        place = Place(patient=source.groups[i] if known else "", fold=fold)
+        if source.slices:  # SliceInfo's fields are Place's
+            place = place._replace(**source.slices[i]._asdict())
+        elif source.crops:
+            place = place._replace(crop=source.crops[i])
+        found.append(
+            image._replace(
+                boxes=image.boxes.astype(np.float64),
+                det_boxes=image.det_boxes.astype(np.float64),
+                det_scores=image.det_scores.astype(np.float64),
+                place=place,
+                lesions=tuple(source.lesions[i]) if source.lesions else (),
+            )
+        )
+    return found
+
+
+def scans(config: Config, source: Source, images: Sequence[Image]) -> Pixels | None:
+    """The scans that judged images are from; None where there are none, or packed ones."""
+    if not source.slices or config.data.dir.endswith(".npz"):
+        return None
+    found = scan_folder.find(config.data, masks=False)
+    studies = {s.scan: s for s in found.studies} if found else {}
+    return Pixels(images, (), [None] * len(images), studies)
+
+
+def _select(parts: Collection[Source], patients: Collection[str]) -> Source:
+    """The images of some patients, from any part of a data set."""
+    chosen = [
+        (part, i)
+        for part in parts
+        for i, group in enumerate(part.groups)
+        if group in patients
+    ]
+    first = next(iter(parts))
+    return dataclasses.replace(
+        first,
+        names=[part.names[i] for part, i in chosen],
+        groups=[part.groups[i] for part, i in chosen],
+        sizes=np.array([part.sizes[i] for part, i in chosen]).reshape(-1, 2),
+        boxes=[part.boxes[i] for part, i in chosen],
+        labels=[part.labels[i] for part, i in chosen],
+        image=lambda k: chosen[k][0].image(chosen[k][1]),
+        slices=[part.slices[i] for part, i in chosen if part.slices],
+        lesions=[part.lesions[i] for part, i in chosen if part.lesions],
+    )

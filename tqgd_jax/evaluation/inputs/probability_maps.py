@@ -1,0 +1,106 @@
+"""Probability maps of a segmentation in the place of detections (spec J.4)."""
+
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image as Picture
+
+from tqgd_jax.evaluation.inputs.segmentation import CURVE_TAU, POINT_TAU, boxes_of
+from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.structures.image import Image
+
+NOTE = (
+    f"segmentation: components of p >= {CURVE_TAU} for AP and FROC, of p >= {POINT_TAU} "
+    "for precision, recall and F1; score: {} p of the component"
+)
+
+
+def from_maps(
+    study: Study,
+    folder: Path,
+    statistic: Literal["mean", "max"],
+    pixels: Callable[[int], np.ndarray | None] | None = None,
+) -> Study:
+    """The study with the boxes of probability maps as its detections.
+
+    Args:
+      study: ground truth; detections in it are replaced.
+      folder: a map `NAME.npy` (floats in [0, 1]) or `NAME.png` (8 or 16 bits, full scale
+        is 1) for each image, NAME being that of the image with or without its suffix.
+      statistic: of the probabilities of a component, its score.
+      pixels: HU of image k; where they are known, lesions are 130 HU or more.
+
+    Raises:
+      ValueError: naming the file, for a missing, unreadable or wrong map.
+    """
+    if len(study.classes) != 1:
+        raise ValueError(
+            f"{folder}: a probability map knows one class, the ground truth has "
+            f"{len(study.classes)}: {', '.join(study.classes)}"
+        )
+    curve, point = [], []
+    for k, image in enumerate(study.images):
+        path = _find(folder, image.name)
+        probability = _read(path)
+        if study.sizes and probability.shape != tuple(study.sizes[k]):
+            raise ValueError(
+                f"{path}: the map has the shape {probability.shape}, its image "
+                f"{tuple(study.sizes[k])} (height, width); resample the map"
+            )
+        hu = None if pixels is None else pixels(k)
+        if hu is not None and hu.dtype != np.int16:
+            hu = None  # grey values know no HU
+        for tau, images in ((CURVE_TAU, curve), (POINT_TAU, point)):
+            try:
+                boxes, scores = boxes_of(probability, hu, tau, statistic)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from error
+            images.append(_with(image, boxes, scores))
+    note = NOTE.format(statistic)
+    return study._replace(
+        images=tuple(curve),
+        point=tuple(point),
+        thresholds=(0.0,) * len(curve),
+        note="; ".join(part for part in (study.note, note) if part),
+    )
+
+
+def _with(image: Image, boxes: np.ndarray, scores: np.ndarray) -> Image:
+    return image._replace(
+        det_boxes=boxes, det_scores=scores, det_labels=np.zeros(len(scores), int)
+    )
+
+
+def _find(folder: Path, name: str) -> Path:
+    plain = PurePosixPath(name)
+    for stem in (name, str(plain.with_suffix("")), plain.name, plain.stem):
+        for suffix in (".npy", ".png"):
+            if (path := folder / f"{stem}{suffix}").is_file():
+                return path
+    raise ValueError(
+        f"{folder}: no {plain.stem}.npy or {plain.stem}.png for image {name!r}; each "
+        "image needs a map, one of zeros where nothing was found"
+    )
+
+
+def _read(path: Path) -> Float[np.ndarray, "h w"]:
+    """A map as floats. Raises ValueError naming the file."""
+    try:
+        if path.suffix == ".npy":
+            values = np.load(path, allow_pickle=False)
+        else:
+            with Picture.open(path) as picture:
+                values = np.asarray(picture)
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise ValueError(f"{path}: cannot be read as a map ({error})") from error
+    if values.ndim != 2 or values.size == 0:
+        raise ValueError(f"{path}: a map has height and width, got {values.shape}")
+    if np.issubdtype(values.dtype, np.floating):
+        return values.astype(np.float64)
+    if path.suffix == ".png" and values.dtype in (np.uint8, np.uint16, np.int32):
+        full = 255 if values.dtype == np.uint8 else 65535
+        return values.astype(np.float64) / full
+    raise ValueError(f"{path}: a .npy map holds floats in [0, 1], got {values.dtype}")

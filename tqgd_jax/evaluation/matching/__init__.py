@@ -1,0 +1,1 @@
+"""Which detections find which boxes, and the figures of COCO."""

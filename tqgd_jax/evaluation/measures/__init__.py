@@ -1,0 +1,1 @@
+"""Figures of detection, each as a function of how often each patient counts."""

@@ -1,0 +1,114 @@
+"""Figures of parts of the ground truth: by size, artery, scanner and class.
+
+Sizes are areas of boxes, as in the paper's Fig. 2; a stratum "10-100" holds areas above
+10 and up to 100.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from tqgd_jax.evaluation.measures import at_threshold, mean_ap
+from tqgd_jax.evaluation.statistics.by_patient import View
+from tqgd_jax.evaluation.statistics.weighted import Weights, ratio
+
+Figures = Callable[[Weights, Collection[str]], dict[str, Float[np.ndarray, "b"]]]
+OF_BOXES = ("boxes", "recall", "centre")
+OF_IMAGES = ("boxes", "ap50", "precision", "recall")
+
+
+def size_names(edges: Sequence[float]) -> list[str]:
+    """Names of the strata between `edges`, the last one open."""
+    texts = [f"{edge:g}" for edge in edges]
+    pairs = zip(["0", *texts[:-1]], texts, strict=True)
+    return [*(f"{low}-{high}" for low, high in pairs), f">{texts[-1]}"]
+
+
+def stratum(
+    area: Float[np.ndarray, "*n"], edges: Sequence[float]
+) -> Int[np.ndarray, "*n"]:
+    """Which of `size_names` an area belongs to; a stratum holds its upper edge."""
+    # 50 px of 0.2 x 0.2 mm are 2 mm2, whatever the last bit of 50 x 0.04 is.
+    places = np.searchsorted(np.array(edges, float), np.round(area, 9), "left")
+    return np.asarray(places)
+
+
+def box_groups(
+    of: View, size_px: Sequence[float], size_mm2: Sequence[float]
+) -> dict[str, Bool[np.ndarray, "n"]]:
+    """Strata of boxes by the beginning of their keys, such as `size.px.0-10`."""
+    boxes = of.cohort.boxes
+    groups = {}
+    for unit, edges, area in (
+        ("px", size_px, boxes.area),
+        ("mm2", size_mm2, boxes.area_mm2),
+    ):
+        own = stratum(area, edges)
+        for k, name in enumerate(size_names(edges)):
+            groups[f"size.{unit}.{name}"] = (own == k) & ~np.isnan(area)
+    names = [
+        [lesion.artery for lesion in image.lesions] or [""] * len(image.boxes)
+        for image in of.cohort.images
+    ]
+    arteries = np.array([name for of_image in names for name in of_image], str)
+    there = sorted(set(arteries[boxes.counting].tolist()) - {""})
+    return groups | {f"artery.{name}": arteries == name for name in there}
+
+
+def of_boxes(of: View, chosen: Bool[np.ndarray, "n"], name: str) -> Figures:
+    """Number of boxes of a stratum, and how many are found at the frozen threshold.
+
+    `recall` is by YOLOv5's rule at IoU 0.5, `centre` by the distance of centres; both
+    of all classes together.
+    """
+    boxes = of.cohort.boxes
+    chosen = chosen & boxes.counting
+    counts = [of.of_boxes(chosen), *(of.of_boxes(chosen & f) for f in boxes.found)]
+    return partial(_of_boxes, of, np.array(counts), name)
+
+
+def _of_boxes(
+    of: View,
+    counts: Float[np.ndarray, "3 c"],
+    name: str,
+    weights: Weights,
+    keys: Collection[str],
+) -> dict[str, Float[np.ndarray, "b"]]:
+    there, overlap, centre = counts @ weights.T
+    known = np.where(weights @ of.blind > 0, np.nan, 1.0)
+    shares = [known * ratio(found, there) for found in (overlap, centre)]
+    values = zip(OF_BOXES, (there, *shares), strict=True)
+    return {f"{name}.{k}": v for k, v in values if f"{name}.{k}" in keys}
+
+
+def of_images(
+    of: View, images: Bool[np.ndarray, "i"] | None, label: int | None, name: str
+) -> Figures:
+    """AP50 by YOLOv5's rule, precision and recall at IoU 0.5, of some images or a class.
+
+    The detections of other images or classes count nowhere.
+    """
+    there = of.cohort.boxes.counting.copy()
+    if images is not None:
+        there &= images[of.cohort.boxes.image]
+    if label is not None:
+        there &= of.cohort.boxes.label == label
+    return partial(_of_images, of, images, label, of.of_boxes(there), name)
+
+
+def _of_images(
+    of: View,
+    images: Bool[np.ndarray, "i"] | None,
+    label: int | None,
+    count: Float[np.ndarray, "c"],
+    name: str,
+    weights: Weights,
+    keys: Collection[str],
+) -> dict[str, Float[np.ndarray, "b"]]:
+    values = {"boxes": weights @ count}
+    if f"{name}.ap50" in keys:
+        values["ap50"] = mean_ap.yolo(of, weights, images=images, label=label)
+    values |= at_threshold.at_threshold(of, weights, images=images, label=label)
+    return {f"{name}.{k}": values[k] for k in OF_IMAGES if f"{name}.{k}" in keys}

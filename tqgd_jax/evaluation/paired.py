@@ -1,0 +1,177 @@
+"""Two models on the same patients: differences, their intervals, permutation tests."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from tqgd_jax.evaluation.evaluator import Judge
+from tqgd_jax.evaluation.statistics import bootstrap
+from tqgd_jax.evaluation.statistics.weighted import Weights, known
+from tqgd_jax.structures.image import Image
+
+POINT = ("precision", "recall", "f1")
+KEYS = (
+    *("ap.yolo.0.5", "ap.yolo.0.5:0.95", "ap.coco.0.5", "ap.yolo.0.1"),
+    *(f"point.{c}.{name}" for c in ("iou0.5", "centre") for name in POINT),
+    *("froc.scan.cpm", "froc.slice.cpm"),
+)
+BLOCK = 2**24  # weights at once: 128 MiB
+
+
+def compare(
+    images_a: Sequence[Image],
+    thresholds_a: Sequence[float | None],
+    images_b: Sequence[Image],
+    thresholds_b: Sequence[float | None],
+    classes: Sequence[str],
+    *,
+    keys: Sequence[str] = KEYS,
+    bootstraps: int = 2000,
+    repeats: int = 10_000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, dict[str, Any]]:
+    """Each figure of A and of B, A - B, its interval, and p of a permutation test.
+
+    Were the models alike, exchanging their detections in some patients would change
+    nothing. p is two-sided: how often a random exchange gives a difference as large as
+    the one seen, that one counted; every exchange is tried once when there are no more
+    than `repeats`. An exchange in which the figure is undefined counts as large.
+
+    Args:
+      images_a: of model A.
+      thresholds_a: of its images.
+      images_b: of model B: the same images, in any order.
+      thresholds_b: of its images.
+      classes: names by index.
+      keys: figures, of `Judge.keys`.
+      bootstraps: resamples for the interval of the difference.
+      repeats: random exchanges.
+      seed: of both.
+      level: of the interval.
+
+    Returns:
+      Per key `a`, `b`, `difference`, `low`, `high`, `p` (None for none) and `reason`.
+
+    Raises:
+      ValueError: naming the first image whose boxes, patient or presence differ.
+    """
+    order = same_ground_truth(images_a, images_b)
+    images, thresholds = [], []
+    # Image by image A and B, so that neither comes first where confidences are equal.
+    for i, j in enumerate(order):
+        for model, image in (("A", images_a[i]), ("B", images_b[j])):
+            patient = f"{model}/{image.patient}"
+            images.append(image._replace(place=image.place._replace(patient=patient)))
+        thresholds += [thresholds_a[i], thresholds_b[j]]
+    judge = Judge(images, classes, thresholds)
+    n = len(judge.clusters) // 2
+    drawn = bootstrap.resamples(n, bootstraps, seed)
+    without, choice = bootstrap.left_out(n), exchanges(n, repeats, seed)
+    mine = np.concatenate([np.ones((1, n)), without, drawn, choice])
+    other = np.concatenate([0 * mine[: -len(choice)], 1 - choice])
+    values = _both(judge, mine, other, keys)
+    found = {}
+    for key in keys:
+        a, b = values[key]
+        ends = np.cumsum([1, len(without), len(drawn)])
+        parts = np.split(a - b, ends)[1:]
+        found[key] = _row(a[0], b[0], parts, n, level)
+        if found[key]["difference"] is None:
+            found[key]["reason"] = judge.why(key)
+    return found
+
+
+def _both(
+    judge: Judge, mine: Weights, other: Weights, keys: Sequence[str]
+) -> dict[str, Float[np.ndarray, "2 b"]]:
+    """Figures of A's patients by `mine` with B's by `other`, and the other way round."""
+    rows = max(1, BLOCK // max(1, 4 * mine.shape[1]))
+    parts = []
+    for i in range(0, len(mine), rows):
+        a, b = mine[i : i + rows], other[i : i + rows]
+        block = np.concatenate([np.hstack([a, b]), np.hstack([b, a])])
+        parts.append(judge.figures(block, keys))
+    return {
+        key: np.concatenate([part[key].reshape(2, -1) for part in parts], axis=1)
+        for key in keys
+    }
+
+
+def exchanges(clusters: int, repeats: int, seed: int) -> Weights:
+    """Rows of 1 (keep) and 0 (exchange): all of them, or `repeats` at random."""
+    if 2**clusters <= repeats:
+        rows = np.arange(2**clusters)[:, None] >> np.arange(clusters)[None, :]
+        return (rows & 1).astype(np.float64)
+    rng = np.random.default_rng((seed, 1))
+    return rng.integers(0, 2, (repeats, clusters)).astype(np.float64)
+
+
+def p_value(difference: float, chance: Float[np.ndarray, "r"], clusters: int) -> float:
+    """Share of exchanges with at least this difference, that of nobody counted once."""
+    large = np.abs(chance) >= abs(difference) - bootstrap.SAME
+    count = int((large | np.isnan(chance)).sum())
+    if 2**clusters == len(chance):  # every exchange, that of nobody among them
+        return count / len(chance)
+    return (1 + count) / (1 + len(chance))
+
+
+def same_ground_truth(a: Sequence[Image], b: Sequence[Image]) -> list[int]:
+    """For each image of A the index of the same image in B.
+
+    Raises:
+      ValueError: naming the first image that differs.
+    """
+    place = {image.name: j for j, image in enumerate(b)}
+    way_out = "models are compared on one ground truth; evaluate both on the same"
+    if len(a) != len(b) or len(place) != len(b):
+        raise ValueError(f"{len(a)} images of A, {len(b)} of B; {way_out} images")
+    order = []
+    for image in a:
+        if image.name not in place:
+            raise ValueError(f"image {image.name!r} of A is not in B; {way_out} images")
+        other = b[place[image.name]]
+        pairs = (
+            ("boxes", image.boxes, other.boxes),
+            ("classes", image.labels, other.labels),
+            ("ignored boxes", image.counting, other.counting),
+            ("crowd regions", image.crowd, other.crowd),
+            ("patient", image.patient, other.patient),
+            ("scan", image.scan, other.scan),
+        )
+        for what, mine, theirs in pairs:
+            if not np.array_equal(mine, theirs):
+                raise ValueError(
+                    f"image {image.name!r}: its {what} differ between A "
+                    f"({_short(mine)}) and B ({_short(theirs)}); {way_out} boxes"
+                )
+        order.append(place[image.name])
+    return order
+
+
+def _row(
+    a: float,
+    b: float,
+    parts: Sequence[Float[np.ndarray, "_"]],
+    clusters: int,
+    level: float,
+) -> dict[str, Any]:
+    """One figure; `parts` are differences: without each patient, resampled, exchanged."""
+    values: dict[str, Any] = {"a": known(a), "b": known(b), "difference": None}
+    values |= {"low": None, "high": None, "p": None, "reason": ""}
+    if np.isnan(a - b):
+        return values
+    without, resampled, chance = parts
+    values |= {"difference": float(a - b), "p": p_value(a - b, chance, clusters)}
+    reason = bootstrap.no_interval(float(a - b), resampled, clusters)
+    if reason:
+        return values | {"reason": reason}
+    low, high = bootstrap.interval(float(a - b), resampled, without, clusters, level)
+    return values | {"low": low, "high": high}
+
+
+def _short(value: Any) -> str:
+    text = str(value.tolist() if isinstance(value, np.ndarray) else value)
+    return text if len(text) < 60 else f"{text[:57]}..."

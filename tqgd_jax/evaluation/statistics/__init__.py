@@ -1,0 +1,1 @@
+"""Weights of patients and intervals from them."""

@@ -1,0 +1,1 @@
+"""Files to arrays and back. Input from outside is checked here and nowhere else."""

@@ -1,0 +1,222 @@
+"""COCO json files as checked columns: what pycocotools would read, or what is wrong.
+
+Checks run over whole columns, so 600,000 detections take seconds; only when one fails
+is the faulty entry looked for and named.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from tqgd_jax.io.voc_yolo import too_large
+
+MAX_BYTES = 2**30  # COCO's own largest file is 448 MB
+MAX_PX = 1e7  # of a coordinate: areas stay exact
+
+Key = int | str
+Entry = dict[str, Any]
+
+
+class Entries(NamedTuple):
+    """A list in a json file.
+
+    Attributes:
+      where: the file and the name of the list, as messages begin.
+      rows: objects, as far as `column` has looked at them.
+    """
+
+    where: str
+    rows: Sequence[Any]
+
+    def at(self, k: int) -> str:
+        """How a message names entry `k`, with its id when it has one."""
+        row = self.rows[k]
+        known = isinstance(row, dict) and isinstance(row.get("id"), Key)
+        return f"{self.where}[{k}]" + (f" (id {row['id']!r})" if known else "")
+
+
+def load(path: Path) -> Any:
+    """What a json file holds. Raises ValueError naming file and position."""
+    try:
+        if why := too_large(path, MAX_BYTES):
+            raise ValueError(f"{path}: {why}")
+        text = path.read_text("utf-8-sig")
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: not UTF-8 at byte {error.start}; json is text in UTF-8"
+        ) from error
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        cut = not text[error.pos :].strip() or error.msg.startswith("Unterminated")
+        end = ", and the file ends" if cut else ""
+        raise ValueError(
+            f"{path}:{error.lineno}:{error.colno}: not json: {error.msg} (character "
+            f"{error.pos} of {len(text)}){end}. Copy or export the file again"
+        ) from error
+    except RecursionError as error:
+        raise ValueError(f"{path}: nested too deeply to be COCO json") from error
+
+
+def entries(path: Path, said: Any, name: str) -> Entries:
+    """The list `name` of a json object."""
+    if name not in said:
+        raise ValueError(
+            f"{path}: no {name!r}; ground truth has 'images', 'annotations' and "
+            f"'categories', this file has {', '.join(map(repr, list(said)[:6])) or '{}'}"
+        )
+    if not isinstance(said[name], list):
+        raise ValueError(
+            f"{path}: {name!r} must be a list of objects, got {short(said[name])}"
+        )
+    return Entries(f"{path}: {name}", said[name])
+
+
+def column(of: Entries, key: str) -> list[Any]:
+    """The value of `key` in every entry."""
+    try:
+        return [row[key] for row in of.rows]
+    except (KeyError, TypeError, IndexError):
+        for k, row in enumerate(of.rows):
+            if not isinstance(row, dict):
+                raise ValueError(
+                    f"{of.at(k)}: must be an object with {key!r}, got {short(row)}"
+                ) from None
+            if key not in row:
+                raise ValueError(
+                    f"{of.at(k)}: no {key!r}; it has "
+                    f"{', '.join(map(repr, list(row)[:8])) or 'no key at all'}"
+                ) from None
+        raise
+
+
+def ids(of: Entries) -> list[Key]:
+    """The ids of all entries: whole numbers or texts, of one kind, none twice."""
+    found = column(of, "id")
+    seen: dict[Key, int] = {}
+    for k, value in enumerate(found):
+        if isinstance(value, bool) or not isinstance(value, Key):
+            raise ValueError(
+                f"{of.at(k)}: id must be a whole number or a text, got {short(value)}"
+            )
+        if type(value) is not type(found[0]):
+            raise ValueError(
+                f"{of.at(k)}: id {value!r} is of another kind than {found[0]!r}, the "
+                "first one; ids are all numbers or all texts"
+            )
+        if value in seen:
+            raise ValueError(
+                f"{of.at(k)}: entry {seen[value]} has the id {value!r} already; ids "
+                "must differ"
+            )
+        seen[value] = k
+    return found
+
+
+def lookup(
+    of: Entries, key: str, index: Mapping[Key, int], rule: str
+) -> Int[np.ndarray, "n"]:
+    """The position in `index` of every entry's `key`; `rule` ends the message."""
+    values = column(of, key)
+    try:
+        return np.fromiter((index[v] for v in values), np.int64, len(values))
+    except (KeyError, TypeError):
+        known = ", ".join(map(repr, list(index)[:6])) or "none"
+        more = f" and {len(index) - 6} more" if len(index) > 6 else ""
+        for k, value in enumerate(values):
+            if not isinstance(value, Key) or value not in index:
+                raise ValueError(
+                    f"{of.at(k)}: {key} {short(value)} is none of the ground truth's, "
+                    f"which are {known}{more}; {rule}"
+                ) from None
+        raise
+
+
+def boxes(of: Entries) -> Float[np.ndarray, "n 4"]:
+    """Every entry's bbox (x, y, width, height), px, as (x0, y0, x1, y1)."""
+    found = _numbers(of, "bbox", (4,), "four numbers (x, y, width, height) in px")
+    if (np.abs(found) > MAX_PX).any():
+        k = int((np.abs(found) > MAX_PX).any(axis=1).argmax())
+        raise ValueError(
+            f"{of.at(k)}: bbox {found[k].tolist()} is no place in an image; numbers go "
+            f"up to {MAX_PX:g} px"
+        )
+    if (found[:, 2:] < 0).any():
+        k = int((found[:, 2:] < 0).any(axis=1).argmax())
+        raise ValueError(
+            f"{of.at(k)}: bbox {found[k].tolist()} has a negative width or height; it "
+            "is (x, y, width, height) in px, not two corners"
+        )
+    found[:, 2:] += found[:, :2]
+    return found
+
+
+def areas(of: Entries) -> Float[np.ndarray, "n"]:
+    """Every entry's area, px^2; width times height where it gives none."""
+    found = []
+    for k, row in enumerate(of.rows):
+        area = row.get("area")
+        if area is None:
+            area = row["bbox"][2] * row["bbox"][3]
+        elif not is_number(area) or not 0 <= area <= MAX_PX**2:
+            raise ValueError(
+                f"{of.at(k)}: area {short(area)} must be a number (px^2) from 0 to "
+                f"{MAX_PX**2:g}; leave it out, and width x height of bbox counts"
+            )
+        found.append(area)
+    return np.array(found, np.float64)
+
+
+def flags(of: Entries, key: str) -> Bool[np.ndarray, "n"]:
+    """Whether every entry's `key` is 1; where it is missing it is 0."""
+    found = [row.get(key) or 0 for row in of.rows]
+    for k, value in enumerate(found):
+        if value not in (0, 1):
+            raise ValueError(f"{of.at(k)}: {key} must be 0 or 1, got {short(value)}")
+    return np.array(found, bool)
+
+
+def scores(of: Entries) -> Float[np.ndarray, "n"]:
+    """Every entry's score; any finite number will do."""
+    return _numbers(of, "score", (), "a finite number")
+
+
+def _numbers(of: Entries, key: str, shape: tuple[int, ...], rule: str) -> np.ndarray:
+    values = column(of, key)
+    if not values:
+        return np.zeros((0, *shape))
+    try:
+        found = np.array(values)  # the type is asked for: "1" must not become 1
+    except (ValueError, OverflowError):
+        found = np.zeros(0)  # rows of unequal length
+    good = found.dtype.kind in "fiu" and found.shape == (len(values), *shape)
+    if good and np.isfinite(found := found.astype(np.float64)).all():
+        return found
+    for k, value in enumerate(values):
+        parts = value if shape and isinstance(value, list) else [value]
+        if len(parts) != math.prod(shape) or not all(map(is_number, parts)):
+            raise ValueError(f"{of.at(k)}: {key} must be {rule}, got {short(value)}")
+    return np.array(values, np.float64)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a json value is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int beyond float64
+        return False
+
+
+def short(value: Any) -> str:
+    """A value as messages show it."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

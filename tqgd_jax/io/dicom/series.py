@@ -1,0 +1,238 @@
+"""Folders of DICOM slices: which files are one scan, and in which order.
+
+Headers come from `dicom_header`, are judged one by one in `dicom_slice` and against
+each other here, before GDCM (in SimpleITK) decodes a pixel. DICOM PS3.3 C.7.6.2 gives
+position and orientation.
+"""
+
+import logging
+import math
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int16
+
+from tqgd_jax.io.dicom import slice
+from tqgd_jax.io.dicom.header import Header, read_header
+from tqgd_jax.io.dicom.slice import MAX_TILT, listed
+from tqgd_jax.io.volume_files import MAX_VOXELS, Grid, reason, to_int16
+
+logger = logging.getLogger("tqgd_jax")
+
+IDS = {
+    "patient": "PatientID",
+    "study": "StudyInstanceUID",
+    "series": "SeriesInstanceUID",
+    "modality": "Modality",
+    "manufacturer": "Manufacturer",
+    "description": "SeriesDescription",
+    "kvp": "KVP",
+    "kernel": "ConvolutionKernel",
+}
+
+
+class Stack(NamedTuple):
+    """The slices of a series in order, with where they lie."""
+
+    paths: tuple[Path, ...]
+    grid: Grid
+    ids: dict[str, str]
+    sop: tuple[str, ...]
+    thickness: float | None
+
+
+def dicom_folders(root: Path) -> list[tuple[Path, str, int]]:
+    """Folder, SeriesInstanceUID and number of files of every series under `root`.
+
+    Localizers are left out. Files with a damaged header count for the series "", with
+    a warning; reading their folder says what is wrong.
+    """
+    found = []
+    for folder, _, _ in sorted(os.walk(root)):
+        counts: dict[str, int] = defaultdict(int)
+        for path in _files(Path(folder)):
+            try:
+                header = read_header(path)
+            except ValueError as error:
+                logger.warning("%s", error)
+                counts[""] += 1
+                continue
+            if header and not _is_localizer(header):
+                counts[header.text.get("SeriesInstanceUID", "")] += 1
+        found += [(Path(folder), uid, n) for uid, n in sorted(counts.items())]
+    return found
+
+
+def find(folder: Path, series: str = "") -> Stack:
+    """The one series of a folder, or the one whose UID begins with `series`.
+
+    Reads headers only. Raises ValueError when the slices do not make up one CT volume.
+    """
+    by_uid: dict[str, list[Header]] = defaultdict(list)
+    skipped = others = 0
+    for path in _files(folder):
+        header = read_header(path)
+        if header is None:
+            others += 1
+        elif _is_localizer(header):
+            skipped += 1
+        else:
+            by_uid[header.text.get("SeriesInstanceUID", "")].append(header)
+    logger.debug("%s: ignored %d files that are not DICOM", folder, others)
+    if skipped:
+        logger.info("%s: skipped %d localizer images", folder, skipped)
+    if not by_uid:
+        raise ValueError(
+            f"{folder}: no CT slices in this folder ({skipped} localizer images, "
+            f"{others} other files); give the folder that directly holds them"
+        )
+    chosen = [uid for uid in by_uid if uid.startswith(series)]
+    chosen = [series] if series in by_uid else chosen
+    if len(chosen) != 1:
+        what = (
+            f"{len(chosen)} series begin with {series!r}" if series else "has several"
+        )
+        table = "; ".join(
+            f"{uid} ({len(h)} files, {h[0].text.get('Modality', 'no modality')}, "
+            f"{h[0].text.get('SeriesDescription', '')!r})"
+            for uid, h in sorted(by_uid.items())
+        )
+        raise ValueError(
+            f"{folder}: {what}; choose with series= and a UID, or how one begins: {table}"
+        )
+    return assemble(by_uid[chosen[0]])
+
+
+def decode(stack: Stack) -> Int16[np.ndarray, "_ _ _"]:
+    """HU, [slice, row, column] in the order of the stack, rescaled slice by slice."""
+    import SimpleITK as sitk
+
+    columns, rows, count = stack.grid.size
+    hu = np.empty((count, rows, columns), np.int16)
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    for k, path in enumerate(stack.paths):
+        reader.SetFileName(str(path))
+        try:
+            values = sitk.GetArrayFromImage(reader.Execute())
+        except (RuntimeError, MemoryError) as error:
+            raise ValueError(f"{path}: cannot be decoded: {reason(error)}") from error
+        if values.shape != (1, rows, columns):
+            raise ValueError(
+                f"{path}: decodes to {values.shape}, its header says {rows} rows and "
+                f"{columns} columns; export the series again"
+            )
+        hu[k] = to_int16(values, path)[0]
+    return hu
+
+
+def assemble(headers: list[Header]) -> Stack:
+    """Orders the slices of one series by position along their normal."""
+    slices = [(slice.place(header), header) for header in headers]
+    (_, across, spacing, size), first = slices[0]
+    for place, header in slices:
+        for name, a, b in (
+            ("Rows, Columns", place.size, size),
+            ("PixelSpacing", place.spacing, spacing),
+            ("ImageOrientationPatient", place.across, across),
+        ):
+            if not np.allclose(a, b, rtol=0, atol=1e-4):
+                raise ValueError(
+                    f"{header.path}: {name} {listed(a)}, but {first.path.name} of the "
+                    f"same series has {listed(b)}; move one of them to another folder"
+                )
+        for name in ("PatientID", "StudyInstanceUID"):
+            a, b = header.text.get(name, ""), first.text.get(name, "")
+            if a != b:
+                raise ValueError(
+                    f"{header.path}: {name} {a!r}, but {first.path.name} of the same "
+                    f"series has {b!r}; export the series again"
+                )
+    if len(slices) * size[0] * size[1] > MAX_VOXELS:
+        raise ValueError(
+            f"{first.path.parent}: {len(slices)} slices of {size[0]} x {size[1]} exceed "
+            f"{MAX_VOXELS} voxels; keep the slices of the heart only"
+        )
+    row, column = np.array(across[:3]), np.array(across[3:])
+    normal = np.cross(row, column)
+    slices.sort(key=lambda s: float(normal @ np.array(s[0].position)))
+    paths = tuple(header.path for _, header in slices)
+    positions = np.array([place.position for place, _ in slices])
+    thickness = slice.thickness(first)
+    step = _step(paths, positions, normal, min(spacing), thickness)
+    return Stack(
+        paths,
+        Grid(
+            (size[1], size[0], len(slices)),
+            (spacing[1], spacing[0], step),  # PixelSpacing gives rows first
+            (float(positions[0, 0]), float(positions[0, 1]), float(positions[0, 2])),
+            tuple(float(v) for v in np.stack([row, column, normal], axis=1).ravel()),
+        ),
+        {name: first.text.get(keyword, "") for name, keyword in IDS.items()},
+        tuple(header.text.get("SOPInstanceUID", "") for _, header in slices),
+        thickness,
+    )
+
+
+def _step(
+    paths: tuple[Path, ...],
+    positions: np.ndarray,
+    normal: np.ndarray,
+    pixel: float,
+    thickness: float | None,
+) -> float:
+    """Distance of slices in mm, from their positions; never from SliceThickness."""
+    if len(paths) == 1:
+        if thickness is None:
+            raise ValueError(
+                f"{paths[0]}: one slice without SliceThickness; add others"
+            )
+        logger.warning(
+            "%s: one slice; its SliceThickness is taken as spacing", paths[0]
+        )
+        return thickness
+    along = positions @ normal
+    gaps = np.diff(along)
+    step = float(np.median(gaps))
+    for k in np.flatnonzero(gaps < 0.01):
+        raise ValueError(
+            f"{paths[k]} and {paths[k + 1].name} lie at the same position "
+            f"({along[k]:.2f} mm along the normal); phases or reconstructions of one "
+            "series must be in separate folders, and copies removed"
+        )
+    for k in np.flatnonzero(np.abs(gaps - step) > 0.1 * step):
+        raise ValueError(
+            f"{paths[k].parent}: {gaps[k]:.2f} mm between {paths[k].name} and "
+            f"{paths[k + 1].name}, {step:.2f} mm elsewhere: slices are missing or "
+            "unevenly spaced. Export the complete series"
+        )
+    aside = positions - positions[0] - np.outer(along - along[0], normal)
+    shift = np.linalg.norm(aside, axis=1)
+    angle = math.degrees(math.atan2(shift[-1], along[-1] - along[0]))
+    if angle > MAX_TILT:
+        raise ValueError(
+            f"{paths[0].parent}: slices are stacked {angle:.1f} degrees off their normal "
+            "(gantry tilt, sheared volume); resample it to an untilted axial grid"
+        )
+    if shift.max() > pixel / 2:
+        raise ValueError(
+            f"{paths[int(shift.argmax())]}: lies {shift.max():.2f} mm beside the other "
+            "slices of the series; export the series again"
+        )
+    if thickness is not None and abs(thickness - step) > 0.01 * step:
+        logger.warning(
+            "%s: slices lie %.3f mm apart but are called %.3f mm thick; the first counts",
+            *(paths[0].parent, step, thickness),
+        )
+    return step
+
+
+def _is_localizer(header: Header) -> bool:
+    return "LOCALIZER" in header.text.get("ImageType", "").split("\\")
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_file() and p.name[0] != ".")

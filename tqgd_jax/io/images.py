@@ -1,0 +1,142 @@
+"""Reads PNG and JPEG exactly as they are stored.
+
+Pillow refuses truncated files, where SimpleITK fills JPEGs up with grey; but Pillow
+cuts 16-bit colour to 8 bits, so those PNGs are SimpleITK's.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt
+
+from tqgd_jax.structures.dataset_index import Header
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+UNSUPPORTED = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".jp2")
+MAX_PIXELS = 2**27  # of one image; a header may claim anything
+PNG = b"\x89PNG\r\n\x1a\n"
+GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6  # PNG colour types
+
+
+def read_header(path: Path) -> Header:
+    """What the first bytes say. Raises ValueError naming the file."""
+    with path.open("rb") as file:
+        head = file.read(33)
+    if head[:8] == PNG:
+        if len(head) < 33 or head[12:16] != b"IHDR":
+            raise ValueError(f"{path}: truncated PNG, its header is incomplete")
+        w, h = (int.from_bytes(head[at : at + 4], "big") for at in (16, 20))
+        channels = 1 if head[25] in (GREY, GREY_ALPHA) else 3
+        header = Header(h, w, channels, "uint16" if head[24] == 16 else "uint8")
+        if head[24] == 16 and head[25] == GREY_ALPHA:
+            raise ValueError(f"{path}: 16-bit grey with alpha; save it without alpha")
+    elif head[:2] == b"\xff\xd8":
+        header = _jpeg_header(path)
+    else:
+        raise ValueError(
+            f"{path}: neither PNG nor JPEG (it begins with {head[:4]!r}); convert it "
+            "to 8- or 16-bit PNG"
+        )
+    if not 0 < header.height * header.width <= MAX_PIXELS:
+        raise ValueError(
+            f"{path}: claims {header.width}x{header.height} px; at most {MAX_PIXELS} "
+            "pixels are read. Cut it into tiles, or replace a damaged file"
+        )
+    return header
+
+
+def _jpeg_header(path: Path) -> Header:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            mode, (w, h), turned = image.mode, image.size, image.getexif().get(0x112, 1)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: not a readable JPEG: {error}") from error
+    if mode not in ("L", "RGB"):
+        raise ValueError(f"{path}: JPEG of mode {mode}; convert it to grey or RGB")
+    if turned not in (0, 1):
+        raise ValueError(
+            f"{path}: EXIF orientation {turned}: its boxes may mean the image before "
+            "or after turning; save it upright without EXIF"
+        )
+    return Header(h, w, 1 if mode == "L" else 3, "uint8")
+
+
+def read_image(path: Path) -> UInt[np.ndarray, "h w c"]:
+    """uint8 or uint16, grey (c=1) or RGB (c=3).
+
+    Palettes become RGB, 1 to 4 bits are spread over 0..255, an alpha channel must be
+    fully opaque. Raises ValueError naming the file when it is truncated or damaged.
+    """
+    header = read_header(path)
+    with path.open("rb") as file:
+        head = file.read(33)
+        file.seek(max(0, path.stat().st_size - 64))
+        tail = file.read()
+    is_png = head[:8] == PNG
+    if is_png and b"IEND" not in tail:
+        raise ValueError(f"{path}: truncated PNG, its end is missing; copy it again")
+    if is_png and head[24] == 16 and head[25] != GREY:
+        pixels = _simpleitk(path)
+    else:
+        pixels = _pillow(path)
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    if pixels.shape[2] in (2, 4):
+        alpha = pixels[:, :, -1]
+        if not (alpha == np.iinfo(alpha.dtype).max).all():
+            raise ValueError(
+                f"{path}: has transparent pixels, and what is behind them is unknown; "
+                "save it without alpha channel"
+            )
+        pixels = pixels[:, :, :-1]
+    if (*pixels.shape, pixels.dtype.name) != tuple(header):
+        raise ValueError(
+            f"{path}: decodes to {pixels.shape} {pixels.dtype}, but its header says "
+            f"{header}"
+        )
+    return np.ascontiguousarray(pixels)
+
+
+def _pillow(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            clear = "transparency" in image.info
+            if image.mode == "P":
+                image = image.convert("RGBA" if clear else "RGB")
+            elif image.mode == "1":
+                image = image.convert("L")
+            elif clear and image.mode in ("L", "RGB"):
+                image = image.convert("LA" if image.mode == "L" else "RGBA")
+            elif clear:
+                raise ValueError("has a transparent grey value; save it without")
+            return np.asarray(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: truncated or damaged: {error}") from error
+
+
+def _simpleitk(path: Path) -> np.ndarray:
+    import SimpleITK as sitk
+
+    try:
+        return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ValueError(f"{path}: truncated or damaged: {reason}") from error
+
+
+def same_kind(paths: list[Path], headers: list[Header]) -> None:
+    """Raises ValueError when images differ in channels or depth."""
+    for path, header in zip(paths, headers, strict=True):
+        if header[2:] != headers[0][2:]:
+            first = f"{paths[0]} is {_kind(headers[0])}"
+            raise ValueError(
+                f"one data set, two kinds of image: {first}, {path} is "
+                f"{_kind(header)}. Convert all to one kind; no pixel is changed here"
+            )
+
+
+def _kind(header: Header) -> str:
+    return f"{'grey' if header.channels == 1 else 'RGB'} {header.dtype}"

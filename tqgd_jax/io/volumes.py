@@ -1,0 +1,197 @@
+"""Scans: one array of HU and where it lies, whatever format the file has.
+
+Formats live in `volume_files` (MetaImage, NRRD, NIfTI) and `dicom`. Here all come to
+one orientation: x grows to the patient's left, y to the back, z to the head, so row 0
+is anterior, column 0 the patient's right, slice 0 the most caudal. Axes are swapped
+and flipped, never resampled.
+"""
+
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int16, Shaped, UInt8
+
+from tqgd_jax.io import volume_files
+from tqgd_jax.io.dicom import series as dicom
+from tqgd_jax.io.dicom.series import dicom_folders
+from tqgd_jax.io.volume_files import MAX_VOXELS, Grid
+
+__all__ = ["MAX_VOXELS", "Info", "Volume", "dicom_folders", "is_volume"]
+__all__ += ["read_info", "read_mask", "read_volume"]
+
+logger = logging.getLogger("tqgd_jax")
+
+MAX_SKEW = 1e-3  # of a direction cosine: 0.06 degrees, 0.2 mm over a heart
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A scan in LPS display orientation.
+
+    Attributes:
+      hu: Hounsfield units; row 0 anterior, column 0 the patient's right, slice 0 caudal.
+      spacing: (dz, dy, dx) in mm, centre to centre.
+      origin: (x, y, z) in mm, LPS, of the centre of voxel [0, 0, 0].
+      ids: what the file says of "patient", "study", "series", "modality",
+        "manufacturer", "description", "kvp" and "kernel"; "" where it says nothing.
+      sop: SOPInstanceUID of each slice, for DICOM in axial slices; else empty.
+      thickness: mm, what the header calls slice thickness.
+      swapped: whether columns of the file's slices are rows of `hu`.
+      flipped: whether rows and columns of `hu` run the other way in the file.
+    """
+
+    hu: Int16[np.ndarray, "z y x"]
+    spacing: tuple[float, float, float]
+    origin: tuple[float, float, float]
+    ids: dict[str, str]
+    sop: tuple[str, ...] = ()
+    thickness: float | None = None
+    swapped: bool = False
+    flipped: tuple[bool, bool] = (False, False)
+
+
+class Info(NamedTuple):
+    """What the headers say, as `read_volume` will give it."""
+
+    shape: tuple[int, int, int]  # z, y, x
+    spacing: tuple[float, float, float]
+    origin: tuple[float, float, float]
+    ids: dict[str, str]
+
+
+def is_volume(path: Path) -> bool:
+    """Whether the suffix is that of a volume file: .mhd .mha .nrrd .nhdr .nii .nii.gz."""
+    return volume_files.suffix(path) != ""
+
+
+def read_volume(path: Path, *, series: str = "") -> Volume:
+    """Reads a volume file, or one series of a folder of DICOM files.
+
+    Args:
+      path: file or folder; of several series in a folder, `series` chooses.
+      series: SeriesInstanceUID or the unique beginning of one.
+
+    Raises:
+      ValueError: naming the file, what it holds, what is read and the way out.
+    """
+    if path.is_dir():
+        stack = dicom.find(path, series)
+        values, grid = dicom.decode(stack), stack.grid
+        ids, thickness, sop = stack.ids, stack.thickness, stack.sop
+    else:
+        _no_series(path, series)
+        values, grid = volume_files.read(path)
+        ids, thickness, sop = dict.fromkeys(dicom.IDS, ""), None, ()
+    axes, signs = _axes(path, grid)
+    hu = volume_files.to_int16(_turn(values, axes, signs), path)
+    if axes[2] != 2:  # slices of the file are no slices of the volume
+        sop = ()
+    elif signs[2] < 0:
+        sop = sop[::-1]
+    if hu.min() >= 0:
+        logger.warning("%s: no voxel below 0, and air has -1000: is this HU?", path)
+    info = _info(grid, axes, signs, ids)
+    return Volume(
+        hu,
+        info.spacing,
+        info.origin,
+        ids,
+        sop,
+        thickness,
+        swapped=axes[0] == 1,
+        flipped=(signs[1] < 0, signs[0] < 0),
+    )
+
+
+def read_info(path: Path, *, series: str = "") -> Info:
+    """Shape, spacing and ids as `read_volume`, without decoding pixels."""
+    if path.is_dir():
+        stack = dicom.find(path, series)
+        grid, ids = stack.grid, stack.ids
+    else:
+        _no_series(path, series)
+        grid, ids = volume_files.read_grid(path), dict.fromkeys(dicom.IDS, "")
+    return _info(grid, *_axes(path, grid), ids)
+
+
+def read_mask(path: Path, like: Volume) -> UInt8[np.ndarray, "z y x"]:
+    """Labels on the voxel grid of `like`.
+
+    Raises ValueError, also when size, spacing (by 1 %) or origin (by half a voxel)
+    differ, with both sets of numbers.
+    """
+    values, grid = volume_files.read(path, mask=True)
+    axes, signs = _axes(path, grid)
+    info = _info(grid, axes, signs, {})
+    half = [s / 2 for s in reversed(like.spacing)]
+    same = (
+        info.shape == like.hu.shape
+        and np.allclose(info.spacing, like.spacing, rtol=0.01, atol=0)
+        and all(
+            abs(a - b) <= h
+            for a, b, h in zip(info.origin, like.origin, half, strict=True)
+        )
+    )
+    if not same:
+        raise ValueError(
+            f"{path}: the mask is {_text(info.shape, info.spacing, info.origin)}; its "
+            f"scan is {_text(like.hu.shape, like.spacing, like.origin)}. They must be "
+            "one grid: take the mask of this scan, or resample it (nearest neighbour)"
+        )
+    return volume_files.to_uint8(_turn(values, axes, signs), path)
+
+
+def _text(shape: tuple, spacing: tuple, origin: tuple) -> str:
+    mm = " x ".join(f"{s:.4g}" for s in spacing)
+    at = ", ".join(f"{o:.2f}" for o in origin)
+    return f"{' x '.join(map(str, shape))} voxels of {mm} mm (z, y, x) at ({at}) mm LPS"
+
+
+def _no_series(path: Path, series: str) -> None:
+    if series:
+        raise ValueError(f"{path}: series={series!r} is for folders of DICOM files")
+
+
+def _axes(path: Path, grid: Grid) -> tuple[list[int], list[int]]:
+    """For x, y and z of the patient: which axis of the file it is, and its sign."""
+    direction = np.array(grid.direction).reshape(3, 3)
+    axes = np.abs(direction).argmax(axis=1)
+    signs = np.sign(direction[range(3), axes])
+    plain = np.zeros((3, 3))
+    plain[range(3), axes] = signs
+    if sorted(axes) != [0, 1, 2] or np.abs(direction - plain).max() > MAX_SKEW:
+        cosine = min(1.0, np.abs(direction).max(axis=0).min())
+        raise ValueError(
+            f"{path}: oblique: its axes lie up to {math.degrees(math.acos(cosine)):.1f} "
+            "degrees off the patient's. Boxes and scores need axial slices: resample "
+            "the scan to an axial grid first, or take the axial reconstruction"
+        )
+    return [int(a) for a in axes], [int(s) for s in signs]
+
+
+def _turn(
+    values: Shaped[np.ndarray, "_ _ _"], axes: list[int], signs: list[int]
+) -> Shaped[np.ndarray, "_ _ _"]:
+    """[k, j, i] of the file to [z, y, x] of the patient."""
+    turned = values.transpose([2 - axes[p] for p in (2, 1, 0)])
+    return np.ascontiguousarray(turned[:: signs[2], :: signs[1], :: signs[0]])
+
+
+def _info(grid: Grid, axes: list[int], signs: list[int], ids: dict[str, str]) -> Info:
+    spacing = [float(grid.spacing[a]) for a in axes]
+    size = [int(grid.size[a]) for a in axes]
+    # A flipped axis begins at its far end.
+    origin = [
+        float(o) - (n - 1) * s * (sign < 0)
+        for o, n, s, sign in zip(grid.origin, size, spacing, signs, strict=True)
+    ]
+    return Info(
+        (size[2], size[1], size[0]),
+        (spacing[2], spacing[1], spacing[0]),
+        (origin[0], origin[1], origin[2]),
+        ids,
+    )

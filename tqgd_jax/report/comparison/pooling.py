@@ -1,0 +1,99 @@
+"""The folds of a cross-validation as one study."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tqgd_jax.evaluation.calcium.patient_scores import PatientScore
+from tqgd_jax.report import result_folder
+from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.structures.image import Image
+
+
+class Pooled(NamedTuple):
+    """A cross-validation.
+
+    Attributes:
+      study: the images of all folds.
+      scores: their calcium; empty unless every folder has it.
+      unscored: why there are no scores.
+    """
+
+    study: Study
+    scores: list[PatientScore]
+    unscored: str
+
+
+def pool(folders: Sequence[Path]) -> Pooled:
+    """The folds of one cross-validation as one study.
+
+    A result without a fold is one by its folder's name.
+
+    Raises:
+      ValueError: for a fold, an image or a patient that is there twice, or for other
+        classes than the first's.
+    """
+    if len({folder.resolve() for folder in folders}) != len(folders):
+        raise ValueError("a folder is named twice; pool each fold once")
+    parts = [result_folder.read(folder)[0] for folder in folders]
+    first = parts[0]
+    images: list[Image] = []
+    seen: dict[str, Path] = {}
+    folds: dict[str, Path] = {}
+    for folder, part in zip(folders, parts, strict=True):
+        if part.classes != first.classes:
+            raise ValueError(
+                f"{folder}: the classes are {list(part.classes)}, {folders[0]} has "
+                f"{list(first.classes)}; pool folds of one data set"
+            )
+        if part.point:
+            raise ValueError(
+                f"{folder}: results of probability maps cannot be pooled; pool the maps "
+                "in one folder and evaluate them with a `fold` column in --patients"
+            )
+        named = [
+            i if i.place.fold else i._replace(place=i.place._replace(fold=folder.name))
+            for i in part.images
+        ]
+        for fold in {i.place.fold for i in named}:
+            if (other := folds.setdefault(fold, folder)) != folder:
+                raise ValueError(
+                    f"fold {fold!r} is in {other} and in {folder}; pool each fold once"
+                )
+        for patient in {i.patient for i in named}:
+            if (other := seen.setdefault(patient, folder)) != folder:
+                raise ValueError(
+                    f"patient {patient!r} is in {other} and in {folder}; folds share no "
+                    "patient, else one was trained on what it is judged by"
+                )
+        images += named
+    stamps = dict.fromkeys(part.stamp for part in parts if part.stamp)
+    notes = dict.fromkeys(part.note for part in parts if part.note)
+    missing = _missing([part.part for part in parts], len(folds))
+    study = first._replace(
+        images=tuple(images),
+        thresholds=tuple(t for part in parts for t in part.thresholds),
+        sizes=tuple(size for part in parts for size in part.sizes)
+        if all(part.sizes for part in parts)
+        else (),
+        source=first.source if len({p.source for p in parts}) == 1 else "mixed",
+        stamp="; ".join(stamps),
+        note="; ".join([*notes, missing] if missing else notes),
+        part=first.part if len(folds) == 1 else "",
+        positive_only=any(part.positive_only for part in parts),
+    )
+    known = {folder: result_folder.scores(folder) for folder in folders}
+    without = [str(folder) for folder, rows in known.items() if not rows]
+    unscored = f"there are no scores in {', '.join(without)}" if without else ""
+    scores = [] if without else [row for rows in known.values() for row in rows]
+    return Pooled(study, scores, unscored)
+
+
+def _missing(parts: Sequence[str], there: int) -> str:
+    """What a reader must know when not all folds were pooled."""
+    told = [re.fullmatch(r"fold \S+ of (\d+)", part) for part in parts]
+    wanted = {int(found[1]) for found in told if found}
+    if not wanted or there == max(wanted):
+        return ""
+    return f"{there} of {max(wanted)} folds were pooled"

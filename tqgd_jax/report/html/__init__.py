@@ -1,0 +1,1 @@
+"""The report page and all that stands on it."""

@@ -1,0 +1,149 @@
+"""What each section of the page shows, chosen from the results."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tqgd_jax.report.html import metric_tables
+from tqgd_jax.report.html.numbers import pointer
+
+CONTENTS = {
+    "headline": "Headline",
+    "threshold": "Threshold",
+    "protocols": "The two protocols",
+    "precision": "Average precision",
+    "points": "At the threshold",
+    "froc": "FROC",
+    "sizes": "Sizes",
+    "arteries": "Arteries",
+    "scanners": "Scanners",
+    "classes": "Classes",
+    "lesions3d": "Lesions in 3-D",
+    "folds": "Folds",
+    "calcium": "Calcium score",
+    "gallery": "Slices",
+    "lesions": "Boxes and detections",
+    "further": "Further figures",
+    "about": "How this was made",
+}
+# Id of the section: prefix of the keys, what the rows are, unit.
+STRATA = {
+    "sizes": (("size.px", "Box area", "px"), ("size.mm2", "Box area", "mm²")),
+    "arteries": (("artery", "Artery", ""),),
+    "scanners": (("scanner", "Scanner", ""),),
+    "classes": (("class", "Class", ""),),
+}
+CAPTIONS = {
+    "size.px": "boxes found at the threshold, by area in native pixels",
+    "size.mm2": "boxes found at the threshold, by area in mm²",
+    "artery": "boxes found at the threshold, by artery",
+    "scanner": "by scanner",
+    "class": "by class",
+}
+# Beside the headline's: what a table of folds or protocols shows when there is none.
+MAIN = (
+    *("ap.yolo.0.5", "ap.yolo.0.5:0.95", "ap.yolo.0.1", "point.iou0.5.precision"),
+    *("point.iou0.5.recall", "point.iou0.5.f1", "point.centre.recall"),
+    *("point.iou0.5.fp_per_scan", "froc.scan.cpm"),
+)
+
+
+def known_keys(results: dict[str, Any], protocol: str) -> list[str]:
+    return list(results["protocols"][protocol].get("figures", {}))
+
+
+def tables(known: Sequence[str]) -> dict[str, metric_tables.Grid]:
+    """The tables of a protocol by family; `rest` holds what none of them shows."""
+    made = {
+        "ap": metric_tables.average_precision(known),
+        "point": metric_tables.points(known),
+        "froc": metric_tables.froc(known),
+        "lesion3d": metric_tables.lesions(known),
+    }
+    for families in STRATA.values():
+        for family, corner, unit in families:
+            made[family] = metric_tables.strata(family, corner, unit, known)
+    return made | {"rest": metric_tables.rest(known, list(made.values()))}
+
+
+def headline(results: dict[str, Any]) -> list[tuple[str, str]]:
+    """Keys and pointers of the headline; none for one fold of several."""
+    told = results["headline"]
+    if told.get("reason") or not known_keys(results, told["protocol"]):
+        return []
+    known = results["protocols"][told["protocol"]]["figures"]
+    at = {key: pointer("protocols", told["protocol"], "figures", key) for key in known}
+    return [(key, at[key]) for key in told["keys"] if key in known]
+
+
+def main_keys(results: dict[str, Any], known: Iterable[str]) -> list[str]:
+    keys = [*results["headline"]["keys"], *MAIN]
+    there = set(known)
+    return [key for key in dict.fromkeys(keys) if key in there]
+
+
+def optimistic(known: Sequence[str], protocol: str) -> list[tuple[str, str, str]]:
+    """Rows (name, pointer of the frozen figure, pointer of the optimistic one)."""
+
+    def at(key: str) -> str:
+        return pointer("protocols", protocol, "figures", key) if key in known else ""
+
+    rows = [("Threshold", "/settings/threshold", at("optimistic.threshold"))]
+    for tail in ("precision", "recall", "f1"):
+        row = (
+            metric_tables.WORDS[tail],
+            at(f"point.iou0.5.{tail}"),
+            at(f"optimistic.{tail}"),
+        )
+        rows.append(row)
+    rows.append(("Gain in F1 by choosing here", "", at("optimistic.gain")))
+    return [row for row in rows if row[2]]
+
+
+def drawn_from(results: dict[str, Any]) -> tuple[float | None, str]:
+    """From which score a detection is drawn where none was frozen, and how to say it."""
+    if results["settings"]["threshold_source"] != "none":
+        return results["settings"]["threshold"], (
+            "detections below the threshold are not drawn."
+        )
+    for protocol in results["protocols"].values():
+        best = protocol.get("figures", {}).get("optimistic.threshold", {}).get("value")
+        if best is not None:
+            return best, (
+                f"no threshold was frozen, so detections are drawn from {best:.3f}, the "
+                "best threshold on these very images (optimistic)."
+            )
+    return None, "no threshold was frozen, so all detections are drawn."
+
+
+def settings(results: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Settings by name: (pointer, "") of each number, ("", text) of the rest."""
+    rows = []
+    for key, value in results["settings"].items():
+        at = pointer("settings", key)
+        if isinstance(value, dict):
+            parts = [(pointer("settings", key, inner), "") for inner in value]
+        elif isinstance(value, list):
+            parts = [(f"{at}/{i}", "") for i in range(len(value))]
+        elif isinstance(value, bool):
+            parts = [("", "yes" if value else "no")]
+        elif isinstance(value, str):
+            parts = [("", value or "none")]
+        else:
+            parts = [(at, "")]
+        rows.append((key, parts or [("", "none")]))
+    return rows
+
+
+def provenance(results: dict[str, Any]) -> list[tuple[str, str]]:
+    """Where the results are from, as far as they say: (name, value)."""
+    told = []
+    for part in ("inputs", "versions"):
+        for key, value in (results.get(part) or {}).items():
+            told.append(
+                (
+                    f"{part}: {key}",
+                    value if isinstance(value, str) else json.dumps(value),
+                )
+            )
+    return told

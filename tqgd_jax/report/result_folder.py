@@ -1,0 +1,250 @@
+"""A result as a folder: written in one go and read back.
+
+All files are made aside and then put in their places, `results.json` last; a folder
+without it is no result.
+"""
+
+import json
+import logging
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tqgd_jax.evaluation import calcium_section, fold_summary, results
+from tqgd_jax.evaluation.beyond_crop import counts
+from tqgd_jax.evaluation.calcium.patient_scores import Beyond, PatientScore
+from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.io.atomic import together
+from tqgd_jax.report import lesion_rows, result_tables
+from tqgd_jax.report.html import page
+from tqgd_jax.report.html.pixels import Pixels, hounsfield, window_of
+from tqgd_jax.report.html.slice_selection import shots
+from tqgd_jax.report.overlays import choose, overlay_page
+from tqgd_jax.report.plots import precision_recall
+from tqgd_jax.report.result_files import coco_detections, coco_ground_truth, json_bytes
+from tqgd_jax.structures.evaluation_set import Study, checked
+
+logger = logging.getLogger("tqgd_jax")
+RESULTS = "results.json"
+# What lies beside the page.
+FILES = {
+    *(RESULTS, "lesions.csv", "slices.csv", "patients.csv", "overlays.png"),
+    *("ground_truth.json", "detections.json", "precision_recall.png"),
+}
+OVERLAYS = 12  # images on overlays.png
+LINE = 90  # letters of a picture's heading
+
+
+def make(
+    out: Path,
+    study: Study,
+    rules: Rules,
+    *,
+    pixels: Pixels | None = None,
+    window: tuple[float, float] | None = None,
+    beyond: Beyond | None = None,
+    scores: Sequence[PatientScore] | None = None,
+    unscored: str = "",
+    shown: int = 60,
+    inputs: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Judges a study and writes everything that people look at into `out`.
+
+    Args:
+      out: folder; made if it is missing.
+      study: as `metrics.study.checked` gives it.
+      rules: how to judge.
+      pixels: image k, [h, w] or [h, w, c], int16 being HU; None where it is unknown.
+      window: values shown black and white, see `overlays.windowed`.
+      beyond: of image k, HU of labelled boxes that reach beyond it, with their places
+        in the whole slice; None where they are unknown.
+      scores: calcium, when it was scored already.
+      unscored: why there are none, when `scores` is empty.
+      shown: slices in the report's gallery.
+      inputs: where the study is from, kept in the results.
+
+    Returns:
+      The results, see `assemble.results`.
+    """
+    rules = rules.checked()
+    fold_summary.thresholds(study)
+    with together(out, FILES | {page.PAGE}, RESULTS) as aside:
+        if scores is None:
+            scores, unscored = _scored(study, pixels, rules, beyond)
+        logger.info("matching the detections of %d images", len(study.images))
+        judges = results.judges(study, rules)
+        logger.info("figures from %d resamples of the patients", rules.bootstraps)
+        found = results.results(study, rules, judges, scores, unscored)
+        inputs = dict(inputs or {})
+        if pixels is not None:
+            window, inputs["window"] = window_of(pixels, len(study.images), window)
+        found |= {"inputs": inputs, "versions": _versions()}
+        logger.info("writing the tables")
+        rows = list(lesion_rows.rows(study, judges, pixels))
+        patients = calcium_section.table(scores, study, rules)
+        result_tables.write(
+            aside / "slices.csv", result_tables.SLICES, result_tables.slice_rows(study)
+        )
+        result_tables.write(aside / "lesions.csv", result_tables.LESIONS, rows)
+        result_tables.write(aside / "patients.csv", calcium_section.COLUMNS, patients)
+        _json(aside / "ground_truth.json", coco_ground_truth(study))
+        _json(aside / "detections.json", coco_detections(study), indent=None)
+        logger.info("drawing the report")
+        _pictures(aside, study, pixels, window)
+        seen = shots(study, rows, pixels, window, shown)
+        there = sorted({f.name for f in aside.iterdir()} | {RESULTS})
+        page.write(aside / page.PAGE, found, rows, patients, seen, there)
+        _json(aside / RESULTS, found)
+    return found
+
+
+def _json(path: Path, value: Any, indent: int | None = 1) -> None:
+    path.write_bytes(json_bytes(value, indent=indent))
+
+
+def told(folder: Path) -> dict[str, Any]:
+    """The results as they were written.
+
+    Raises:
+      ValueError: when the folder holds no result, or one of another version.
+    """
+    path = folder / RESULTS
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(
+            f"{folder}: no {RESULTS} ({error.strerror}); name a folder that eval.py "
+            "or `python -m tqgd_jax.commands.evaluate` wrote to its end"
+        ) from error
+    except ValueError as error:
+        raise ValueError(f"{path}: not json ({error}); evaluate again") from error
+    if not isinstance(found, dict) or found.get("schema") != results.SCHEMA:
+        said = found.get("schema") if isinstance(found, dict) else type(found).__name__
+        raise ValueError(
+            f"{path}: the schema is {said!r}, this version reads {results.SCHEMA!r}; "
+            "evaluate again"
+        )
+    return found
+
+
+def read(folder: Path) -> tuple[Study, dict[str, Any]]:
+    """What was judged, from the tables, and the results; ValueError as `told`."""
+    found, path = told(folder), folder / "lesions.csv"
+    slices = list(result_tables.read(folder / "slices.csv", result_tables.SLICES))
+    rows = list(result_tables.read(path, result_tables.LESIONS))
+    settings, classes = found["settings"], tuple(found["input"]["classes"])
+    curve = [r for r in rows if r["use"] != "point"]
+    point: Sequence = ()
+    if settings["segmentation"]:
+        others = [r for r in rows if r["use"] != "curve"]
+        point = result_tables.images(slices, others, classes, path)
+    sizes = [(r["height"], r["width"]) for r in slices]
+    study = Study(
+        images=tuple(result_tables.images(slices, curve, classes, path)),
+        classes=classes,
+        thresholds=tuple(
+            float(r["threshold"]) if r["threshold"] else None for r in slices
+        ),
+        point=tuple(point),
+        sizes=tuple((int(h), int(w)) for h, w in sizes if h and w),
+        title=found["title"],
+        source=settings["threshold_source"],
+        stamp=found["stamp"],
+        note=found["note"],
+        part=settings["part"],
+        positive_only=settings["positive_only"],
+    )
+    return checked(study), found
+
+
+def scores(folder: Path) -> list[PatientScore]:
+    """The calcium scores of a result; empty when it has none."""
+    path = folder / "patients.csv"
+    return calcium_section.read(result_tables.read(path, calcium_section.COLUMNS), path)
+
+
+def _scored(
+    study: Study,
+    pixels: Pixels | None,
+    rules: Rules,
+    beyond: Beyond | None = None,
+) -> tuple[list[PatientScore], str]:
+    """Calcium of every scan, or why there is none."""
+    if pixels is None:
+        return [], "the pixels are not known, and a score needs Hounsfield units"
+    if not calcium_section.can_be_scored(study):
+        return [], (
+            "the boxes are not known to be calcium of scans: patient, slice, spacing "
+            "and the labelled area of each lesion are needed"
+        )
+
+    if beyond is None and (lost := [k for k, *_ in counts(study)]):
+        return [], (
+            f"labelled boxes of {len(lost)} images reach beyond them, and their pixels "
+            "are not known there: the reference would lack their calcium. Name the "
+            "folder of the scans (--data_dir of eval.py, --pixels of "
+            "tqgd_jax.commands.evaluate)"
+        )
+
+    def known(k: int) -> np.ndarray:
+        if (hu := hounsfield(pixels, k)) is None:
+            raise LookupError(f"{study.images[k].name} has no Hounsfield units")
+        return hu
+
+    logger.info("scoring the calcium of %d images", len(study.images))
+    try:
+        return calcium_section.scores(study, known, rules, beyond or (lambda _: ())), ""
+    except LookupError as error:
+        return [], str(error)
+
+
+def _heading(study: Study) -> str:
+    """What stands on a picture, so that it does not say more alone than on the page."""
+    part = fold_summary.alone(study)
+    protocol = (
+        "slices with a labelled box only" if study.positive_only else "all slices"
+    )
+    lines = [
+        f"NOT A RESULT: {study.stamp}" if study.stamp else "",
+        f"{part} alone: no headline" if part else "",
+        f"{study.title}; {protocol}" if study.title else protocol,
+    ]
+    return "\n".join(textwrap.fill(line, LINE) for line in lines if line)
+
+
+def _pictures(
+    out: Path,
+    study: Study,
+    pixels: Pixels | None,
+    window: tuple[float, float] | None,
+) -> None:
+    """precision_recall.png and, where pixels are known, overlays.png."""
+    images = study.point or study.images
+    limits = set(study.thresholds)
+    threshold = limits.pop() if len(limits) == 1 else None
+    heading = _heading(study)
+    curves = out / "precision_recall.png"
+    precision_recall(curves, study.images, study.classes, threshold, heading)
+    if pixels is None or limits:
+        return  # folds have thresholds of their own: see the report's gallery
+    chosen = choose(images, 0.0 if threshold is None else threshold, OVERLAYS)
+    items = [(seen, images[k]) for k in chosen if (seen := pixels(k)) is not None]
+    overlay_page(
+        out / "overlays.png",
+        items,
+        study.classes,
+        threshold,
+        heading,
+        most=OVERLAYS,
+        of=len(images),
+        window=window,
+    )
+
+
+def _versions() -> dict[str, str]:
+    import scipy
+
+    return {"numpy": np.__version__, "scipy": scipy.__version__}

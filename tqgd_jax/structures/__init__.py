@@ -1,0 +1,1 @@
+"""What travels between the rooms: batches, images with boxes, an evaluation set."""

@@ -1,0 +1,87 @@
+"""What one look at a data set finds: everything but the pixels."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from tqgd_jax.structures.annotation import Problem
+from tqgd_jax.structures.image import Lesion
+
+
+class Header(NamedTuple):
+    """Size, channels and depth of an image as `read_image` will give it."""
+
+    height: int
+    width: int
+    channels: int
+    dtype: str
+
+
+class SliceInfo(NamedTuple):
+    """Where a slice of a CT scan comes from.
+
+    Attributes:
+      scan: name of the scan.
+      scanner: what is known of it; may be empty.
+      z: number of the slice, from the feet up.
+      spacing: (dz, dy, dx) mm.
+      crop: (x0, y0, x1, y1), the part of the whole slice that is the image, px.
+    """
+
+    scan: str
+    scanner: str
+    z: int
+    spacing: tuple[float, float, float]
+    crop: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One image or slice, and the boxes that `data.bad_labels` keeps.
+
+    `pixels` reads it as `header` says; `path` is for messages. `slice` and `lesions`
+    (one for each box) are those of CT; `crop` of images by a heart box: the part of the
+    whole image, (x0, y0, x1, y1), px.
+    """
+
+    path: Path
+    name: str
+    group: str
+    header: Header
+    boxes: Float[np.ndarray, "n 4"]
+    labels: Int[np.ndarray, " n"]
+    pixels: Callable[[], np.ndarray]
+    slice: SliceInfo | None = None
+    lesions: tuple[Lesion, ...] = ()
+    crop: tuple[int, int, int, int] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A data set.
+
+    Attributes:
+      root, format: folder and format.
+      mode: where the parts come from, such as "csv", "folds" or "ratio".
+      seeded: whether the seed had a say in them.
+      stamp: what every result on this split must say; empty for an honest one.
+      classes: names by index.
+      parts: by "train", "val" and "test".
+      fold: (fold, folds) where the test part is one of several; else None.
+      problems: faults, and what is only worth knowing.
+    """
+
+    root: Path
+    format: str
+    mode: str
+    seeded: bool
+    classes: tuple[str, ...]
+    parts: dict[str, list[Item]]
+    problems: list[Problem]
+    stamp: str = ""
+    notes: list[str] = field(default_factory=list)
+    fold: tuple[int, int] | None = None
