@@ -108,7 +108,7 @@ def test_metrics_and_report_need_no_jax():
 
 @pytest.mark.parametrize(
     "module",
-    ["detector", "losses", "training.step", "metrics.evaluate"],
+    ["detector", "losses", "training.step", "evaluation.evaluate"],
 )
 def test_a_part_imports_in_under_a_second(module):
     # Beyond JAX, Flax and Optax, which take what they take; the best of three, because

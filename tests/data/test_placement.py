@@ -198,7 +198,7 @@ def test_pack_by_command(cfg, tmp_path):
 READ = """
 import sys
 from tests.image_sets import config
-from tqgd_jax.data.dataset import open_data
+from tqgd_jax.data.open import open_data
 from tqgd_jax.data.batches.resident import arrays, take
 from pathlib import Path
 banned = sys.argv[3].split()
