@@ -286,11 +286,3 @@ def test_a_csv_of_something_else_is_refused(tmp_path):
     path.write_text("image,x,y\n1.png,2,3\n")
     with pytest.raises(ValueError, match=r"boxes.csv:1: no column scan, z, x0, y0"):
         read_boxes(path, "A", 5)
-
-
-@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
-def test_a_csv_that_is_not_utf8_is_named(tmp_path, encoding):
-    path = tmp_path / "boxes.csv"
-    path.write_text("scan,z,x0,y0,x1,y1\nä,0,1,2,3,4\n", encoding)
-    with pytest.raises(ValueError, match=r"boxes\.csv: not UTF-8 .*CSV UTF-8"):
-        read_boxes(path, "A", 5)

@@ -97,16 +97,6 @@ def test_slices_by_number_and_by_position(tmp_path):
     assert rows_of(tmp_path) == []
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_semicolons_and_tabs_part_columns_too(tmp_path, delimiter):
-    header, *lines = (
-        text.replace(",", delimiter)
-        for text in ("z,x0,y0,x1,y1", "0,1,2,3,4", "mm:-12,0.5,0,30,20")
-    )
-    found = rows_of(tmp_path, *lines, header=header)
-    assert found == [(0, 1, 2, 3, 4), (0, 0.5, 0, 30, 20)]
-
-
 def test_a_decimal_comma_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"b\.csv:2: .*with a decimal point"):
         rows_of(tmp_path, "0;1,5;2;3;4", header="z;x0;y0;x1;y1")
@@ -138,9 +128,9 @@ def test_columns_in_any_order_and_more_of_them(tmp_path):
         ("mm:-10.5,1,2,3,4", "midway between slices"),
         ("mm:1.6,1,2,3,4", "outside the scan, whose slices reach from -12 to 0 mm"),
         ("mm:-14,1,2,3,4", "outside the scan"),
-        ("0,one,2,3,4", "are no numbers"),
-        ("0,1,2,3", "are no numbers"),
-        ("0,1,2,nan,4", "must be finite, with x0 < x1"),
+        ("0,one,2,3,4", "is no box"),
+        ("0,1,2,3", "is no box"),
+        ("0,1,2,nan,4", "is empty or not finite"),
         ("0,3,2,1,4", "exchange corners"),
         ("0,1,2,3,2", "exchange corners"),
         ("0,1,2,31,4", "reaches out of the slice, which is 30 x 20 px"),
@@ -157,8 +147,3 @@ def test_a_wrong_row_is_named_by_its_line(tmp_path, line, words):
 def test_files_that_hold_no_boxes_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"b\.csv:1: no column z, y1"):
         rows_of(tmp_path, header="slice,x0,y0,x1")
-    with pytest.raises(ValueError, match="cannot be read"):
-        read_rows(tmp_path / "none.csv", (5, 20, 30), 0.0, 1.0)
-    (tmp_path / "b.csv").write_bytes(b"z,x0,y0,x1,y1\n\xff\xfe,1,2,3,4\n")
-    with pytest.raises(ValueError, match="not UTF-8"):
-        read_rows(tmp_path / "b.csv", (5, 20, 30), 0.0, 1.0)

@@ -280,7 +280,7 @@ def test_one_pooled_fold_stays_a_fold(tmp_path):
         ("results.json", lambda text: text[:100], "not json"),
         ("results.json", lambda text: text.replace("results/1", "results/0"), "schema"),
         ("results.json", None, "no results.json"),
-        ("lesions.csv", lambda text: text[: len(text) - 30], "line"),
+        ("lesions.csv", lambda text: text[: len(text) - 30], r"csv:\d+: not"),
         ("lesions.csv", lambda text: text.replace("kind", "kinds", 1), "columns"),
         ("slices.csv", None, "slices.csv"),
     ],

@@ -56,10 +56,10 @@ def test_a_result_of_odd_names_verifies(tmp_path):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"name,value\na\n", "line 2: not 2 cells"),
+        (b"name,value\na\n", "t.csv:2: not 2 cells"),
         (b"name,valve\na,1\n", "the columns are"),
         (b'name,value\n"a,1\n', "no csv"),
-        (b"name,value\n\xff,1\n", "no csv"),
+        (b"name,value\n\xff,1\n", "not UTF-8"),
         (b"", "the columns are"),
     ],
 )

@@ -7,7 +7,6 @@ OUT/export.json says what the pixels mean; OUT/split.csv keeps split and patient
 own loader reads the folder back as it was.
 """
 
-import csv
 import itertools
 import json
 import logging
@@ -31,6 +30,7 @@ from tqgd_jax.data.open import open_data
 from tqgd_jax.data.read import validation
 from tqgd_jax.data.read.folder import scan
 from tqgd_jax.io.images import read_image
+from tqgd_jax.io.tables import write_table
 from tqgd_jax.union_area import beyond
 
 logger = logging.getLogger("tqgd_jax")
@@ -186,14 +186,12 @@ def write_png(path: Path, pixels: UInt[np.ndarray, "h w k"]) -> None:
 
 
 def _write_split(root: Path, splits: Mapping[str, Source], stems: Stems) -> None:
-    with (root / "split.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(("image", "split", "group"))
-        for part, of in splits.items():
-            rows.writerows(
-                (f"{stem}.png", part, group)
-                for stem, group in zip(stems[part], of.groups, strict=True)
-            )
+    rows = [
+        (f"{stem}.png", part, group)
+        for part, of in splits.items()
+        for stem, group in zip(stems[part], of.groups, strict=True)
+    ]
+    write_table(root / "split.csv", ("image", "split", "group"), rows)
 
 
 def _read_back(

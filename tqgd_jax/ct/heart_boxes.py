@@ -5,18 +5,19 @@ pixel edges, x1 and y1 exclusive. They may come from `find_heart`, from a traine
 (`python -m tqgd_jax.commands.hearts`) or be drawn by hand.
 """
 
-import csv
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from tqgd_jax.io.tables import BOX, box, read_table, write_table
+
 BoxRow = tuple[str, int, float, float, float, float]  # scan, slice, x0, y0, x1, y1
-BOX = ("x0", "y0", "x1", "y1")
 HEADER = ("scan", "z", *BOX)
 IMAGES = ("image", *BOX)
+RULE = f"Heart boxes have {','.join(HEADER)}, or of images {','.join(IMAGES)}"
 
 
 def read_boxes(path: Path, scan: str, slices: int) -> Float[np.ndarray, "z 4"]:
@@ -32,20 +33,20 @@ def read_boxes(path: Path, scan: str, slices: int) -> Float[np.ndarray, "z 4"]:
     boxes = np.full((slices, 4), np.nan)
     seen: dict[int, int] = {}
     named: set[str] = set()
-    for line, row in _rows(path, HEADER):
+    for line, row in read_table(path, HEADER, RULE).rows:
         named.add(row["scan"])
         if row["scan"] == scan:
-            z, box = _slice(f"{path}:{line}", row, slices)
+            z = _slice(f"{path}:{line}", row["z"], slices)
             if z in seen:
                 raise ValueError(
                     f"{path}:{line}: slice {z} of {scan} stands in line {seen[z]} "
                     "already; a slice has one heart"
                 )
-            seen[z], boxes[z] = line, box
+            seen[z], boxes[z] = line, box(f"{path}:{line}", row)
     if np.isnan(boxes).all():
         raise ValueError(
             f"{path}: no row of scan {scan!r}; it has {len(named)} scans, such as "
-            f"{', '.join(sorted(map(str, named))[:3]) or 'none'}. Scans are named like "
+            f"{', '.join(sorted(named)[:3]) or 'none'}. Scans are named like "
             "their files, without suffix"
         )
     return boxes
@@ -53,7 +54,7 @@ def read_boxes(path: Path, scan: str, slices: int) -> Float[np.ndarray, "z 4"]:
 
 def scans(path: Path) -> set[str]:
     """The scans that a csv of heart boxes names."""
-    return {row["scan"] or "" for _, row in _rows(path, HEADER)}  # None: a short row
+    return {row["scan"] for _, row in read_table(path, HEADER, RULE).rows}
 
 
 def read_image_boxes(
@@ -71,17 +72,17 @@ def read_image_boxes(
     boxes: dict[str, list[float]] = {}
     seen: dict[str, int] = {}
     others = []
-    for line, row in _rows(path, IMAGES):
-        name, box = find(row["image"] or ""), _box(f"{path}:{line}", row)
+    for line, row in read_table(path, IMAGES, RULE).rows:
+        name, heart = find(row["image"]), box(f"{path}:{line}", row)
         if name is None:
-            others.append(f"{row['image']}")
+            others.append(row["image"])
         elif name in seen:
             raise ValueError(
                 f"{path}:{line}: image {name!r} stands in line {seen[name]} already; an "
                 "image has one heart"
             )
         else:
-            seen[name], boxes[name] = line, box
+            seen[name], boxes[name] = line, [*heart]
     if not boxes:
         raise ValueError(
             f"{path}: names no image of this set; it has {len(others)} others, such as "
@@ -89,29 +90,6 @@ def read_image_boxes(
             "their folders where names are there twice"
         )
     return boxes, others
-
-
-def _rows(path: Path, header: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Rows of a csv that has the columns of `header`, with their lines."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            missing = [c for c in header if c not in (reader.fieldnames or [])]
-            if missing:
-                raise ValueError(
-                    f"{path}:1: no column {', '.join(missing)}; a file of heart boxes "
-                    f"begins with {','.join(HEADER)}, or of images {','.join(IMAGES)}"
-                )
-            try:
-                for row in reader:
-                    yield reader.line_num, row
-            except csv.Error as error:
-                text = f"{path}:{reader.line_num}: no csv: {error}"
-                raise ValueError(text) from error
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}: not UTF-8 ({error.reason}); save it as CSV UTF-8"
-        ) from error
 
 
 def write_boxes(
@@ -122,40 +100,24 @@ def write_boxes(
     """Writes rows that are read again, whole or not at all; a NaN box is left out."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with aside.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(header)
-            for row in rows:
-                *place, x0, y0, x1, y1 = row
-                box = [round(float(v), 3) for v in (x0, y0, x1, y1)]
-                if not np.isnan(box).all():
-                    writer.writerow([*place, *box])
+        hearts = (
+            (*row[:-4], *(round(float(v), 3) for v in row[-4:]))
+            for row in rows
+            if not np.isnan(np.array(row[-4:], float)).all()
+        )
+        write_table(aside, header, hearts)
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
 
 
-def _slice(place: str, row: dict[str, str], slices: int) -> tuple[int, list[float]]:
+def _slice(place: str, text: str, slices: int) -> int:
     try:
-        z = int(row["z"])
-    except (TypeError, ValueError) as error:
+        z = int(text)
+    except ValueError as error:
         raise ValueError(
-            f"{place}: {row['z']!r} is no slice; z is a whole number"
+            f"{place}: {text!r} is no slice; z is a whole number"
         ) from error
     if not 0 <= z < slices:
         raise ValueError(f"{place}: slice {z}, but the scan has 0 to {slices - 1}")
-    return z, _box(place, row)
-
-
-def _box(place: str, row: dict[str, str]) -> list[float]:
-    try:
-        box = [float(row[c]) for c in BOX]
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{place}: {[row[c] for c in BOX]} is no box; x0,y0,x1,y1 are pixels"
-        ) from error
-    if not (np.isfinite(box).all() and box[0] < box[2] and box[1] < box[3]):
-        raise ValueError(
-            f"{place}: box {box} is empty or not finite; x0 < x1 and y0 < y1 in pixels"
-        )
-    return box
+    return z

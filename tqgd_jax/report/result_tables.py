@@ -4,13 +4,13 @@ Floats are written with all their digits, so what is read is what was judged. A 
 a spreadsheet would take for a formula has an apostrophe before it (`FORMULA`).
 """
 
-import csv
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tqgd_jax.evaluation.calcium_section import Row
+from tqgd_jax.io import tables
 from tqgd_jax.structures.evaluation_set import Study
 from tqgd_jax.structures.image import Image, Lesion, Place
 
@@ -50,19 +50,16 @@ def slice_rows(study: Study) -> list[Row]:
 
 
 def write(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Writes a csv, RFC 4180."""
-    with path.open("w", newline="", encoding="utf-8") as lines:
-        # Python quotes a name that holds "\r" only when lines end with one.
-        table = csv.writer(lines, lineterminator="\r\n")
-        table.writerow(columns)
-        table.writerows(
-            # millions of cells: no call for each
-            [
-                f"'{v}" if v.__class__ is str and v[:1] in FORMULA else v
-                for v in map(row.__getitem__, columns)
-            ]
-            for row in rows
-        )
+    """Writes some columns of rows."""
+    cells = (
+        # millions of cells: no call for each
+        [
+            f"'{v}" if v.__class__ is str and v[:1] in FORMULA else v
+            for v in map(row.__getitem__, columns)
+        ]
+        for row in rows
+    )
+    tables.write_table(path, columns, cells)
 
 
 def read(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
@@ -70,29 +67,23 @@ def read(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
 
     Raises ValueError when it is missing, has other columns, or is no csv any more.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as lines:
-            table = csv.reader(lines, strict=True)
-            found = next(table, [])
-            if found != list(columns):
-                raise ValueError(
-                    f"{path}: the columns are {found}, a result of this version has "
-                    f"{list(columns)}; evaluate again"
-                )
-            for row in table:
-                if len(row) != len(columns):
-                    raise ValueError(
-                        f"{path}, line {table.line_num}: not {len(columns)} cells; the "
-                        "file was changed or cut: evaluate again"
-                    )
-                yield {
-                    name: text.removeprefix("'")
-                    for name, text in zip(columns, row, strict=True)
-                }
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}; evaluate again") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: no csv ({error}); evaluate again") from error
+    lines = tables.read_cells(path)
+    _, header = next(lines, (1, []))
+    if header != list(columns):
+        raise ValueError(
+            f"{path}: the columns are {header}, a result of this version has "
+            f"{list(columns)}; evaluate again"
+        )
+    for line, cells in lines:
+        if len(cells) != len(columns):
+            raise ValueError(
+                f"{path}:{line}: not {len(columns)} cells; the file was changed or cut: "
+                "evaluate again"
+            )
+        yield {
+            name: text.removeprefix("'")
+            for name, text in zip(columns, cells, strict=True)
+        }
 
 
 def images(
@@ -108,7 +99,7 @@ def images(
     for number, row in enumerate(lesions, 2):
         if row["image"] not in held or row["class"] not in index:
             raise ValueError(
-                f"{path}, line {number}: image {row['image']!r} or class "
+                f"{path}:{number}: image {row['image']!r} or class "
                 f"{row['class']!r} is not of this result; evaluate again"
             )
         held[row["image"]][row["kind"] == DETECTION].append(row)
@@ -141,7 +132,7 @@ def _image(
 
 
 def _corners(rows: list[dict[str, str]]) -> np.ndarray:
-    corners = [[float(row[k]) for k in ("x0", "y0", "x1", "y1")] for row in rows]
+    corners = [[float(row[k]) for k in tables.BOX] for row in rows]
     return np.array(corners).reshape(-1, 4)
 
 

@@ -4,9 +4,10 @@ Boxes are in px of the whole slice, x1 and y1 exclusive; `crop_*` is the part of
 slice that was prepared.
 """
 
-import csv
 from pathlib import Path
+from typing import Any
 
+from tqgd_jax.io.tables import write_table
 from tqgd_jax.structures.dataset_index import Scan
 
 SLICES = (
@@ -21,25 +22,20 @@ LESIONS = (
 
 def write(folder: Path, scanned: Scan) -> None:
     """One line for each slice, and one for each box."""
-    with (
-        (folder / "slices.csv").open("w", newline="", encoding="utf-8") as first,
-        (folder / "lesions.csv").open("w", newline="", encoding="utf-8") as second,
-    ):
-        slices, lesions = (csv.writer(f, lineterminator="\n") for f in (first, second))
-        slices.writerow(SLICES)
-        lesions.writerow(LESIONS)
-        for part, items in scanned.parts.items():
-            for item in items:
-                info = item.slice
-                assert info is not None
-                head = [part, item.name, item.group, info.scan]
-                where = [info.scanner, info.z, *info.spacing, *info.crop]
-                slices.writerow([*head, *where, len(item.labels)])
-                x, y = info.crop[:2]
-                for (x0, y0, x1, y1), label, lesion in zip(
-                    item.boxes.tolist(), item.labels.tolist(), item.lesions, strict=True
-                ):
-                    box = [x0 + x, y0 + y, x1 + x, y1 + y]
-                    lesions.writerow(
-                        [*head, info.z, scanned.classes[label], *box, *lesion]
-                    )
+    slices: list[list[Any]] = []
+    lesions: list[list[Any]] = []
+    for part, items in scanned.parts.items():
+        for item in items:
+            info = item.slice
+            assert info is not None
+            head = [part, item.name, item.group, info.scan]
+            where = [info.scanner, info.z, *info.spacing, *info.crop]
+            slices.append([*head, *where, len(item.labels)])
+            x, y = info.crop[:2]
+            for (x0, y0, x1, y1), label, lesion in zip(
+                item.boxes.tolist(), item.labels.tolist(), item.lesions, strict=True
+            ):
+                box = [x0 + x, y0 + y, x1 + x, y1 + y]
+                lesions.append([*head, info.z, scanned.classes[label], *box, *lesion])
+    write_table(folder / "slices.csv", SLICES, slices)
+    write_table(folder / "lesions.csv", LESIONS, lesions)

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from tqgd_jax.config import Data
 from tqgd_jax.ct.lesions import ARTERIES, lesion_boxes
 from tqgd_jax.data.discover.scan_folder import Cohort, Study
-from tqgd_jax.data.split import image_splits
 from tqgd_jax.io import voc_yolo, volumes
+from tqgd_jax.io.tables import BOX, read_table
 from tqgd_jax.io.voc_yolo import nothing
 from tqgd_jax.io.volumes import Volume
 from tqgd_jax.structures.annotation import Annotation, Problem
@@ -188,9 +188,7 @@ def find_table(root: Path, said: str) -> Path:
 
 def _csv(cohort: Cohort, data: Data) -> dict[tuple[str, int], Annotation]:
     file = find_table(cohort.root, data.boxes)
-    rows, columns = image_splits.read_csv(file, "scan")
-    for column in ("z", "x0", "y0", "x1", "y1"):
-        image_splits.need(file, columns, column)
+    rows, columns = read_table(file, ["scan", "z", *BOX])
     if "class" not in columns and len(data.classes) != 1:
         raise ValueError(
             f"{file}: has no column 'class', so data.classes must name the one class; "
@@ -201,7 +199,7 @@ def _csv(cohort: Cohort, data: Data) -> dict[tuple[str, int], Annotation]:
     for line, row in rows:
         try:
             z = int(row["z"])
-            box = [float(row[c]) for c in ("x0", "y0", "x1", "y1")]
+            box = [float(row[c]) for c in BOX]
         except ValueError as error:
             raise ValueError(f"{file}:{line}: {error}") from error
         if row["scan"] not in known:

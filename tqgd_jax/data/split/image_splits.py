@@ -1,6 +1,5 @@
 """Which images train, validate and test, and which patient each belongs to."""
 
-import csv
 import hashlib
 import logging
 import re
@@ -12,6 +11,7 @@ from tqgd_jax.config import Data
 from tqgd_jax.data.discover.image_folder import Layout, finder
 from tqgd_jax.data.split import folds
 from tqgd_jax.data.split import patients as groups
+from tqgd_jax.io.tables import read_table, require
 from tqgd_jax.structures.annotation import Entry, Problem
 
 logger = logging.getLogger("tqgd_jax")
@@ -99,7 +99,7 @@ def slices(
 ) -> list[folds.Slice]:
     """Every image as a manifest of folds wants it."""
     table = layout.root / "split.csv"
-    rows, columns = read_csv(table) if table.is_file() else ([], [])
+    rows, columns = read_table(table, ["image"]) if table.is_file() else ([], [])
     find = finder(layout.root, layout.entries)
     group_of = groups.groups(layout, data.group, find, table, rows, columns)
     found = []
@@ -122,7 +122,7 @@ def split(
     """
     mode, files = source(layout, data)
     tables = [f for f in files if f.suffix == ".csv" and mode != "imagesets"]
-    table, columns = read_csv(tables[0]) if tables else ([], [])
+    table, columns = read_table(tables[0], ["image"]) if tables else ([], [])
     problems: list[Problem] = []
     find = finder(layout.root, layout.entries)
     file = tables[0] if tables else None
@@ -155,7 +155,7 @@ def split(
         part_of, stamp = folds.parts(made, data.fold), folds.stamp(made)
         fold = data.fold, made.folds
     elif mode == "csv":
-        need(files[0], columns, "split")
+        require(files[0], columns, ["split"])
         for line, row in table:
             part = WORDS.get(row["split"].lower())
             if part is None:
@@ -216,33 +216,3 @@ def _json_part(root: Path, file: Path) -> str:
             # as in ImageSets/Main, trainval is what there is to train on
             return WORDS[match[1].lower().replace("trainval", "train")]
     return ""
-
-
-def read_csv(file: Path, key: str = "image") -> tuple[groups.Table, list[str]]:
-    """Rows with their lines, and the columns, of which one is `key`."""
-    try:
-        return _read_csv(file, key)
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{file}: not UTF-8 ({error.reason}); save it as CSV UTF-8"
-        ) from error
-
-
-def _read_csv(file: Path, key: str) -> tuple[groups.Table, list[str]]:
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines, restval="")
-        columns = [c.strip() for c in reader.fieldnames or []]
-        reader.fieldnames = columns
-        need(file, columns, key)
-        table = []
-        for row in reader:
-            if None in row:
-                raise ValueError(f"{file}:{reader.line_num}: more values than columns")
-            table.append((reader.line_num, {k: v.strip() for k, v in row.items()}))
-        return table, columns
-
-
-def need(file: Path, columns: list[str], column: str) -> None:
-    """Raises ValueError when a csv has no such column."""
-    if column not in columns:
-        raise ValueError(f"{file}:1: no column {column!r}; there are: {columns}")

@@ -10,6 +10,7 @@ from tqgd_jax.data.discover.scan_folder import Cohort
 from tqgd_jax.data.split import folds, image_splits
 from tqgd_jax.data.split import patients as groups
 from tqgd_jax.data.split.folds import Slice
+from tqgd_jax.io.tables import read_table
 
 
 class Row(NamedTuple):
@@ -62,7 +63,7 @@ def patients(cohort: Cohort, rows: Sequence[Row], data: Data) -> dict[str, str]:
         return group_of
     columns: list[str] = []
     if tables:
-        table, columns = image_splits.read_csv(tables[0])
+        table, columns = read_table(tables[0], ["image"])
         names = _names(rows)
         for line, row in table if column in columns else ():
             if not row[column]:
@@ -141,8 +142,7 @@ def _names(rows: Sequence[Row]) -> dict[str, list[str]]:
 
 def _by_table(file: Path, rows: Sequence[Row]) -> dict[str, str]:
     """Part of each slice; a row of the csv names a slice, a scan or a patient."""
-    table, columns = image_splits.read_csv(file)
-    image_splits.need(file, columns, "split")
+    table = read_table(file, ["image", "split"]).rows
     names = _names(rows)
     part_of: dict[str, str] = {}
     for line, row in table:

@@ -4,14 +4,13 @@ z is the number of the slice, 0 lowest, or where it lies: `mm:604.0`. Boxes are 
 pixel edges of the whole slice, x1 and y1 exclusive. Commas, semicolons or tabs; UTF-8.
 """
 
-import csv
 import math
 from pathlib import Path
 
 from tqgd_jax.evaluation.calcium.boxes import Row
+from tqgd_jax.io.tables import BOX, box, read_table
 
-HEADER = ["z", "x0", "y0", "x1", "y1"]
-DELIMITERS = ",;\t"
+HEADER = ("z", *BOX)
 
 
 def read_rows(
@@ -31,58 +30,27 @@ def read_rows(
         within half a slice of one; and for a file that is not there or no csv.
     """
     rows = []
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header = file.readline()
-            file.seek(0)
-            # the header alone decides: values may hold decimal commas
-            delimiter = max(DELIMITERS, key=header.count)
-            reader = csv.DictReader(file, delimiter=delimiter, strict=True)
-            missing = [c for c in HEADER if c not in (reader.fieldnames or [])]
-            if missing:
-                raise ValueError(
-                    f"{path}:1: no column {', '.join(missing)}; a file of boxes begins "
-                    f"with {','.join(HEADER)}"
-                )
-            for row in reader:
-                place = f"{path}:{reader.line_num}"
-                z = _slice(place, row["z"], shape[0], z_origin, dz)
-                rows.append((z, *_box(place, row, shape)))
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}: not UTF-8 ({error.reason}); save it as CSV UTF-8"
-        ) from error
-    except csv.Error as error:
-        raise ValueError(f"{path}: no csv ({error}); save it as CSV UTF-8") from error
-    except OSError as error:
-        raise ValueError(
-            f"{path}: cannot be read ({error.strerror}); check its name and folder"
-        ) from error
+    for line, row in read_table(path, HEADER, f"Boxes have {','.join(HEADER)}").rows:
+        place = f"{path}:{line}"
+        z = _slice(place, row["z"], shape[0], z_origin, dz)
+        rows.append((z, *_box(place, row, shape)))
     return rows
 
 
-def _slice(
-    place: str, text: str | None, slices: int, z_origin: float, dz: float
-) -> int:
-    text = (text or "").strip()
+def _slice(place: str, text: str, slices: int, z_origin: float, dz: float) -> int:
+    by_mm = text.startswith("mm:")
     try:
-        if not text.startswith("mm:"):
-            z = int(text)
-            if not 0 <= z < slices:
-                raise ValueError(
-                    f"{place}: slice {z}, but the scan has 0 to {slices - 1}; a position "
-                    f"is written mm:{z}"
-                )
-            return z
-        mm = float(text.removeprefix("mm:"))
+        at = (float(text[3:]) - z_origin) / dz if by_mm else int(text)
     except ValueError as error:
-        if str(error).startswith(place):
-            raise
         raise ValueError(
             f"{place}: z {text!r} is neither a slice, such as 12, nor a position, such "
             "as mm:604.0"
         ) from error
-    at = (mm - z_origin) / dz
+    if not by_mm and not 0 <= at < slices:
+        raise ValueError(
+            f"{place}: slice {at}, but the scan has 0 to {slices - 1}; a position is "
+            f"written mm:{at}"
+        )
     if not math.isfinite(at) or abs(at - round(at)) > 0.5 - 1e-6:
         why = "is no position" if not math.isfinite(at) else "is midway between slices"
         raise ValueError(
@@ -101,19 +69,7 @@ def _slice(
 def _box(
     place: str, row: dict[str, str], shape: tuple[int, int, int]
 ) -> tuple[float, float, float, float]:
-    values = [row[c] for c in HEADER[1:]]
-    try:
-        x0, y0, x1, y1 = (float(v) for v in values)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{place}: {values} are no numbers; x0,y0,x1,y1 are pixels, with a "
-            "decimal point"
-        ) from error
-    if not (all(map(math.isfinite, (x0, y0, x1, y1))) and x0 < x1 and y0 < y1):
-        raise ValueError(
-            f"{place}: box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) must be finite, with x0 < x1 "
-            "and y0 < y1 in pixels; exchange corners that stand the other way round"
-        )
+    x0, y0, x1, y1 = box(place, row)
     height, width = shape[1:]
     if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
         raise ValueError(

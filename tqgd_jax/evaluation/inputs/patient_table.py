@@ -5,17 +5,17 @@ Its header has `patient` and either `image` (file_name or id) or `scan`; it may 
 semicolons or tabs; UTF-8.
 """
 
-import csv
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from tqgd_jax.io.tables import read_table, require
 from tqgd_jax.structures.image import Image, Place
 
 SPACING = ("dz_mm", "dy_mm", "dx_mm")
 KNOWN = ("patient", "image", "scan", "z", "scanner", "fold", *SPACING, "threshold")
-DELIMITERS = ",;\t"
+RULE = "A file of patients has patient and either image or scan"
 LARGEST = 2.0**53  # whole numbers stay whole
 LISTED = 5  # missing images that a message names
 
@@ -46,19 +46,37 @@ class Table(NamedTuple):
 
 def read(path: Path) -> Table:
     """Reads the csv. Raises ValueError naming file and line."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header = file.readline()
-            file.seek(0)
-            # the header alone decides: values may hold commas, decimal ones too
-            delimiter = max(DELIMITERS, key=header.count)
-            return _table(path, csv.reader(file, delimiter=delimiter, strict=True))
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
+    lines, columns = read_table(path)
+    columns = [name.lower() for name in columns]
+    by = "image" if "image" in columns else "scan"
+    require(path, columns, ("patient", by), RULE, KNOWN)
+    if 0 < sum(name in columns for name in SPACING) < len(SPACING):
         raise ValueError(
-            f"{path}: not UTF-8 ({error.reason}); save it as CSV UTF-8"
-        ) from error
+            f"{path}:1: a spacing has three columns, {', '.join(SPACING)}; add those "
+            "that are missing, or leave all out"
+        )
+    if not lines:
+        raise ValueError(f"{path}: no line below the header")
+    rows: dict[str, Row] = {}
+    for line, values in lines:
+        where, cells = f"{path}:{line}", {k.lower(): v for k, v in values.items()}
+        for name in ("patient", by):
+            if not cells[name]:
+                raise ValueError(f"{where}: no {name}; every line needs one")
+        if (key := cells[by]) in rows:
+            raise ValueError(
+                f"{where}: the {by} {key!r} stands in line {rows[key].line} already"
+            )
+        rows[key] = _row(line, where, cells)
+    unset = [row.line for row in rows.values() if row.threshold is None]
+    if 0 < len(unset) < len(rows):
+        raise ValueError(
+            f"{path}:{unset[0]}: no threshold, and other lines have one; give all of "
+            "them one, or none"
+        )
+    extra = ", ".join(name for name in columns if name not in KNOWN)
+    note = f"columns of {path.name} that are not read: {extra}" if extra else ""
+    return Table(path, by, rows, note)
 
 
 def apply(
@@ -129,72 +147,23 @@ def _over(old: Place, new: Place) -> Place:
     return old._replace(**known)
 
 
-def _table(path: Path, lines: Any) -> Table:
-    try:
-        rows = [(lines.line_num, row) for row in lines if any(c.strip() for c in row)]
-    except csv.Error as error:
-        raise ValueError(f"{path}:{lines.line_num}: not csv: {error}") from error
-    header = [name.strip().lower() for name in rows[0][1]] if rows else []
-    by = "image" if "image" in header else "scan"
-    if "patient" not in header or by not in header:
-        raise ValueError(
-            f"{path}:1: the header must have 'patient' and either 'image' or 'scan', "
-            f"it has {', '.join(header) or 'nothing'}"
-        )
-    if twice := [name for name in header if name in KNOWN and header.count(name) > 1]:
-        raise ValueError(f"{path}:1: two columns are called {twice[0]!r}; remove one")
-    if 0 < sum(name in header for name in SPACING) < len(SPACING):
-        raise ValueError(
-            f"{path}:1: a spacing has three columns, {', '.join(SPACING)}; add those "
-            "that are missing, or leave all out"
-        )
-    if len(rows) == 1:
-        raise ValueError(f"{path}: no line below the header")
-    found: dict[str, Row] = {}
-    for line, cells in rows[1:]:
-        where = f"{path}:{line}"
-        if len(cells) != len(header):
-            raise ValueError(
-                f"{where}: {len(cells)} cells, the header has {len(header)}; put names "
-                "with commas in quotes"
-            )
-        said = {k: v.strip() for k, v in zip(header, cells, strict=True) if k in KNOWN}
-        for name in ("patient", by):
-            if not said[name]:
-                raise ValueError(f"{where}: no {name}; every line needs one")
-        if (key := said[by]) in found:
-            raise ValueError(
-                f"{where}: the {by} {key!r} stands in line {found[key].line} already"
-            )
-        found[key] = _row(line, where, said)
-    unset = [row.line for row in found.values() if row.threshold is None]
-    if 0 < len(unset) < len(found):
-        raise ValueError(
-            f"{path}:{unset[0]}: no threshold, and other lines have one; give all of "
-            "them one, or none"
-        )
-    extra = ", ".join(name for name in header if name not in KNOWN)
-    note = f"columns of {path.name} that are not read: {extra}" if extra else ""
-    return Table(path, by, found, note)
-
-
-def _row(line: int, where: str, said: dict[str, str]) -> Row:
-    cells = [said.get(name, "") for name in SPACING]
+def _row(line: int, where: str, cells: dict[str, str]) -> Row:
+    sides = [cells.get(name, "") for name in SPACING]
     spacing = None
-    if any(cells):
+    if any(sides):
         dz, dy, dx = (
             _number(where, name, cell, float, "a positive number of mm", 0.0)
-            for name, cell in zip(SPACING, cells, strict=True)
+            for name, cell in zip(SPACING, sides, strict=True)
         )
         spacing = (dz, dy, dx)
-    z, limit = said.get("z", ""), said.get("threshold", "")
+    z, limit = cells.get("z", ""), cells.get("threshold", "")
     place = Place(
-        patient=said["patient"],
-        scan=said.get("scan", ""),
+        patient=cells["patient"],
+        scan=cells.get("scan", ""),
         z=int(_number(where, "z", z, int, "a whole number")) if z else None,
         spacing=spacing,
-        scanner=said.get("scanner", ""),
-        fold=said.get("fold", ""),
+        scanner=cells.get("scanner", ""),
+        fold=cells.get("fold", ""),
     )
     threshold = _number(where, "threshold", limit, float, "a number") if limit else None
     return Row(line, place, threshold)
