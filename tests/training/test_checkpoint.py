@@ -189,7 +189,7 @@ def test_a_write_that_fails_leaves_nothing_and_is_told(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "_flush", full)
+        patch.setattr(checkpoint, "flush", full)
         checkpoints.save(2, state(2), {})
         with pytest.raises(OSError, match=r"2 could not be written .*No space left"):
             checkpoints.wait()

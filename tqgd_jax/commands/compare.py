@@ -48,15 +48,15 @@ def main(argv: list[str] | None = None) -> int:
 def _compare(args: argparse.Namespace) -> None:
     from tqgd_jax.evaluation import paired
     from tqgd_jax.evaluation.settings import Rules
-    from tqgd_jax.io.atomic import together
+    from tqgd_jax.io import atomic
     from tqgd_jax.report.comparison import differences, models
     from tqgd_jax.report.result_files import json_bytes
     from tqgd_jax.report.text import comparison_text
 
     with contextlib.ExitStack() as stack:
-        aside = None
+        partial = None
         if args.out is not None:  # before the work: can anything be written there?
-            aside = stack.enter_context(together(args.out, FILES, FILES[-1]))
+            partial = stack.enter_context(atomic.files(args.out, FILES, FILES[-1]))
         logger.info("reading %d runs", len(args.runs))
         rules = Rules(bootstraps=args.bootstraps, seed=args.seed)
         loaded = models.load(args.runs, rules)
@@ -69,14 +69,14 @@ def _compare(args: argparse.Namespace) -> None:
             repeats=args.repeats,
             seed=args.seed,
         )
-        if aside is not None:
+        if partial is not None:
             told = (
                 comparison_text.markdown(found).encode(),
                 comparison_text.latex(found).encode(),
                 json_bytes(found),
             )
             for name, content in zip(FILES, told, strict=True):
-                (aside / name).write_bytes(content)
+                (partial / name).write_bytes(content)
     print(comparison_text.text(found))
     if args.out is not None:
         print(f"written to {args.out}: {', '.join(FILES)}")

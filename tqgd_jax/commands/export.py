@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import shlex
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from tqgd_jax.data.dataset import Source
 from tqgd_jax.data.open import open_data
 from tqgd_jax.data.read import validation
 from tqgd_jax.data.read.folder import scan
+from tqgd_jax.io import atomic
 from tqgd_jax.io.images import read_image
 from tqgd_jax.io.tables import write_table
 from tqgd_jax.union_area import beyond
@@ -76,33 +76,26 @@ def export(
             source.shape[2],
             source.shape[2] // 2,
         )
+    counts = {
+        part: {"images": len(of.names), "boxes": sum(map(len, of.boxes))}
+        for part, of in splits.items()
+    }
     out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    try:
-        (aside / "images").mkdir(parents=True)
+    with atomic.folder(out) as partial:
+        (partial / "images").mkdir()
         for part, of in splits.items():
             for i, stem in enumerate(tqdm(stems[part], f"export {part}", unit="img")):
-                path = aside / "images" / f"{stem}.png"
+                path = partial / "images" / f"{stem}.png"
                 write_png(path, stored(of.image(i), pixels, window))
-        WRITERS[format](aside, splits, stems)
-        _write_split(aside, splits, stems)
+        WRITERS[format](partial, splits, stems)
+        _write_split(partial, splits, stems)
         settings = {"data.format": format, "data.classes": list(source.classes)}
-        settings["data.bad_labels"] = _read_back(aside, splits, stems, format)
-        counts = {
-            part: {"images": len(of.names), "boxes": sum(map(len, of.boxes))}
-            for part, of in splits.items()
-        }
+        settings["data.bad_labels"] = _read_back(partial, splits, stems, format)
         lost = _beyond(splits)
-        facts = _facts(source, pixels, window, settings) | {"counts": counts}
-        facts |= {"beyond": lost}
-        (aside / "export.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
-        if out.exists():
-            out.rmdir()
-        aside.rename(out)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
+        facts = _facts(source, pixels, window, settings)
+        facts |= {"counts": counts, "beyond": lost}
+        text = json.dumps(facts, indent=1) + "\n"
+        (partial / "export.json").write_text(text, "utf-8")
     return counts
 
 

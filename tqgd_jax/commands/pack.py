@@ -6,7 +6,6 @@ python -m tqgd_jax.commands.pack --data_dir DIR --out FILE.npz [--config=configs
 Then train with `--config.data.dir=FILE.npz --config.data.placement=resident`.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from tqgd_jax.commands import config_flags
 from tqgd_jax.config import Config
 from tqgd_jax.data.open import open_data
 from tqgd_jax.data.prepared.prepare import prepare
+from tqgd_jax.io import atomic
 
 
 def pack(config: Config, out: Path) -> int:
@@ -29,13 +29,8 @@ def pack(config: Config, out: Path) -> int:
     for part, source in open_data(config).items():
         images = [source.image(i).reshape(-1) for i in range(len(source.names))]
         arrays[f"{part}/pixels"] = np.concatenate(images)
-    aside = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        with aside.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        os.replace(aside, out)
-    finally:
-        aside.unlink(missing_ok=True)
+    with atomic.file(out) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     return out.stat().st_size
 
 

@@ -5,13 +5,13 @@ pixel edges, x1 and y1 exclusive. They may come from `find_heart`, from a traine
 (`python -m tqgd_jax.commands.hearts`) or be drawn by hand.
 """
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from tqgd_jax.io import atomic
 from tqgd_jax.io.tables import BOX, box, read_table, write_table
 
 BoxRow = tuple[str, int, float, float, float, float]  # scan, slice, x0, y0, x1, y1
@@ -98,17 +98,13 @@ def write_boxes(
     header: Sequence[str] = HEADER,
 ) -> None:
     """Writes rows that are read again, whole or not at all; a NaN box is left out."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        hearts = (
-            (*row[:-4], *(round(float(v), 3) for v in row[-4:]))
-            for row in rows
-            if not np.isnan(np.array(row[-4:], float)).all()
-        )
-        write_table(aside, header, hearts)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    hearts = (
+        (*row[:-4], *(round(float(v), 3) for v in row[-4:]))
+        for row in rows
+        if not np.isnan(np.array(row[-4:], float)).all()
+    )
+    with atomic.file(path) as partial:
+        write_table(partial, header, hearts)
 
 
 def _slice(place: str, text: str, slices: int) -> int:

@@ -17,7 +17,7 @@ from tqgd_jax.evaluation import calcium_section, fold_summary, results
 from tqgd_jax.evaluation.beyond_crop import counts
 from tqgd_jax.evaluation.calcium.patient_scores import Beyond, PatientScore
 from tqgd_jax.evaluation.settings import Rules
-from tqgd_jax.io.atomic import together
+from tqgd_jax.io import atomic
 from tqgd_jax.report import lesion_rows, result_tables
 from tqgd_jax.report.html import page
 from tqgd_jax.report.html.pixels import Pixels, hounsfield, window_of
@@ -71,7 +71,7 @@ def make(
     """
     rules = rules.checked()
     fold_summary.thresholds(study)
-    with together(out, FILES | {page.PAGE}, RESULTS) as aside:
+    with atomic.files(out, FILES | {page.PAGE}, RESULTS) as partial:
         if scores is None:
             scores, unscored = _scored(study, pixels, rules, beyond)
         logger.info("matching the detections of %d images", len(study.images))
@@ -86,18 +86,20 @@ def make(
         rows = list(lesion_rows.rows(study, judges, pixels))
         patients = calcium_section.table(scores, study, rules)
         result_tables.write(
-            aside / "slices.csv", result_tables.SLICES, result_tables.slice_rows(study)
+            partial / "slices.csv",
+            result_tables.SLICES,
+            result_tables.slice_rows(study),
         )
-        result_tables.write(aside / "lesions.csv", result_tables.LESIONS, rows)
-        result_tables.write(aside / "patients.csv", calcium_section.COLUMNS, patients)
-        _json(aside / "ground_truth.json", coco_ground_truth(study))
-        _json(aside / "detections.json", coco_detections(study), indent=None)
+        result_tables.write(partial / "lesions.csv", result_tables.LESIONS, rows)
+        result_tables.write(partial / "patients.csv", calcium_section.COLUMNS, patients)
+        _json(partial / "ground_truth.json", coco_ground_truth(study))
+        _json(partial / "detections.json", coco_detections(study), indent=None)
         logger.info("drawing the report")
-        _pictures(aside, study, pixels, window)
+        _pictures(partial, study, pixels, window)
         seen = shots(study, rows, pixels, window, shown)
-        there = sorted({f.name for f in aside.iterdir()} | {RESULTS})
-        page.write(aside / page.PAGE, found, rows, patients, seen, there)
-        _json(aside / RESULTS, found)
+        there = sorted({f.name for f in partial.iterdir()} | {RESULTS})
+        page.write(partial / page.PAGE, found, rows, patients, seen, there)
+        _json(partial / RESULTS, found)
     return found
 
 

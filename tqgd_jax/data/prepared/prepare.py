@@ -5,13 +5,11 @@ nothing that is later read, and two processes do not disturb each other.
 """
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +20,13 @@ from tqgd_jax.data.prepared import scan_tables
 from tqgd_jax.data.prepared.index import baked
 from tqgd_jax.data.read import validation
 from tqgd_jax.data.read.folder import fingerprint, scan
-from tqgd_jax.io import images
+from tqgd_jax.io import atomic, images
 from tqgd_jax.structures.dataset_index import Item, Scan
 
 logger = logging.getLogger("tqgd_jax")
+
+WAITING = "waiting for another process that prepares the same data"
+ELSEWHERE = "free some space, or set data.prepared_dir or $TQGD_CACHE to another disk"
 
 
 def prepare(config: Config) -> Path:
@@ -41,7 +42,7 @@ def prepare(config: Config) -> Path:
     folder = home / f"{name}-{mark[:16]}"
     if _whole(folder):
         return folder
-    with _lock(home / f".{folder.name}.lock"):
+    with atomic.lock(home / f".{folder.name}.lock", WAITING):
         if _whole(folder):  # another process was faster
             return folder
         if folder.exists():
@@ -53,40 +54,16 @@ def prepare(config: Config) -> Path:
                 "of this folder, kept: %d)",
                 len(others),
             )
-        aside = home / f".{folder.name}.partial"
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
-        try:
-            _write(aside, config, root, mark)
+        with atomic.folder(folder, ELSEWHERE) as partial:
+            _write(partial, config, root, mark)
             if fingerprint(config) != mark:
                 raise ValueError(f"{root}: changed while it was read; start again")
-        except BaseException as error:
-            shutil.rmtree(aside, ignore_errors=True)
-            if "No space left" in str(error):  # each writer below has its own kind
-                raise ValueError(
-                    f"{home}: the disk is full; free some space, or set "
-                    "data.prepared_dir or $TQGD_CACHE to another disk"
-                ) from error
-            raise
-        aside.rename(folder)
     return folder
 
 
 def _home(config: Config) -> Path:
     said = config.data.prepared_dir or os.environ.get("TQGD_CACHE", "")
     return Path(said or "~/.cache/tqgd_jax").expanduser()
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    # a process that is killed gives its lock back by itself
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logger.info("waiting for another process that prepares the same data")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _write(aside: Path, config: Config, root: Path, mark: str) -> None:

@@ -5,12 +5,13 @@ folds. `folds` makes manifests and holds them against the data.
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from tqgd_jax.io import atomic
 
 KIND, VERSION = "tqgd_jax folds", 1
 LEVELS = ("patient", "slice")
@@ -62,12 +63,8 @@ def write(manifest: Manifest, path: Path) -> None:
     )
     text += ' "summary": [\n  ' + ",\n  ".join(rows) + "\n ],\n"
     text += ' "slices": {\n  ' + ",\n  ".join(entries) + "\n }\n}\n"
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        aside.write_text(text, "utf-8")
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with atomic.file(path) as partial:
+        partial.write_text(text, "utf-8")
 
 
 def read(path: Path) -> Manifest:

@@ -7,7 +7,6 @@ docs/checkpoints.md.
 import hashlib
 import json
 import logging
-import os
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from tqgd_jax.io.atomic import flush
 from tqgd_jax.training.state import TrainState
 
 log = logging.getLogger("tqgd_jax")
@@ -203,12 +203,12 @@ class Checkpoints:
             (aside / "meta.json").write_text(told)
             (aside / SUMS).write_text(_sums(aside))
             for path in (*aside.rglob("*"), aside):
-                _flush(path)
+                flush(path)
             place, replaced = self.folder / str(step), self.folder / f".replaced-{step}"
             if place.exists():
                 place.rename(replaced)
             aside.rename(place)
-            _flush(self.folder)
+            flush(self.folder)
             shutil.rmtree(replaced, ignore_errors=True)
             self._prune()
         # Orbax tells of a full disk in all of these ways.
@@ -321,15 +321,6 @@ def damage(folder: Path) -> str:
     lines = set(wanted.splitlines()) ^ set(found.splitlines())
     names = {line.partition(b"  ")[2].decode(errors="replace") for line in lines}
     return f"{', '.join(sorted(names)) or SUMS}: not what {SUMS} says"
-
-
-def _flush(path: Path) -> None:
-    """To the disk, so that a power cut after the rename finds it."""
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def _named(state: TrainState) -> dict[str, Any]:

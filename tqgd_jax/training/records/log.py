@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tqgd_jax.config import Config
+from tqgd_jax.io import atomic
 from tqgd_jax.training.runtime.compile_cache import compilations
 
 log = logging.getLogger("tqgd_jax")
@@ -39,9 +40,8 @@ class JsonLines:
                     continue
                 rows.append(row)
                 kept.append(line + "\n")
-        aside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        aside.write_text("".join(kept))
-        aside.replace(self._path)
+        with atomic.file(self._path) as partial:
+            partial.write_text("".join(kept))
         return rows
 
     def write(self, rows: list[Row]) -> None:

@@ -2,10 +2,8 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import importlib.metadata
 import json
-import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tqgd_jax.config import Config, differences, from_dict
+from tqgd_jax.io import atomic
 
 # How a run is carried out, not what it computes: these may change when it is resumed.
 MAY_CHANGE = (
@@ -52,35 +51,20 @@ def claimed(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        opened = (folder / ".lock").open("a+")
+        (folder / ".lock").touch()
     except OSError as error:
         raise OSError(
             f"--workdir: {folder} cannot be written ({error.strerror}); choose another, "
             "or make room for it"
         ) from error
-    with opened as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise RuntimeError(
-                f"{folder} is in use by process {lock.read().strip()}; wait for it or "
-                "choose another --workdir"
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+    with atomic.lock(folder / ".lock"):
         yield
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Written aside, then renamed: a reader sees the old file or the new one."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("w") as file:
-        file.write(json.dumps(value, indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())  # a power cut must not leave an empty file
-    aside.replace(path)
+    """All or nothing, on the disk."""
+    with atomic.file(path) as partial:
+        partial.write_text(json.dumps(value, indent=2) + "\n")
 
 
 def record(folder: Path, config: Config, run: dict[str, Any]) -> None:
