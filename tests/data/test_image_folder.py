@@ -200,16 +200,21 @@ def test_coco_problems_carry_their_line(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('{"annotations": [\n{]}', r"all\.json:2: not json"),
-        ('{"annotations": [], "images": []}', "COCO needs 'categories'"),
+        ('{"annotations": [\n{]}', r"all\.json:2:2: not json"),
         (
-            '{"categories": [], "images": [],\n"annotations": [{"bbox": [1, 2, 3]}]}',
-            r"all\.json:2: not enough values",
+            '{"annotations": [], "images": []}',
+            "all.json: no 'categories'; ground truth has",
+        ),
+        (
+            '{"categories": [{"id": 1, "name": "a"}], "images": [{"id": 1, "file_name": '
+            '"a.png"}],\n"annotations": [{"bbox": [1, 2, 3], "image_id": 1, '
+            '"category_id": 1}]}',
+            r"all\.json:2: annotations\[0\]: bbox must be four numbers",
         ),
         (
             '{"categories": [], "images": [],\n"annotations":\n[{"bbox": [1, 2, 3, 4],'
             ' "image_id": 3}]}',
-            r"all\.json:3: no image has the id 3",
+            r"all\.json:3: annotations\[0\]: image_id 3 is none of",
         ),
     ],
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from tqgd_jax.data.dataset import Source
+from tqgd_jax.io.coco_columns import xywh
 
 Stems = Mapping[str, Sequence[str]]  # file names without suffix, by split
 
@@ -76,16 +77,15 @@ def write_coco(root: Path, splits: Mapping[str, Source], stems: Stems) -> None:
             pictures.append(
                 {"id": image_id, "file_name": f"{stem}.png", "height": h, "width": w}
             )
-            for k, box in zip(of.labels[i].tolist(), of.boxes[i].tolist(), strict=True):
+            for k, box in zip(of.labels[i].tolist(), xywh(of.boxes[i]), strict=True):
                 box_id += 1
-                x0, y0, x1, y1 = box
                 found.append(
                     {
                         "id": box_id,
                         "image_id": image_id,
                         "category_id": k + 1,
-                        "bbox": [x0, y0, x1 - x0, y1 - y0],
-                        "area": (x1 - x0) * (y1 - y0),
+                        "bbox": box,
+                        "area": box[2] * box[3],
                         "iscrowd": 0,
                     }
                 )

@@ -9,83 +9,56 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tqgd_jax.io.voc_yolo import nothing, too_large
+from tqgd_jax.io import coco_columns
+from tqgd_jax.io.coco_columns import Placed
 from tqgd_jax.structures.annotation import Annotation, Entry, Problem
 
-MAX_BYTES = 2**30  # COCO's own largest is 448 MB
+CROWD = "stands for many objects (iscrowd); it is no box to learn"
+RULE = "list it there"
 
 
 def read_coco(file: Path) -> dict[str, Annotation]:
     """Annotations by `file_name`. Raises ValueError naming file and line."""
-    if why := too_large(file, MAX_BYTES):
-        raise ValueError(f"{file}: {why}")
-    text = file.read_text("utf-8-sig")
-    breaks = [i for i, char in enumerate(text) if char == "\n"]
-
-    def line(thing: dict[str, Any]) -> int:
-        return bisect.bisect_left(breaks, thing["@"]) + 1
-
-    try:
-        said = _with_places(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{file}:{error.lineno}: not json: {error.msg}") from error
-    thing: dict[str, Any] = said
-    try:
-        classes = {}
-        for thing in said["categories"]:
-            classes[thing["id"]] = str(thing["name"])
-        boxes = defaultdict(list)
-        known = {thing["id"] for thing in said["images"]}
-        for thing in said["annotations"]:
-            x, y, w, h = (float(v) for v in thing["bbox"])
-            if thing["image_id"] not in known:
-                raise ValueError(f"no image has the id {thing['image_id']}")
-            name = classes[thing["category_id"]]
-            crowd = bool(thing.get("iscrowd", 0))
-            boxes[thing["image_id"]].append(
-                ([x, y, x + w, y + h], name, line(thing), crowd)
-            )
-        found: dict[str, Annotation] = {}
-        for thing in said["images"]:
-            rows = boxes[thing["id"]]
-            name = thing["file_name"]
-            if name in found:
-                raise ValueError(f"two images have the file_name {name!r}")
-            size = (int(thing["height"]), int(thing["width"]))
-            found[name] = _annotation(file, rows, size)
-    except KeyError as error:
-        raise ValueError(
-            f"{file}:{line(thing)}: COCO needs {error.args[0]!r} here"
-        ) from error
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{file}:{line(thing)}: {error}") from error
-    return found
-
-
-def _annotation(file: Path, rows: list[Any], size: tuple[int, int]) -> Annotation:
-    text = "stands for many objects (iscrowd); it is no box to learn"
-    crowds = [Problem(file, at, "crowd", text) for _, _, at, crowd in rows if crowd]
-    rows = [row for row in rows if not row[3]]
-    return Annotation(
-        file,
-        np.array([row[0] for row in rows], np.float64).reshape(-1, 4),
-        tuple(row[1] for row in rows),
-        tuple(row[2] for row in rows),
-        size=size,
-        problems=tuple(crowds),
+    _, images, categories, truth = coco_columns.ground_truth(file, _with_lines)
+    classes = [str(name) for name in coco_columns.column(categories, "name")]
+    keys = coco_columns.ids(images)
+    image, kind = (
+        coco_columns.lookup(truth, key, {v: k for k, v in enumerate(known)}, RULE)
+        for key, known in (
+            ("image_id", keys),
+            ("category_id", coco_columns.ids(categories)),
+        )
     )
+    boxes = coco_columns.corners(coco_columns.raw_boxes(truth))
+    crowd = coco_columns.flags(truth, "iscrowd")
+    coco_columns.column(images, "file_name")
+    names = coco_columns.names(images, range(len(keys)), keys)
+    lines = [row.line for row in truth.rows]
+    made: dict[str, Annotation] = {}
+    by_image = coco_columns.by_image(image, len(keys))
+    for k, (name, of) in enumerate(zip(names, by_image, strict=False)):
+        own, crowds = of[~crowd[of]], of[crowd[of]]
+        made[name] = Annotation(
+            file,
+            boxes[own],
+            tuple(classes[c] for c in kind[own]),
+            tuple(lines[i] for i in own),
+            size=coco_columns.size(images, k),
+            problems=tuple(Problem(file, lines[i], "crowd", CROWD) for i in crowds),
+        )
+    return made
 
 
-def _with_places(text: str) -> dict[str, Any]:
-    """Parsed json whose objects carry their offset in `text` as "@"."""
+def _with_lines(text: str) -> Any:
+    """Parsed json whose objects know their lines."""
+    breaks = [i for i, char in enumerate(text) if char == "\n"]
     decoder: Any = json.JSONDecoder()
 
     def parse(start: tuple[str, int], *rest: Any) -> tuple[Any, int]:
         found, end = json.decoder.JSONObject(start, *rest)  # type: ignore[attr-defined]
-        found["@"] = start[1]
-        return found, end
+        placed = Placed(found)
+        placed.line = bisect.bisect_left(breaks, start[1]) + 1
+        return placed, end
 
     decoder.parse_object = parse
     decoder.scan_once = json.scanner.py_make_scanner(decoder)  # type: ignore[attr-defined]
@@ -93,15 +66,13 @@ def _with_places(text: str) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=4)
-def cached(file: Path, _mtime: int) -> dict[str, Annotation]:
+def _cached(file: Path, _mtime: int) -> dict[str, Annotation]:
     return read_coco(file)
 
 
-def annotation(entry: Entry) -> Annotation:
-    """The annotation of an entry that `entries` made."""
-    if entry.label is None:
-        return nothing(entry.path)
-    return cached(entry.label, entry.label.stat().st_mtime_ns)[entry.key]
+def annotations(file: Path) -> dict[str, Annotation]:
+    """As `read_coco`, read once while the file stays as it is."""
+    return _cached(file, file.stat().st_mtime_ns)
 
 
 def entries(
@@ -114,7 +85,7 @@ def entries(
     found: dict[Path, Entry] = {}
     problems = []
     for file in files:
-        for key in cached(file, file.stat().st_mtime_ns):
+        for key in annotations(file):
             tries = [file.parent / key, root / key, root / "images" / key]
             fits = [path for path in tries if path in names]
             fits = fits or by_name[Path(key).name]

@@ -6,7 +6,7 @@ is the faulty entry looked for and named.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,29 +18,41 @@ from tqgd_jax.io.voc_yolo import too_large
 MAX_BYTES = 2**30  # COCO's own largest file is 448 MB
 MAX_PX = 1e7  # of a coordinate: areas stay exact
 
+LARGEST = 2**53  # whole number that float64 holds too
+
 Key = int | str
 Entry = dict[str, Any]
+
+
+class Placed(dict):
+    """An object of a json file that knows its line."""
+
+    line: int
 
 
 class Entries(NamedTuple):
     """A list in a json file.
 
     Attributes:
-      where: the file and the name of the list, as messages begin.
+      path: the file.
+      name: of the list, as messages call it.
       rows: objects, as far as `column` has looked at them.
     """
 
-    where: str
+    path: Path
+    name: str
     rows: Sequence[Any]
 
     def at(self, k: int) -> str:
-        """How a message names entry `k`, with its id when it has one."""
+        """How a message names entry `k`: with its line and its id when it has them."""
         row = self.rows[k]
+        line = f":{row.line}" if isinstance(row, Placed) else ""
         known = isinstance(row, dict) and isinstance(row.get("id"), Key)
-        return f"{self.where}[{k}]" + (f" (id {row['id']!r})" if known else "")
+        end = f" (id {row['id']!r})" if known else ""
+        return f"{self.path}{line}: {self.name}[{k}]{end}"
 
 
-def load(path: Path) -> Any:
+def load(path: Path, parse: Callable[[str], Any] = json.loads) -> Any:
     """What a json file holds. Raises ValueError naming file and position."""
     try:
         if why := too_large(path, MAX_BYTES):
@@ -53,7 +65,7 @@ def load(path: Path) -> Any:
             f"{path}: not UTF-8 at byte {error.start}; json is text in UTF-8"
         ) from error
     try:
-        return json.loads(text)
+        return parse(text)
     except json.JSONDecodeError as error:
         cut = not text[error.pos :].strip() or error.msg.startswith("Unterminated")
         end = ", and the file ends" if cut else ""
@@ -65,18 +77,31 @@ def load(path: Path) -> Any:
         raise ValueError(f"{path}: nested too deeply to be COCO json") from error
 
 
-def entries(path: Path, said: Any, name: str) -> Entries:
-    """The list `name` of a json object."""
-    if name not in said:
+def ground_truth(
+    path: Path, parse: Callable[[str], Any] = json.loads
+) -> tuple[Entry, Entries, Entries, Entries]:
+    """The object in a file, and its images, categories and annotations."""
+    whole = load(path, parse)
+    if not isinstance(whole, dict):
         raise ValueError(
-            f"{path}: no {name!r}; ground truth has 'images', 'annotations' and "
-            f"'categories', this file has {', '.join(map(repr, list(said)[:6])) or '{}'}"
+            f"{path}: ground truth is an object with 'images', 'annotations' and "
+            f"'categories', this is a {type(whole).__name__}; are ground truth and "
+            "detections swapped?"
         )
-    if not isinstance(said[name], list):
-        raise ValueError(
-            f"{path}: {name!r} must be a list of objects, got {short(said[name])}"
-        )
-    return Entries(f"{path}: {name}", said[name])
+    lists = []
+    for name in ("images", "categories", "annotations"):
+        if name not in whole:
+            raise ValueError(
+                f"{path}: no {name!r}; ground truth has 'images', 'annotations' and "
+                f"'categories', this file has "
+                f"{', '.join(map(repr, list(whole)[:6])) or '{}'}"
+            )
+        if not isinstance(whole[name], list):
+            raise ValueError(
+                f"{path}: {name!r} must be a list of objects, got {short(whole[name])}"
+            )
+        lists.append(Entries(path, name, whole[name]))
+    return whole, *lists
 
 
 def column(of: Entries, key: str) -> list[Any]:
@@ -120,6 +145,34 @@ def ids(of: Entries) -> list[Key]:
     return found
 
 
+def names(of: Entries, order: Sequence[int], keys: Sequence[Key]) -> list[str]:
+    """The file_name of images, or their id, in an order; none twice."""
+    seen: dict[str, Key] = {}
+    for k in order:
+        name = str(of.rows[k].get("file_name") or keys[k])
+        if name in seen:
+            raise ValueError(
+                f"{of.at(k)}: image {seen[name]!r} has the file_name {name!r} too; "
+                "names must differ, with their folders if need be"
+            )
+        seen[name] = keys[k]
+    return list(seen)
+
+
+def size(of: Entries, k: int) -> tuple[int, int] | None:
+    """(height, width) of image `k`, px; None when it says neither."""
+    row = of.rows[k]
+    size = (row.get("height"), row.get("width"))
+    if size == (None, None):
+        return None
+    if not all(is_whole(v) and v > 0 for v in size):
+        raise ValueError(
+            f"{of.at(k)}: height and width must be positive whole numbers (px), got "
+            f"{short(size[0])} and {short(size[1])}; leave both out if unknown"
+        )
+    return int(size[0]), int(size[1])  # pyright: ignore[reportArgumentType]
+
+
 def lookup(
     of: Entries, key: str, index: Mapping[Key, int], rule: str
 ) -> Int[np.ndarray, "n"]:
@@ -141,7 +194,7 @@ def lookup(
 
 def boxes(of: Entries) -> Float[np.ndarray, "n 4"]:
     """Every entry's bbox (x, y, width, height), px, as (x0, y0, x1, y1)."""
-    found = _numbers(of, "bbox", (4,), "four numbers (x, y, width, height) in px")
+    found = raw_boxes(of)
     if (np.abs(found) > MAX_PX).any():
         k = int((np.abs(found) > MAX_PX).any(axis=1).argmax())
         raise ValueError(
@@ -154,8 +207,24 @@ def boxes(of: Entries) -> Float[np.ndarray, "n 4"]:
             f"{of.at(k)}: bbox {found[k].tolist()} has a negative width or height; it "
             "is (x, y, width, height) in px, not two corners"
         )
-    found[:, 2:] += found[:, :2]
-    return found
+    return corners(found)
+
+
+def raw_boxes(of: Entries) -> Float[np.ndarray, "n 4"]:
+    """Every entry's bbox as it stands: four numbers, in or outside an image."""
+    return _numbers(of, "bbox", (4,), "four numbers (x, y, width, height) in px")
+
+
+def corners(xywh: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 4"]:
+    """(x, y, width, height) as (x0, y0, x1, y1)."""
+    return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+
+
+def xywh(corners: Float[np.ndarray, "n 4"]) -> list[list[float]]:
+    """(x0, y0, x1, y1) as COCO writes boxes: (x, y, width, height)."""
+    wide = corners.astype(np.float64)
+    sides = wide[:, 2:] - wide[:, :2]
+    return np.concatenate([wide[:, :2], sides], axis=1).tolist()
 
 
 def areas(of: Entries) -> Float[np.ndarray, "n"]:
@@ -214,6 +283,17 @@ def is_number(value: Any) -> bool:
         return math.isfinite(value)
     except OverflowError:  # an int beyond float64
         return False
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a json value is a whole number, of any type."""
+    return is_number(value) and value == int(value) and abs(value) <= LARGEST
+
+
+def by_image(image: Int[np.ndarray, "n"], count: int) -> list[Int[np.ndarray, "_"]]:
+    """Rows of each image, in the order of the file."""
+    order = np.argsort(image, kind="stable")
+    return np.split(order, np.searchsorted(image[order], np.arange(1, count)))
 
 
 def short(value: Any) -> str:

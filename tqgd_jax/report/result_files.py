@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tqgd_jax.io.coco_columns import xywh
 from tqgd_jax.structures.evaluation_set import Study
 
 
@@ -29,7 +30,7 @@ def coco_ground_truth(study: Study) -> dict[str, Any]:
         rows.append(row)
         ignore, iscrowd = (~image.counting).tolist(), image.crowd.tolist()
         area = image.coco_area.tolist()
-        for k, box in enumerate(_xywh(image.boxes)):
+        for k, box in enumerate(xywh(image.boxes)):
             annotations.append(
                 {
                     "id": len(annotations) + 1,  # pycocotools takes id 0 for "no match"
@@ -61,7 +62,7 @@ def coco_detections(study: Study) -> list[dict[str, Any]]:
         {"image_id": i, "category_id": label, "bbox": box, "score": score}
         for i, image in enumerate(study.images)
         for box, score, label in zip(
-            _xywh(image.det_boxes),
+            xywh(image.det_boxes),
             image.det_scores.astype(np.float64).tolist(),
             image.det_labels.tolist(),
             strict=True,
@@ -72,10 +73,3 @@ def coco_detections(study: Study) -> list[dict[str, Any]]:
 def json_bytes(value: Any, *, indent: int | None = 1) -> bytes:
     """Strict json: NaN is refused. Without `indent` it is a third of the size."""
     return (json.dumps(value, indent=indent, allow_nan=False) + "\n").encode()
-
-
-def _xywh(boxes: np.ndarray) -> list[list[float]]:
-    corners = boxes.astype(np.float64)
-    return np.concatenate(
-        [corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1
-    ).tolist()

@@ -186,7 +186,7 @@ def _read(layout: Layout, names: tuple[str, ...]) -> Iterator[tuple[str, Annotat
         if e.label is None:
             yield e.name, voc_yolo.nothing(e.path)
         elif layout.format == "coco":
-            yield e.name, coco.annotation(e)
+            yield e.name, coco.annotations(e.label)[e.key]
         elif layout.format == "voc":
             yield e.name, voc_yolo.read_voc(e.label)
         else:

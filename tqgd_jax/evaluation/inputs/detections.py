@@ -14,7 +14,7 @@ from tqgd_jax.evaluation.inputs import coco_extras, coco_remarks
 from tqgd_jax.evaluation.inputs.patient_table import apply
 from tqgd_jax.evaluation.inputs.patient_table import read as read_table
 from tqgd_jax.io import coco_columns
-from tqgd_jax.io.coco_columns import Entries, Entry, Key, short
+from tqgd_jax.io.coco_columns import Entries, Key, short
 from tqgd_jax.structures.evaluation_set import Study, checked
 from tqgd_jax.structures.image import Image, Place
 
@@ -66,17 +66,10 @@ def read(
     Raises:
       ValueError: in one line with file, entry, value, rule and way out.
     """
-    said = coco_columns.load(ground_truth)
-    if not isinstance(said, dict):
-        raise ValueError(
-            f"{ground_truth}: ground truth is an object with 'images', 'annotations' "
-            f"and 'categories', this is a {type(said).__name__}; are ground truth and "
-            "detections swapped?"
-        )
-    images = _images(coco_columns.entries(ground_truth, said, "images"))
-    category_of, classes = _categories(ground_truth, said)
+    whole, pictures, categories, truth = coco_columns.ground_truth(ground_truth)
+    images = _images(pictures)
+    category_of, classes = _categories(categories)
     image_of = {key: k for k, key in enumerate(images.ids)}
-    truth = coco_columns.entries(ground_truth, said, "annotations")
     boxes = _boxes(truth, image_of, category_of, "list it there")
     if truth.rows and "id" in truth.rows[0]:  # COCO wants one, no figure needs it
         coco_columns.ids(truth)
@@ -102,8 +95,8 @@ def read(
         for name, place, b, d in zip(
             images.names,
             images.places,
-            _by_image(boxes.image, len(images.ids)),
-            _by_image(dets.image, len(images.ids)),
+            coco_columns.by_image(boxes.image, len(images.ids)),
+            coco_columns.by_image(dets.image, len(images.ids)),
             strict=True,
         )
     ]
@@ -126,7 +119,7 @@ def read(
     coco_extras.no_slice_twice(ground_truth, found)
     if alone := sum(not image.place.patient for image in found):
         notes.append(ALONE.format(alone, len(found)))
-    info = said.get("info")
+    info = whole.get("info")
     info = info if isinstance(info, dict) else {}
     return checked(
         Study(
@@ -146,34 +139,24 @@ def read(
 
 def _images(of: Entries) -> Images:
     if not of.rows:
-        raise ValueError(f"{of.where} is empty: there is nothing to judge")
+        raise ValueError(f"{of.path}: images is empty: there is nothing to judge")
     keys = coco_columns.ids(of)
     order = sorted(range(len(keys)), key=keys.__getitem__)
-    names: dict[str, Key] = {}
-    for k in order:
-        name = str(of.rows[k].get("file_name") or keys[k])
-        if name in names:
-            raise ValueError(
-                f"{of.at(k)}: image {names[name]!r} has the file_name {name!r} too; "
-                "names must differ, with their folders if need be"
-            )
-        names[name] = keys[k]
-    sizes = [size for k in order if (size := coco_extras.size(of, k))]
+    sizes = [size for k in order if (size := coco_columns.size(of, k))]
     return Images(
         [keys[k] for k in order],
-        list(names),
+        coco_columns.names(of, order, keys),
         [coco_extras.place(of, k) for k in order],
         tuple(sizes) if len(sizes) == len(keys) else (),
     )
 
 
-def _categories(path: Path, said: Entry) -> tuple[dict[Key, int], tuple[str, ...]]:
+def _categories(of: Entries) -> tuple[dict[Key, int], tuple[str, ...]]:
     """Class index by category id, and names by index."""
-    of = coco_columns.entries(path, said, "categories")
     keys = coco_columns.ids(of)
     if not keys:
         raise ValueError(
-            f"{of.where} is empty; name at least one, such as "
+            f"{of.path}: categories is empty; name at least one, such as "
             '{"id": 1, "name": "calcium"}'
         )
     name_of = {
@@ -184,7 +167,7 @@ def _categories(path: Path, said: Entry) -> tuple[dict[Key, int], tuple[str, ...
     if len(set(classes)) != len(classes):
         twice = next(name for name in classes if classes.count(name) > 1)
         raise ValueError(
-            f"{of.where}: two are called {twice!r}; names of classes must differ"
+            f"{of.path}: categories: two are called {twice!r}; names of classes must differ"
         )
     return {key: k for k, key in enumerate(keys)}, classes
 
@@ -203,13 +186,13 @@ def _detections(
     path: Path | None, image_of: dict[Key, int], category_of: dict[Key, int]
 ) -> tuple[Boxes, Float[np.ndarray, "n"]]:
     if path is None:
-        of = Entries("no detections", [])
+        of = Entries(Path(), "", [])
     else:
         said = coco_columns.load(path)
         if isinstance(said, dict) and isinstance(said.get("annotations"), list):
-            of = Entries(f"{path}: annotations", said["annotations"])
+            of = Entries(path, "annotations", said["annotations"])
         elif isinstance(said, list):
-            of = Entries(f"{path}: ", said)
+            of = Entries(path, "", said)
         else:
             raise ValueError(
                 f"{path}: detections are a list of objects with image_id, category_id, "
@@ -229,9 +212,3 @@ def _no_empty(
             f"{of.at(k)}: bbox {short(of.rows[k]['bbox'])} has no area, so nothing can "
             'find it; drop the annotation, or mark it "iscrowd": 1'
         )
-
-
-def _by_image(image: Int[np.ndarray, "n"], count: int) -> list[Int[np.ndarray, "_"]]:
-    """Rows of each image, in the order of the file."""
-    order = np.argsort(image, kind="stable")
-    return np.split(order, np.searchsorted(image[order], np.arange(1, count)))
