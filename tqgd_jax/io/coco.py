@@ -55,8 +55,8 @@ def _with_lines(text: str) -> Any:
     decoder: Any = json.JSONDecoder()
 
     def parse(start: tuple[str, int], *rest: Any) -> tuple[Any, int]:
-        found, end = json.decoder.JSONObject(start, *rest)  # type: ignore[attr-defined]
-        placed = Placed(found)
+        values, end = json.decoder.JSONObject(start, *rest)  # type: ignore[attr-defined]
+        placed = Placed(values)
         placed.line = bisect.bisect_left(breaks, start[1]) + 1
         return placed, end
 
@@ -82,7 +82,7 @@ def entries(
     by_name = defaultdict(list)
     for path in names:
         by_name[path.name].append(path)
-    found: dict[Path, Entry] = {}
+    paired: dict[Path, Entry] = {}
     problems = []
     for file in files:
         for key in annotations(file):
@@ -94,14 +94,14 @@ def entries(
                 problems.append(Problem(file, 0, "missing_image", text))
                 continue
             path = fits[0]
-            if path in found:
+            if path in paired:
                 raise ValueError(
-                    f"{path} is named twice: by {found[path].label} and {file}; an "
+                    f"{path} is named twice: by {paired[path].label} and {file}; an "
                     "image belongs to one of them"
                 )
-            found[path] = Entry(path, names[path], file, key)
+            paired[path] = Entry(path, names[path], file, key)
     text = "is named by no json; COCO lists images without boxes too"
     problems += [
-        Problem(path, 0, "not_in_split", text) for path in names if path not in found
+        Problem(path, 0, "not_in_split", text) for path in names if path not in paired
     ]
-    return [found[path] for path in names if path in found], problems
+    return [paired[path] for path in names if path in paired], problems

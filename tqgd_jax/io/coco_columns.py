@@ -124,16 +124,16 @@ def column(of: Entries, key: str) -> list[Any]:
 
 def ids(of: Entries) -> list[Key]:
     """The ids of all entries: whole numbers or texts, of one kind, none twice."""
-    found = column(of, "id")
+    keys = column(of, "id")
     seen: dict[Key, int] = {}
-    for k, value in enumerate(found):
+    for k, value in enumerate(keys):
         if isinstance(value, bool) or not isinstance(value, Key):
             raise ValueError(
                 f"{of.at(k)}: id must be a whole number or a text, got {short(value)}"
             )
-        if type(value) is not type(found[0]):
+        if type(value) is not type(keys[0]):
             raise ValueError(
-                f"{of.at(k)}: id {value!r} is of another kind than {found[0]!r}, the "
+                f"{of.at(k)}: id {value!r} is of another kind than {keys[0]!r}, the "
                 "first one; ids are all numbers or all texts"
             )
         if value in seen:
@@ -142,7 +142,7 @@ def ids(of: Entries) -> list[Key]:
                 "must differ"
             )
         seen[value] = k
-    return found
+    return keys
 
 
 def names(of: Entries, order: Sequence[int], keys: Sequence[Key]) -> list[str]:
@@ -194,20 +194,20 @@ def lookup(
 
 def boxes(of: Entries) -> Float[np.ndarray, "n 4"]:
     """Every entry's bbox (x, y, width, height), px, as (x0, y0, x1, y1)."""
-    found = raw_boxes(of)
-    if (np.abs(found) > MAX_PX).any():
-        k = int((np.abs(found) > MAX_PX).any(axis=1).argmax())
+    values = raw_boxes(of)
+    if (np.abs(values) > MAX_PX).any():
+        k = int((np.abs(values) > MAX_PX).any(axis=1).argmax())
         raise ValueError(
-            f"{of.at(k)}: bbox {found[k].tolist()} is no place in an image; numbers go "
+            f"{of.at(k)}: bbox {values[k].tolist()} is no place in an image; numbers go "
             f"up to {MAX_PX:g} px"
         )
-    if (found[:, 2:] < 0).any():
-        k = int((found[:, 2:] < 0).any(axis=1).argmax())
+    if (values[:, 2:] < 0).any():
+        k = int((values[:, 2:] < 0).any(axis=1).argmax())
         raise ValueError(
-            f"{of.at(k)}: bbox {found[k].tolist()} has a negative width or height; it "
+            f"{of.at(k)}: bbox {values[k].tolist()} has a negative width or height; it "
             "is (x, y, width, height) in px, not two corners"
         )
-    return corners(found)
+    return corners(values)
 
 
 def raw_boxes(of: Entries) -> Float[np.ndarray, "n 4"]:
@@ -229,7 +229,7 @@ def xywh(corners: Float[np.ndarray, "n 4"]) -> list[list[float]]:
 
 def areas(of: Entries) -> Float[np.ndarray, "n"]:
     """Every entry's area, px^2; width times height where it gives none."""
-    found = []
+    values = []
     for k, row in enumerate(of.rows):
         area = row.get("area")
         if area is None:
@@ -239,17 +239,17 @@ def areas(of: Entries) -> Float[np.ndarray, "n"]:
                 f"{of.at(k)}: area {short(area)} must be a number (px^2) from 0 to "
                 f"{MAX_PX**2:g}; leave it out, and width x height of bbox counts"
             )
-        found.append(area)
-    return np.array(found, np.float64)
+        values.append(area)
+    return np.array(values, np.float64)
 
 
 def flags(of: Entries, key: str) -> Bool[np.ndarray, "n"]:
     """Whether every entry's `key` is 1; where it is missing it is 0."""
-    found = [row.get(key) or 0 for row in of.rows]
-    for k, value in enumerate(found):
+    values = [row.get(key) or 0 for row in of.rows]
+    for k, value in enumerate(values):
         if value not in (0, 1):
             raise ValueError(f"{of.at(k)}: {key} must be 0 or 1, got {short(value)}")
-    return np.array(found, bool)
+    return np.array(values, bool)
 
 
 def scores(of: Entries) -> Float[np.ndarray, "n"]:
@@ -262,12 +262,12 @@ def _numbers(of: Entries, key: str, shape: tuple[int, ...], rule: str) -> np.nda
     if not values:
         return np.zeros((0, *shape))
     try:
-        found = np.array(values)  # the type is asked for: "1" must not become 1
+        array = np.array(values)  # the type is asked for: "1" must not become 1
     except (ValueError, OverflowError):
-        found = np.zeros(0)  # rows of unequal length
-    good = found.dtype.kind in "fiu" and found.shape == (len(values), *shape)
-    if good and np.isfinite(found := found.astype(np.float64)).all():
-        return found
+        array = np.zeros(0)  # rows of unequal length
+    good = array.dtype.kind in "fiu" and array.shape == (len(values), *shape)
+    if good and np.isfinite(array := array.astype(np.float64)).all():
+        return array
     for k, value in enumerate(values):
         parts = value if shape and isinstance(value, list) else [value]
         if len(parts) != math.prod(shape) or not all(map(is_number, parts)):

@@ -80,10 +80,10 @@ def read_voc(file: Path) -> Annotation:
     except ValueError as error:
         return unreadable(file, parser.CurrentLineNumber, str(error))
     boxes = []
-    for said, line in zip(objects, lines, strict=True):
+    for item, line in zip(objects, lines, strict=True):
         try:
-            boxes.append([float(said[k]) for k in ("xmin", "ymin", "xmax", "ymax")])
-            said["name"]
+            boxes.append([float(item[k]) for k in ("xmin", "ymin", "xmax", "ymax")])
+            item["name"]
         except KeyError as error:
             return unreadable(file, line, f"an object without <{error.args[0]}>")
         except ValueError as error:
@@ -91,7 +91,7 @@ def read_voc(file: Path) -> Annotation:
     return Annotation(
         file,
         np.array(boxes, np.float64).reshape(-1, 4),
-        tuple(said["name"] for said in objects),
+        tuple(item["name"] for item in objects),
         tuple(lines),
         size=_claimed(size),
     )

@@ -228,7 +228,7 @@ def _check_payload(path: Path, claim: Claim) -> None:
     """The payload holds exactly the pixels that the header claims."""
     expected = claim.skip + math.prod(claim.size) * claim.dtype.itemsize
     at_hand = claim.payload.stat().st_size - claim.offset
-    found, why = at_hand, ""
+    held, why = at_hand, ""
     if claim.compressed:
         if claim.length is not None and claim.length != at_hand:
             raise ValueError(
@@ -238,20 +238,20 @@ def _check_payload(path: Path, claim: Claim) -> None:
         try:
             with claim.payload.open("rb") as file:
                 file.seek(claim.offset)
-                found = 0
+                held = 0
                 for block in inflate(file):  # counted, not kept: it may be a bomb
-                    found += len(block)
-                    if found > expected:
+                    held += len(block)
+                    if held > expected:
                         break
         except (zlib.error, EOFError) as error:
             why = f" ({error})"
-    if found != expected or why:
-        state = "truncated" if found < expected else "oversized"
-        if found == expected:
+    if held != expected or why:
+        state = "truncated" if held < expected else "oversized"
+        if held == expected:
             state = "damaged"
-        more = "at least " if claim.compressed and found > expected else ""
+        more = "at least " if claim.compressed and held > expected else ""
         raise ValueError(
-            f"{path}: {state} pixels{why}: {claim.payload.name} holds {more}{found} "
+            f"{path}: {state} pixels{why}: {claim.payload.name} holds {more}{held} "
             f"bytes, the header claims {expected} for {claim.size} of {claim.dtype}. "
             "Copy it again, or correct the header"
         )

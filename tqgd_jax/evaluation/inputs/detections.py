@@ -78,7 +78,7 @@ def read(
     _no_empty(truth, boxes.corners, ignore | iscrowd)
     lesions = coco_extras.lesions(truth)
     dets, scores = _detections(detections, image_of, category_of)
-    found = [
+    judged = [
         Image(
             name=name,
             boxes=boxes.corners[b],
@@ -105,10 +105,10 @@ def read(
         *coco_remarks.of_boxes("annotations", boxes.corners, boxes.image, images.sizes),
         *coco_remarks.of_boxes("detections", dets.corners, dets.image, images.sizes),
     ]
-    thresholds: list[float | None] = [threshold] * len(found)
+    thresholds: list[float | None] = [threshold] * len(judged)
     if patients is not None:
         table = read_table(patients)
-        found, own = apply(found, table, images.ids)
+        judged, own = apply(judged, table, images.ids)
         notes += [table.note] if table.note else []
         if own is not None and threshold is not None:
             raise ValueError(
@@ -116,14 +116,14 @@ def read(
                 "one of them"
             )
         thresholds = thresholds if own is None else [*own]
-    coco_extras.no_slice_twice(ground_truth, found)
-    if alone := sum(not image.place.patient for image in found):
-        notes.append(ALONE.format(alone, len(found)))
+    coco_extras.no_slice_twice(ground_truth, judged)
+    if alone := sum(not image.place.patient for image in judged):
+        notes.append(ALONE.format(alone, len(judged)))
     info = whole.get("info")
     info = info if isinstance(info, dict) else {}
     return checked(
         Study(
-            images=tuple(found),
+            images=tuple(judged),
             classes=classes,
             thresholds=tuple(thresholds),
             sizes=images.sizes,
@@ -188,15 +188,15 @@ def _detections(
     if path is None:
         of = Entries(Path(), "", [])
     else:
-        said = coco_columns.load(path)
-        if isinstance(said, dict) and isinstance(said.get("annotations"), list):
-            of = Entries(path, "annotations", said["annotations"])
-        elif isinstance(said, list):
-            of = Entries(path, "", said)
+        whole = coco_columns.load(path)
+        if isinstance(whole, dict) and isinstance(whole.get("annotations"), list):
+            of = Entries(path, "annotations", whole["annotations"])
+        elif isinstance(whole, list):
+            of = Entries(path, "", whole)
         else:
             raise ValueError(
                 f"{path}: detections are a list of objects with image_id, category_id, "
-                f"bbox and score, got {short(said)}"
+                f"bbox and score, got {short(whole)}"
             )
     rule = "detections are judged on images and categories that the ground truth lists"
     return _boxes(of, image_of, category_of, rule), coco_columns.scores(of)

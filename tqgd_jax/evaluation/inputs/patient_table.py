@@ -90,7 +90,7 @@ def apply(
       ids: of the images, by which a line may name them too.
     """
     path = table.path
-    found, used = [], {}
+    rows, used = [], {}
     names = {image.name for image in images}
     by_id = dict(zip(map(str, ids), images, strict=True)) if ids else {}
     alias = {i.name: key for key, i in by_id.items() if key not in names}
@@ -108,8 +108,8 @@ def apply(
             key = other if key not in table.rows and other in table.rows else key
         if row := table.rows.get(key):
             used[key] = row
-        found.append(row)
-    _all_found(images, found, table)
+        rows.append(row)
+    _all_found(images, rows, table)
     if left := [key for key in table.rows if key not in used]:
         raise ValueError(
             f"{path}:{table.rows[left[0]].line}: the ground truth has no {table.by} "
@@ -117,16 +117,16 @@ def apply(
         )
     placed = [
         image._replace(place=_over(image.place, row.place))
-        for image, row in zip(images, found, strict=True)
+        for image, row in zip(images, rows, strict=True)
     ]
-    limits = [row.threshold for row in found if row.threshold is not None]
+    limits = [row.threshold for row in rows if row.threshold is not None]
     return placed, limits if limits else None
 
 
 def _all_found(
-    images: Sequence[Image], found: Sequence[Row | None], table: Table
+    images: Sequence[Image], rows: Sequence[Row | None], table: Table
 ) -> None:
-    missing = [i for i, row in zip(images, found, strict=True) if row is None]
+    missing = [i for i, row in zip(images, rows, strict=True) if row is None]
     if not missing:
         return
     first = ", ".join(

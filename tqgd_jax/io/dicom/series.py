@@ -50,7 +50,7 @@ def dicom_folders(root: Path) -> list[tuple[Path, str, int]]:
     Localizers are left out. Files with a damaged header count for the series "", with
     a warning; reading their folder says what is wrong.
     """
-    found = []
+    series = []
     for folder, _, _ in sorted(os.walk(root)):
         counts: dict[str, int] = defaultdict(int)
         for path in _files(Path(folder)):
@@ -62,8 +62,8 @@ def dicom_folders(root: Path) -> list[tuple[Path, str, int]]:
                 continue
             if header and not _is_localizer(header):
                 counts[header.text.get("SeriesInstanceUID", "")] += 1
-        found += [(Path(folder), uid, n) for uid, n in sorted(counts.items())]
-    return found
+        series += [(Path(folder), uid, n) for uid, n in sorted(counts.items())]
+    return series
 
 
 def find(folder: Path, series: str = "") -> Stack:
@@ -209,8 +209,8 @@ def _step(
             f"{paths[k + 1].name}, {step:.2f} mm elsewhere: slices are missing or "
             "unevenly spaced. Export the complete series"
         )
-    aside = positions - positions[0] - np.outer(along - along[0], normal)
-    shift = np.linalg.norm(aside, axis=1)
+    beside = positions - positions[0] - np.outer(along - along[0], normal)
+    shift = np.linalg.norm(beside, axis=1)
     angle = math.degrees(math.atan2(shift[-1], along[-1] - along[0]))
     if angle > MAX_TILT:
         raise ValueError(
