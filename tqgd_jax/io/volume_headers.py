@@ -26,37 +26,17 @@ META |= {"LONG_LONG": "i8", "ULONG_LONG": "u8"}
 NIFTI = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4"}
 NIFTI |= {1024: "i8", 1280: "u8"}
 NRRD = {
-    "i1": ("signed char", "int8", "int8_t"),
-    "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
-    "i2": (
-        "short",
-        "short int",
-        "signed short",
-        "signed short int",
-        "int16",
-        "int16_t",
-    ),
-    "u2": ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
-    "i4": ("int", "signed int", "int32", "int32_t"),
-    "u4": ("uint", "unsigned int", "uint32", "uint32_t"),
-    "i8": (
-        "longlong",
-        "long long",
-        "long long int",
-        "signed long long",
-        "signed long long int",
-        "int64",
-        "int64_t",
-    ),
-    "u8": (
-        "ulonglong",
-        "unsigned long long",
-        "unsigned long long int",
-        "uint64",
-        "uint64_t",
-    ),
-    "f4": ("float",),
-    "f8": ("double",),
+    "i1": "signed char, int8, int8_t",
+    "u1": "uchar, unsigned char, uint8, uint8_t",
+    "i2": "short, short int, signed short, signed short int, int16, int16_t",
+    "u2": "ushort, unsigned short, unsigned short int, uint16, uint16_t",
+    "i4": "int, signed int, int32, int32_t",
+    "u4": "uint, unsigned int, uint32, uint32_t",
+    "i8": "longlong, long long, long long int, signed long long, "
+    "signed long long int, int64, int64_t",
+    "u8": "ulonglong, unsigned long long, unsigned long long int, uint64, uint64_t",
+    "f4": "float",
+    "f8": "double",
 }
 SPACES = ("left-posterior-superior", "lps", "right-anterior-superior", "ras")
 SPACES += ("left-anterior-superior", "las")  # NRRD's, as far as ITK knows them
@@ -234,7 +214,7 @@ def nrrd(path: Path) -> Claim:
     if fields.get("space", "").lower() not in SPACES:
         logger.warning("%s: no patient orientation in the header; LPS is assumed", path)
     element = _field(path, fields, "type").lower()
-    dtype = next((t for t, names in NRRD.items() if element in names), None)
+    dtype = next((t for t, names in NRRD.items() if element in names.split(", ")), None)
     if dtype is None:
         raise ValueError(f"{path}: type {element!r} is not read; save it as short")
     encoding = _field(path, fields, "encoding").lower()
