@@ -9,8 +9,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tqgd_jax.data.split import fold_manifest, folds
+from tqgd_jax.data.split import folds
 from tqgd_jax.data.split.folds import Slice, assign, check, parts, read, stamp, write
+from tqgd_jax.io import atomic
 
 
 def cohort(rng: np.random.Generator, patients: int, most: int) -> list[Slice]:
@@ -378,7 +379,7 @@ def test_a_failed_write_leaves_the_old_manifest(slices, tmp_path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(fold_manifest.os, "replace", full)
+    monkeypatch.setattr(atomic, "flush", full)
     with pytest.raises(OSError, match="no space"):
         write(assign(slices, 2, 0), path)
     assert path.read_bytes() == before

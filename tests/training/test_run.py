@@ -191,7 +191,7 @@ def test_a_full_disk_ends_the_run_when_it_is_noticed(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "_flush", full)
+        patch.setattr(checkpoint, "flush", full)
         with pytest.raises(OSError, match=r"7 could not be written .*No space left"):
             train(waiting, tmp_path, 7)
     with monkeypatch.context() as patch:
