@@ -19,9 +19,10 @@ from tqgd_jax.config import Config, Data
 from tqgd_jax.ct.heart import find_heart
 from tqgd_jax.ct.lesions import lesion_boxes
 from tqgd_jax.data.discover import scan_folder
+from tqgd_jax.data.discover.layout import discover
+from tqgd_jax.data.index_dataset import hash_file
 from tqgd_jax.data.open import open_data
 from tqgd_jax.data.prepared.prepare import prepare
-from tqgd_jax.data.read.folder import fingerprint
 from tqgd_jax.io.volumes import read_mask, read_volume
 
 
@@ -63,12 +64,12 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
         config = Config(data=Data(dir=args.data_dir, prepared_dir=cache))
-        found = scan_folder.find(config.data)
-        assert found is not None
-        n = len(found.studies)
+        layout = discover(config.data)
+        assert isinstance(layout.folder, scan_folder.Cohort)
+        n = len(layout.folder.studies)
         print(f"| stage | s, {n} scans | ms a scan |\n|---|---|---|")
-        rows = per_scan(found.studies)
-        rows["fingerprint (hash of every file)"] = timed(lambda: fingerprint(config))[0]
+        rows = per_scan(layout.folder.studies)
+        rows["hash of every file"] = timed(lambda: [*map(hash_file, layout.files)])[0]
         rows["all of it and the records, two threads"] = timed(lambda: prepare(config))[
             0
         ]

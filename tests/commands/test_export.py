@@ -20,7 +20,8 @@ from tqgd_jax.commands import export as export_module
 from tqgd_jax.commands.export import export, stored
 from tqgd_jax.config import Config, Data
 from tqgd_jax.data.dataset import Source
-from tqgd_jax.data.read.folder import scan
+from tqgd_jax.data.discover.layout import discover
+from tqgd_jax.data.index_dataset import index_dataset
 from tqgd_jax.io.images import read_image
 
 ROOT = Path(__file__).parents[2]
@@ -93,7 +94,8 @@ def again(out: Path, **data: object):
     said = json.loads((out / "export.json").read_text())["read_with"]
     said = {name.removeprefix("data."): value for name, value in said.items()}
     said |= {"classes": tuple(said["classes"]), "window": tuple(said["window"])}
-    return scan(Config(data=Data(dir=str(out), **(said | data))))  # type: ignore[arg-type]
+    there = Data(dir=str(out), **(said | data))  # type: ignore[arg-type]
+    return index_dataset(Config(data=there), discover(there))
 
 
 @pytest.mark.parametrize("format", FORMATS)

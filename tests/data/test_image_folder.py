@@ -6,14 +6,19 @@ from pathlib import Path
 import pytest
 
 from tests.image_sets import config, picture, voc
-from tqgd_jax.data.discover.image_folder import find
-from tqgd_jax.data.read.folder import scan
+from tqgd_jax.config import Config
+from tqgd_jax.data.discover.layout import discover
+from tqgd_jax.data.index_dataset import index_dataset
 from tqgd_jax.io import coco
 
 
+def scan(cfg: Config):
+    return index_dataset(cfg, discover(cfg.data))
+
+
 def pairs(root: Path, **data: object) -> dict[str, str]:
-    layout = find(config(root, **data).data)
-    label = {e.name: e.label for e in layout.entries}
+    folder = discover(config(root, **data).data).folder
+    label = {e.name: e.label for e in folder.entries}
     return {k: v.relative_to(root).as_posix() if v else "" for k, v in label.items()}
 
 
@@ -42,7 +47,7 @@ def test_an_image_without_annotation_is_told_and_an_orphan_is_a_problem(tmp_path
     bitmap = tmp_path / "c.bmp"
     bitmap.write_bytes(b"BM")
     (tmp_path / "._a.png").write_bytes(b"left by macOS")
-    problems = find(config(tmp_path).data).problems
+    problems = discover(config(tmp_path).data).folder.problems
     assert [(p.file, p.kind) for p in problems] == [
         (bitmap, "unsupported"),
         (a, "no_annotation"),
@@ -55,7 +60,7 @@ def test_two_images_of_one_name_are_refused(tmp_path):
     (tmp_path / "a.jpg").write_bytes((tmp_path / "a.png").read_bytes())
     voc(tmp_path / "a.xml", [])
     with pytest.raises(ValueError, match="two images of one name"):
-        find(config(tmp_path).data)
+        discover(config(tmp_path).data)
 
 
 @pytest.mark.parametrize("make", ["nothing", "images", "both"])
@@ -69,14 +74,14 @@ def test_a_folder_without_one_format_is_refused(tmp_path, make):
         (tmp_path / "a.txt").write_text("")
         says = r"found: voc \(.*a\.xml\), yolo \(.*a\.txt\)"
     with pytest.raises(ValueError, match=says):
-        find(config(tmp_path).data)
+        discover(config(tmp_path).data)
     if make == "both":
         assert pairs(tmp_path, format="yolo") == {"a": "a.txt"}
 
 
 def test_no_folder():
     with pytest.raises(ValueError, match="no folder '/nowhere'"):
-        find(config(Path("/nowhere")).data)
+        discover(config(Path("/nowhere")).data)
 
 
 def yolo(root: Path, labels: dict[str, str]) -> Path:

@@ -7,8 +7,11 @@ import pytest
 
 from tests.image_sets import config, picture, table, voc
 from tqgd_jax.config import Config
-from tqgd_jax.data.discover.image_folder import find
-from tqgd_jax.data.split import image_splits
+from tqgd_jax.data.discover.layout import discover
+from tqgd_jax.data.discover.split_source import PARTS
+from tqgd_jax.data.index_dataset import hash_file, index_dataset
+from tqgd_jax.data.read import image_set
+from tqgd_jax.data.split import splits
 
 
 def images(root: Path, *names: str) -> Path:
@@ -18,9 +21,18 @@ def images(root: Path, *names: str) -> Path:
     return root
 
 
-def split(cfg: Config) -> tuple[dict[str, list[str]], image_splits.Splits]:
-    found = image_splits.split(find(cfg.data), cfg.data, cfg.seed)
-    return {p: [e.name for e in of] for p, of in found.parts.items()}, found
+def split(cfg: Config) -> tuple[dict[str, list[str]], splits.Split]:
+    layout = discover(cfg.data)
+    read = image_set.read(layout.folder, layout, cfg.data, hash_file)
+    made = splits.split(layout, read.rows, read.find, cfg.data, cfg.seed, read.labels)
+    parts: dict[str, list[str]] = {}
+    for name, part in sorted(made.part_of.items()):
+        parts.setdefault(part, []).append(name)
+    return parts, made
+
+
+def mode(cfg: Config) -> str:
+    return discover(cfg.data).split.mode
 
 
 def test_csv_names_with_and_without_suffix_or_folder(tmp_path):
@@ -28,18 +40,21 @@ def test_csv_names_with_and_without_suffix_or_folder(tmp_path):
     table(
         tmp_path, ["a,train", "b.png, Test", "images/c,validation", "images\\d.png,val"]
     )
-    parts, found = split(config(tmp_path))
+    parts, made = split(config(tmp_path))
     assert parts == {"train": ["a"], "test": ["b"], "val": ["c", "d"]}
-    assert found.mode == "csv"
-    assert not found.seeded
-    assert found.problems == []
+    assert mode(config(tmp_path)) == "csv"
+    assert not made.seeded
+    assert made.problems == []
 
 
 def test_csv_and_folder_must_agree(tmp_path):
     images(tmp_path, "a", "b")
     path = table(tmp_path, ["a,train", "ghost,test"])
-    _, found = split(config(tmp_path))
-    assert [(p.file, p.line, p.kind) for p in found.problems] == [
+    cfg = config(tmp_path, classes=("x",))
+    problems = index_dataset(cfg, discover(cfg.data)).problems
+    assert [
+        (p.file, p.line, p.kind) for p in problems if p.kind != "no_annotation"
+    ] == [
         (path, 3, "missing_image"),
         (tmp_path / "b.png", 0, "not_in_split"),
     ]
@@ -87,9 +102,9 @@ def test_voc_image_sets(tmp_path):
     (lists / "trainval.txt").write_text("a\nb\n")
     (lists / "val.txt").write_text("b -1\n")
     (lists / "test.txt").write_text("c d\n\n")
-    parts, found = split(config(tmp_path))
+    parts, _ = split(config(tmp_path))
     assert parts == {"train": ["a"], "val": ["b"], "test": ["c d"]}
-    assert found.mode == "imagesets"
+    assert mode(config(tmp_path)) == "imagesets"
     for name in ("train", "val"):
         (lists / f"{name}.txt").unlink()
     assert split(config(tmp_path))[0] == {"train": ["a", "b"], "test": ["c d"]}
@@ -100,12 +115,12 @@ def test_folders(tmp_path, style):
     for part, name in (("train", "a"), ("valid", "a"), ("test", "b")):
         picture(tmp_path / f"{style.format(part=part, name=name)}.png")
     voc(tmp_path / "train" / "annotations" / "a.xml", [])
-    parts, found = split(config(tmp_path))
+    parts, _ = split(config(tmp_path))
     full = {p: style.format(part=p, name="a") for p in ("train", "valid")}
     assert parts["train"] == [full["train"]]
     assert parts["val"] == [full["valid"]]
     assert parts["test"] == [style.format(part="test", name="b")]
-    assert found.mode == "folders"
+    assert mode(config(tmp_path)) == "folders"
 
 
 def patients(root: Path, n: int) -> Path:
@@ -115,11 +130,11 @@ def patients(root: Path, n: int) -> Path:
 def test_ratio_keeps_patients_together_and_shares(tmp_path):
     patients(tmp_path, 10)
     cfg = config(tmp_path, group=r"(p\d+)_")
-    parts, found = split(cfg)
+    parts, made = split(cfg)
     where = {p: {name[:3] for name in of} for p, of in parts.items()}
     assert {p: len(of) for p, of in where.items()} == {"train": 7, "val": 1, "test": 2}
     assert {p: len(of) for p, of in parts.items()} == {"train": 21, "val": 3, "test": 6}
-    assert found.seeded
+    assert made.seeded
     assert split(cfg)[0] == parts
     cfg.seed = 1
     assert split(cfg)[0] != parts
@@ -138,10 +153,10 @@ def test_hold_out_moves_whole_patients(tmp_path):
     rows = [f"p{k // 3:02d}_{k % 3},{'train' if k < 24 else 'test'}" for k in range(30)]
     table(tmp_path, rows)
     cfg = config(tmp_path, group=r"(p\d+)_", hold_out=0.25)
-    parts, found = split(cfg)
+    parts, made = split(cfg)
     assert {p: len(of) for p, of in parts.items()} == {"train": 18, "val": 6, "test": 6}
     assert not {n[:3] for n in parts["val"]} & {n[:3] for n in parts["train"]}
-    assert found.seeded
+    assert made.seeded
     cfg.data.hold_out = 0.99
     with pytest.raises(ValueError, match="leaves none to train on"):
         split(cfg)
@@ -150,9 +165,9 @@ def test_hold_out_moves_whole_patients(tmp_path):
 def test_hold_out_leaves_a_given_val_part_alone(tmp_path):
     images(tmp_path, "a", "b", "c")
     table(tmp_path, ["a,train", "b,train", "c,val"])
-    parts, found = split(config(tmp_path, hold_out=0.5))
+    parts, made = split(config(tmp_path, hold_out=0.5))
     assert parts == {"train": ["a", "b"], "val": ["c"]}
-    assert not found.seeded
+    assert not made.seeded
 
 
 def test_a_patient_in_two_parts_is_refused(tmp_path):
@@ -178,9 +193,9 @@ def test_a_ratio_by_csv_column(tmp_path):
         tmp_path, [f"{c},{'xyz'[k // 2]}" for k, c in enumerate("abcdef")], "image,pat"
     )
     third = (0.34, 0.33, 0.33)
-    parts, found = split(config(tmp_path, split="ratio", group="pat", ratio=third))
+    parts, made = split(config(tmp_path, split="ratio", group="pat", ratio=third))
     assert sorted("".join(of) for of in parts.values()) == ["ab", "cd", "ef"]
-    assert found.groups["d"] == "y"
+    assert made.patient_of["d"] == "y"
 
 
 def test_a_ratio_reads_the_group_column_unasked(tmp_path):
@@ -188,9 +203,7 @@ def test_a_ratio_reads_the_group_column_unasked(tmp_path):
     rows = [f"p{k // 3:02d}_{k % 3},{'xyz'[k % 3]}" for k in range(30)]
     table(tmp_path, rows, "image,group")
     parts, _ = split(config(tmp_path, split="ratio", ratio=(0.34, 0.33, 0.33)))
-    assert {p: len(of) for p, of in parts.items()} == dict.fromkeys(
-        image_splits.PARTS, 10
-    )
+    assert {p: len(of) for p, of in parts.items()} == dict.fromkeys(PARTS, 10)
     # the patient is what follows "_"
     assert all(len({name[-1] for name in of}) == 1 for of in parts.values())
 

@@ -16,8 +16,9 @@ from jaxtyping import Float
 
 from tqgd_jax.anchors import best_possible_recall, choose
 from tqgd_jax.config import Config, Crop, Data, Model
+from tqgd_jax.data.discover.layout import discover
+from tqgd_jax.data.index_dataset import index_dataset
 from tqgd_jax.data.read import validation
-from tqgd_jax.data.read.folder import scan
 from tqgd_jax.data.split import folds
 from tqgd_jax.io import images
 from tqgd_jax.structures.annotation import Problem
@@ -31,11 +32,11 @@ def examine(config: Config) -> int:
     """Prints the report and returns the exit code."""
     try:
         try:
-            scanned = scan(config)
+            scanned = index_dataset(config, discover(config.data))
         except folds.TooFewError as error:
             print(f"note      {error}\n")  # for training; the data may be sound
             config.data.split, config.data.ratio = "ratio", (1.0, 0.0, 0.0)
-            scanned = scan(config)
+            scanned = index_dataset(config, discover(config.data))
     except ValueError as error:
         print(f"unusable: {error}")
         return 2

@@ -25,9 +25,10 @@ from tqgd_jax.commands import config_flags
 from tqgd_jax.commands.export_formats import WRITERS, Stems
 from tqgd_jax.config import IMAGE_FORMATS, Config, Data, one_of
 from tqgd_jax.data.dataset import Source
+from tqgd_jax.data.discover.layout import discover
+from tqgd_jax.data.index_dataset import index_dataset
 from tqgd_jax.data.open import open_data
 from tqgd_jax.data.read import validation
-from tqgd_jax.data.read.folder import scan
 from tqgd_jax.io import atomic
 from tqgd_jax.io.images import read_image
 from tqgd_jax.io.tables import write_table
@@ -193,7 +194,7 @@ def _read_back(
     """The `data.bad_labels` that reads `root` as what was given; ValueError if none."""
     classes = next(iter(splits.values())).classes
     data = Data(dir=str(root), format=format, classes=classes, bad_labels="clip")
-    found = scan(Config(data=data))
+    found = index_dataset(Config(data=data), discover(data))
     faults = validation.faults(found.problems)
     wrong = [f"{p}" for p in faults if p.kind not in KEPT]
     for part, of in splits.items():

@@ -13,8 +13,7 @@ from absl import flags
 
 from tqgd_jax.commands import config_flags
 from tqgd_jax.config import Config
-from tqgd_jax.data.discover import scan_folder
-from tqgd_jax.data.read import image_set, scans
+from tqgd_jax.data.index_dataset import slices
 from tqgd_jax.data.split import folds
 
 
@@ -30,9 +29,7 @@ def make(
             "replaced. Choose another name, or remove it"
         )
     config_flags.make_room(out)
-    found = scan_folder.find(config.data)
-    every = image_set.slices(config) if found is None else scans.slices(config, found)
-    manifest = folds.assign(every, count, seed, level)
+    manifest = folds.assign(slices(config), count, seed, level)
     folds.write(manifest, out)
     return manifest
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from tqgd_jax.commands import config_flags
-from tqgd_jax.config import Config
-from tqgd_jax.data.open import open_data
+from tqgd_jax.config import Config, checked
+from tqgd_jax.data.prepared.index import open_prepared
 from tqgd_jax.data.prepared.prepare import prepare
 from tqgd_jax.io import atomic
 
@@ -24,9 +24,10 @@ def pack(config: Config, out: Path) -> int:
     if config.data.dir.endswith(".npz"):
         raise ValueError(f"data.dir {config.data.dir} is packed already")
     config_flags.make_room(out)
-    with np.load(prepare(config) / "index.npz", allow_pickle=False) as index:
+    folder = prepare(checked(config))
+    with np.load(folder / "index.npz", allow_pickle=False) as index:
         arrays = dict(index)
-    for part, source in open_data(config).items():
+    for part, source in open_prepared(folder).items():
         images = [source.image(i).reshape(-1) for i in range(len(source.names))]
         arrays[f"{part}/pixels"] = np.concatenate(images)
     with atomic.file(out) as partial, partial.open("wb") as file:

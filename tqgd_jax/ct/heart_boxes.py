@@ -5,7 +5,7 @@ pixel edges, x1 and y1 exclusive. They may come from `find_heart`, from a traine
 (`python -m tqgd_jax.commands.hearts`) or be drawn by hand.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,46 +15,53 @@ from tqgd_jax.io import atomic
 from tqgd_jax.io.tables import BOX, box, read_table, write_table
 
 BoxRow = tuple[str, int, float, float, float, float]  # scan, slice, x0, y0, x1, y1
+Rows = list[tuple[int, dict[str, str]]]  # of a scan, with their lines
 HEADER = ("scan", "z", *BOX)
 IMAGES = ("image", *BOX)
 RULE = f"Heart boxes have {','.join(HEADER)}, or of images {','.join(IMAGES)}"
 
 
 def read_boxes(path: Path, scan: str, slices: int) -> Float[np.ndarray, "z 4"]:
-    """Heart boxes of one scan from a csv with the header scan,z,x0,y0,x1,y1.
+    """Heart boxes of one scan from a csv: `boxes_of` of what `read_rows` reads."""
+    return boxes_of(path, read_rows(path), scan, slices)
 
-    Slices without a row get NaN.
 
-    Raises:
-      ValueError: naming the line, for a missing column, a number that is none, a slice
-        outside the scan or named twice, an empty box; or when no row names the scan or
-        the file is not UTF-8.
+def read_rows(path: Path) -> dict[str, Rows]:
+    """Rows of a csv with the header scan,z,x0,y0,x1,y1, and their lines, by scan.
+
+    Raises ValueError for a missing column or a file that is no csv in UTF-8.
+    """
+    rows: dict[str, Rows] = {}
+    for line, row in read_table(path, HEADER, RULE).rows:
+        rows.setdefault(row["scan"], []).append((line, row))
+    return rows
+
+
+def boxes_of(
+    path: Path, rows: Mapping[str, Rows], scan: str, slices: int
+) -> Float[np.ndarray, "z 4"]:
+    """Heart boxes of one scan; slices without a row get NaN.
+
+    Raises ValueError naming the line, for a number that is none, a slice outside the
+    scan or named twice, an empty box; or when no row names the scan.
     """
     boxes = np.full((slices, 4), np.nan)
     seen: dict[int, int] = {}
-    named: set[str] = set()
-    for line, row in read_table(path, HEADER, RULE).rows:
-        named.add(row["scan"])
-        if row["scan"] == scan:
-            z = _slice(f"{path}:{line}", row["z"], slices)
-            if z in seen:
-                raise ValueError(
-                    f"{path}:{line}: slice {z} of {scan} stands in line {seen[z]} "
-                    "already; a slice has one heart"
-                )
-            seen[z], boxes[z] = line, box(f"{path}:{line}", row)
-    if np.isnan(boxes).all():
+    for line, row in rows.get(scan, ()):
+        z = _slice(f"{path}:{line}", row["z"], slices)
+        if z in seen:
+            raise ValueError(
+                f"{path}:{line}: slice {z} of {scan} stands in line {seen[z]} "
+                "already; a slice has one heart"
+            )
+        seen[z], boxes[z] = line, box(f"{path}:{line}", row)
+    if not seen:
         raise ValueError(
-            f"{path}: no row of scan {scan!r}; it has {len(named)} scans, such as "
-            f"{', '.join(sorted(named)[:3]) or 'none'}. Scans are named like "
+            f"{path}: no row of scan {scan!r}; it has {len(rows)} scans, such as "
+            f"{', '.join(sorted(rows)[:3]) or 'none'}. Scans are named like "
             "their files, without suffix"
         )
     return boxes
-
-
-def scans(path: Path) -> set[str]:
-    """The scans that a csv of heart boxes names."""
-    return {row["scan"] for _, row in read_table(path, HEADER, RULE).rows}
 
 
 def read_image_boxes(

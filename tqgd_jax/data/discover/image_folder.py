@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tqgd_jax.config import Data
-from tqgd_jax.data.discover.scan_folder import walk
+from tqgd_jax.io import coco
 from tqgd_jax.io.images import SUFFIXES, UNSUPPORTED
 from tqgd_jax.structures.annotation import Entry, Problem
 
@@ -21,49 +21,52 @@ NOT_LABELS = ("classes.txt", "train.txt", "val.txt", "test.txt", "trainval.txt")
 
 
 @dataclass(frozen=True)
-class Layout:
-    """What is in a folder. `others` are files that decide too, such as classes.txt."""
+class ImageFolder:
+    """The images of a folder and their labels.
+
+    Attributes:
+      entries: images that a label is sought for; of COCO those that a json names.
+      labels: annotation files.
+      class_lists: each classes.txt of YOLO.
+      problems: images and labels that do not pair.
+    """
 
     root: Path
     format: str
     entries: tuple[Entry, ...]
     labels: tuple[Path, ...]
-    others: tuple[Path, ...]
+    class_lists: tuple[Path, ...]
     problems: tuple[Problem, ...]
 
 
-def find(data: Data) -> Layout:
-    """Raises ValueError when the folder is unusable."""
-    root = Path(data.dir).expanduser()
-    if not data.dir or not root.is_dir():
-        raise ValueError(
-            f"data.dir: no folder {data.dir!r}; --config.data.dir=DIR "
-            "(--data_dir=DIR in eval.py)"
-        )
-    files = walk(root)
+def among(root: Path, files: list[Path], data: Data) -> ImageFolder:
+    """The images among the files of a folder. Raises ValueError when it is unusable."""
     names = named(root, files)
     images = list(names)
-    problems = [
+    unread = [
         Problem(f, 0, "unsupported", "is not read; convert it to PNG")
         for f in files
         if f.suffix.lower() in UNSUPPORTED
     ]
-    found = {
+    by_format = {
         "voc": [f for f in files if f.suffix.lower() == ".xml"],
         "yolo": _yolo_files(files, images),
         "coco": [f for f in files if f.suffix.lower() == ".json" and _is_coco(f)],
     }
-    format = data.format if data.format != "auto" else _only(root, found)
-    labels = found[format]
+    format = data.format if data.format != "auto" else _only(root, by_format)
+    labels = by_format[format]
     if format == "coco":
-        from tqgd_jax.io.coco import entries
-
-        paired, extra = entries(root, labels, names)
+        entries, problems = coco.entries(root, labels, names)
     else:
-        paired, extra = _pair(root, images, labels, names)
-    others = [f for f in files if f.name == "classes.txt" and format == "yolo"]
-    return Layout(
-        root, format, tuple(paired), tuple(labels), tuple(others), (*problems, *extra)
+        entries, problems = _pair(root, images, labels, names)
+    lists = [f for f in files if f.name == "classes.txt" and format == "yolo"]
+    return ImageFolder(
+        root,
+        format,
+        tuple(entries),
+        tuple(labels),
+        tuple(lists),
+        (*unread, *problems),
     )
 
 
@@ -78,22 +81,22 @@ def _yolo_files(files: list[Path], images: list[Path]) -> list[Path]:
 
 def _is_coco(file: Path) -> bool:
     try:
-        said = json.loads(file.read_bytes())
+        content = json.loads(file.read_bytes())
     except ValueError:
         # a damaged one must not vanish; other tools' json rarely speaks of annotations
         return b'"annotations"' in file.read_bytes()
-    return isinstance(said, dict) and {"images", "annotations"} <= said.keys()
+    return isinstance(content, dict) and {"images", "annotations"} <= content.keys()
 
 
-def _only(root: Path, found: dict[str, list[Path]]) -> str:
-    there = [name for name, files in found.items() if files]
-    if len(there) != 1:
-        what = ", ".join(f"{n} ({found[n][0]})" for n in there) or "none"
+def _only(root: Path, by_format: dict[str, list[Path]]) -> str:
+    formats = {name: files[0] for name, files in by_format.items() if files}
+    if len(formats) != 1:
+        what = ", ".join(f"{n} ({file})" for n, file in formats.items()) or "none"
         raise ValueError(
             f"{root}: cannot tell the annotation format, found: {what}; set "
             "data.format to voc (xml), yolo (txt) or coco (json)"
         )
-    return there[0]
+    return next(iter(formats))
 
 
 def named(root: Path, files: Iterable[Path]) -> dict[Path, str]:
@@ -161,14 +164,10 @@ def finder(root: Path, entries: Iterable[Entry]) -> Callable[[str], str | None]:
     """Image name by what a list calls it: name or path, with or without suffix."""
     known: dict[str, str | None] = {}
     for e in entries:
-        for said in {e.path.stem, e.path.name}:
-            known[said] = e.name if said not in known else None  # no longer unique
+        for alias in {e.path.stem, e.path.name}:
+            known[alias] = e.name if alias not in known else None  # no longer unique
     for e in entries:
         inside = e.path.relative_to(root)
-        for said in (inside.as_posix(), inside.with_suffix("").as_posix(), e.name):
-            known[said] = e.name
-
-    def find(said: str) -> str | None:
-        return known.get(PurePosixPath(said.replace("\\", "/")).as_posix())
-
-    return find
+        for alias in (inside.as_posix(), inside.with_suffix("").as_posix(), e.name):
+            known[alias] = e.name
+    return lambda name: known.get(PurePosixPath(name.replace("\\", "/")).as_posix())

@@ -6,10 +6,12 @@ volumes and label volumes) and "dicom" (series, with VOC XML named by SOPInstanc
 
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqgd_jax.config import CT_FORMATS, IMAGE_FORMATS, Data
+from tqgd_jax.config import IMAGE_FORMATS, Data
+from tqgd_jax.io import volumes
 from tqgd_jax.io.images import SUFFIXES
 from tqgd_jax.structures.annotation import Problem
 
@@ -25,6 +27,11 @@ PATTERNS = {
         r"(.+?)(?:[-_. ](?:mask|seg|segmentation|label|labels|gt))?",
     ),
 }
+# Files that decide nothing unless a setting names them.
+BESIDE = (
+    *(".csv", ".json", ".txt", ".md", ".png", ".jpg", ".log", ".pdf"),
+    *(".zip", ".tar", ".tgz", ".7z"),
+)
 NO_DICOM = (*SUFFIXES, ".xml", ".txt", ".csv", ".json", ".md")
 ALONE = re.compile(r"masks?|seg|segmentation|labels?|gt", re.IGNORECASE)
 MASK_FOLDER = re.compile(
@@ -63,43 +70,64 @@ class Cohort:
 
 
 def find(data: Data, *, masks: bool = True) -> Cohort | None:
-    """The scans, or None when the folder is one of images.
+    """The scans of `data.dir`, or None when it is no folder of scans; see `among`."""
+    root = Path(data.dir).expanduser()
+    if not data.dir or not root.is_dir():
+        return None
+    return among(root, walk(root), data, masks=masks)
+
+
+def among(
+    root: Path, files: list[Path], data: Data, *, masks: bool = True
+) -> Cohort | None:
+    """The scans among the files of a folder, or None when it is one of images.
 
     Without `masks`, a scan that has none is no problem. Raises ValueError when the
     folder is unusable.
     """
-    from tqgd_jax.io import volumes
-
-    root = Path(data.dir).expanduser()
-    if data.format in IMAGE_FORMATS or not data.dir or not root.is_dir():
+    if data.format in IMAGE_FORMATS:
         return None
-    files = walk(root)
     scans = [f for f in files if volumes.is_volume(f)]
     format = data.format
     if format == "auto" and scans:
         format = "orcascore" if _orcascore(scans) else "masks"
-    elif format == "auto":
-        images = [f for f in files if f.suffix.lower() in SUFFIXES]
-        if all(f.suffix.lower() in NO_DICOM for f in files):
+    if format in PATTERNS:
+        return _volumes(root, format, scans, data, masks and not data.boxes)
+    if format == "auto" and all(f.suffix.lower() in NO_DICOM for f in files):
+        return None
+    series = volumes.dicom_folders(root)
+    if format == "auto":
+        if not series:
             return None
-        if not volumes.dicom_folders(root):
-            return None
-        if images:
+        if images := [f for f in files if f.suffix.lower() in SUFFIXES]:
             raise ValueError(
                 f"{root}: DICOM files and images ({images[0]}) in one folder; set "
                 "data.format to dicom, or to voc, yolo or coco"
             )
-        format = "dicom"
-    if format not in CT_FORMATS:
-        return None
-    if format == "dicom":
-        return _dicom(root, files)
-    return _volumes(root, format, scans, data, masks and not data.boxes)
+    return _dicom(root, files, series)
+
+
+def deciding(cohort: Cohort, files: list[Path]) -> list[Path]:
+    """The files of its folder that may decide what is read of the scans.
+
+    A scan and its mask may be of several files. Volumes that are neither scan nor mask
+    decide nothing, as do files `BESIDE` them, unless a setting names one.
+    """
+    used = {f for s in cohort.studies for f in (s.path, s.mask) if f is not None}
+    unused = {f for f in files if volumes.is_volume(f)} - used
+    stems = {stem(f).casefold() for f in unused} - {stem(f).casefold() for f in used}
+    return [
+        f
+        for f in files
+        if f.suffix.lower() not in BESIDE
+        and stem(f).casefold() not in stems
+        and f.is_file()
+    ]
 
 
 def walk(root: Path) -> list[Path]:
     """Files below a folder by name, without hidden ones and what macOS leaves."""
-    found = []
+    files = []
     seen: set[str] = set()
     for folder, folders, names in os.walk(root, followlinks=True):
         if (real := os.path.realpath(folder)) in seen:  # a link back
@@ -108,8 +136,8 @@ def walk(root: Path) -> list[Path]:
         seen.add(real)
         # macOS leaves "._x.png" and __MACOSX beside the real files
         folders[:] = sorted(d for d in folders if d[0] != "." and d != "__MACOSX")
-        found += [Path(folder, n) for n in sorted(names) if n[0] != "."]
-    return found
+        files += [Path(folder, n) for n in sorted(names) if n[0] != "."]
+    return files
 
 
 def stem(file: Path) -> str:
@@ -151,14 +179,14 @@ def _volumes(
         key = match[1].upper()
         if by_folder:
             key = file.parent.relative_to(root).as_posix().upper()
-        found = masks if mask else scans
-        if key in found:
+        files_by_key = masks if mask else scans
+        if key in files_by_key:
             what = "masks" if mask else "scans"
             raise ValueError(
-                f"{root}: two {what} of {key!r}: {found[key]} and {file}; keep one, or "
-                "set data.scan_pattern and data.mask_pattern"
+                f"{root}: two {what} of {key!r}: {files_by_key[key]} and {file}; keep "
+                "one, or set data.scan_pattern and data.mask_pattern"
             )
-        found[key] = file
+        files_by_key[key] = file
     if not scans:
         raise ValueError(
             f"{root}: no file name fits a scan of the format {format!r} (pattern "
@@ -197,15 +225,12 @@ def _pattern(setting: str, text: str) -> re.Pattern[str]:
     return pattern
 
 
-def _dicom(root: Path, files: list[Path]) -> Cohort:
-    from tqgd_jax.io import volumes
-
-    series = volumes.dicom_folders(root)
+def _dicom(
+    root: Path, files: list[Path], series: list[tuple[Path, str, int]]
+) -> Cohort:
     if not series:
         raise ValueError(f"{root}: no DICOM file in it; set data.format")
-    by_folder: dict[Path, int] = {}
-    for folder, _, _ in series:
-        by_folder[folder] = by_folder.get(folder, 0) + 1
+    by_folder = Counter(folder for folder, _, _ in series)
     studies = []
     for folder, uid, _ in series:
         name = folder.relative_to(root).as_posix().replace("/", "_")

@@ -18,8 +18,9 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from tqgd_jax.config import Config, Data
+from tqgd_jax.data.discover.layout import discover
+from tqgd_jax.data.index_dataset import index_dataset
 from tqgd_jax.data.read import validation
-from tqgd_jax.data.read.folder import scan
 from tqgd_jax.structures.dataset_index import Item
 
 Parts = dict[str, list[Item]]
@@ -86,9 +87,9 @@ class Slices(tfds.core.GeneratorBasedBuilder):
         if parts is None:
             where = str(dl_manager.manual_dir)
             data = dataclasses.replace(self.data, dir=where, format=self.FORMAT)
-            found = scan(Config(data=data))
-            validation.enforce(found.problems, data.bad_labels)
-            parts = found.parts
+            scanned = index_dataset(Config(data=data), discover(data))
+            validation.enforce(scanned.problems, data.bad_labels)
+            parts = scanned.parts
         return {part: self._generate_examples(part, of) for part, of in parts.items()}
 
     def _generate_examples(

@@ -19,8 +19,8 @@ from tqgd_jax.ct import windows
 from tqgd_jax.data.dataset import Source
 from tqgd_jax.structures.dataset_index import Lesion, SliceInfo
 
-# Settings that decided what is in a packed set
-BAKED = (
+# Settings that decide what is in a prepared set
+SETTINGS = (
     *("format", "classes", "split", "folds", "fold", "group", "ratio", "hold_out"),
     *("bad_labels", "scan_pattern", "mask_pattern", "boxes", "lesion_hu", "slices"),
     *("neighbours", "neighbour_mm", "crop"),
@@ -28,10 +28,10 @@ BAKED = (
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, ValueError)
 
 
-def baked(data: Data) -> dict[str, Any]:
-    """The settings that decide what is in a packed set, as json gives them back."""
-    said = dataclasses.asdict(data)
-    return json.loads(json.dumps({name: said[name] for name in BAKED}))
+def prepared_settings(data: Data) -> dict[str, Any]:
+    """The settings that decide what is in a prepared set, as json gives them back."""
+    settings = dataclasses.asdict(data)
+    return json.loads(json.dumps({name: settings[name] for name in SETTINGS}))
 
 
 def open_prepared(folder: Path) -> dict[str, Source]:
@@ -92,12 +92,12 @@ def _sources(
     meta = _meta(arrays)
     fold = meta.get("fold")  # older packed sets do not tell
     sources = {}
-    for part, said in meta["parts"].items():
+    for part, row in meta["parts"].items():
         cuts = np.cumsum(arrays[f"{part}/counts"])[:-1]
         sources[part] = Source(
             classes=tuple(meta["classes"]),
-            names=said["names"],
-            groups=said["groups"],
+            names=row["names"],
+            groups=row["groups"],
             sizes=arrays[f"{part}/sizes"],
             boxes=np.split(arrays[f"{part}/boxes"], cuts),
             labels=np.split(arrays[f"{part}/labels"], cuts),
@@ -108,21 +108,21 @@ def _sources(
             image=image(part),
             stamp=_stamp(meta),
             fold=None if fold is None else (fold[0], fold[1]),
-            positive_only="slices" in said and meta["settings"]["slices"] == "positive",
-            slices=[_slice(row) for row in said.get("slices", ())],
-            crops=[(x0, y0, x1, y1) for x0, y0, x1, y1 in said.get("crops", ())],
-            lesions=[[Lesion(*row) for row in of] for of in said.get("lesions", ())],
+            positive_only="slices" in row and meta["settings"]["slices"] == "positive",
+            slices=[_slice(of) for of in row.get("slices", ())],
+            crops=[(x0, y0, x1, y1) for x0, y0, x1, y1 in row.get("crops", ())],
+            lesions=[[Lesion(*one) for one in of] for of in row.get("lesions", ())],
         )
     return sources
 
 
 def _stamp(meta: dict[str, Any]) -> str:
     """Before there was `data.crop.widen`, the windows of all parts were widened."""
-    said = meta["settings"]["crop"]
-    if "widen" in said:
+    crop = meta["settings"]["crop"]
+    if "widen" in crop:
         return meta["stamp"]
     scans = any("slices" in part for part in meta["parts"].values())
-    before = Crop(**said, widen="all")
+    before = Crop(**crop, widen="all")
     return windows.stamp(meta["stamp"], before, scans and before.method != "none")
 
 
@@ -132,9 +132,10 @@ def _slice(row: list[Any]) -> SliceInfo:
 
 
 def _same_settings(path: Path, meta: dict[str, Any], config: Config) -> None:
-    plain, packed, now = baked(Data()), meta["settings"], baked(config.data)
+    packed = meta["settings"]
+    plain, now = prepared_settings(Data()), prepared_settings(config.data)
     packed["crop"] = plain["crop"] | packed["crop"]  # an older file knows fewer
-    for name in BAKED:
+    for name in SETTINGS:
         if now[name] not in (packed[name], plain[name]):
             raise ValueError(
                 f"{path} was packed with data.{name}={packed[name]!r}, the run says "

@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 
 from tqgd_jax.config import Config
+from tqgd_jax.data.discover.layout import discover
+from tqgd_jax.data.index_dataset import hash_file, index_dataset
 from tqgd_jax.data.prepared import scan_tables
-from tqgd_jax.data.prepared.index import baked
+from tqgd_jax.data.prepared.fingerprint import fingerprint
+from tqgd_jax.data.prepared.index import prepared_settings
 from tqgd_jax.data.read import validation
-from tqgd_jax.data.read.folder import fingerprint, scan
 from tqgd_jax.io import atomic, images
 from tqgd_jax.structures.dataset_index import Item, Scan
 
@@ -34,8 +36,10 @@ def prepare(config: Config) -> Path:
 
     Raises ValueError with the list of problems that `data.bad_labels` does not settle.
     """
-    mark = fingerprint(config)
-    root = Path(config.data.dir).expanduser().resolve()
+    layout = discover(config.data)
+    hashes = {file: hash_file(file) for file in layout.files}
+    mark = fingerprint(config, layout, hashes)
+    root = layout.folder.root.resolve()
     home = _home(config)
     home.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[^\w.-]", "_", root.name) or "data"
@@ -55,19 +59,22 @@ def prepare(config: Config) -> Path:
                 len(others),
             )
         with atomic.folder(folder, ELSEWHERE) as partial:
-            _write(partial, config, root, mark)
-            if fingerprint(config) != mark:
+            dataset = index_dataset(config, layout, hashes.__getitem__)
+            _write(partial, dataset, config, root, mark)
+            # what was read is what was hashed only if nothing has changed since
+            if discover(config.data) != layout or hashes != {
+                file: hash_file(file) for file in layout.files
+            }:
                 raise ValueError(f"{root}: changed while it was read; start again")
     return folder
 
 
 def _home(config: Config) -> Path:
-    said = config.data.prepared_dir or os.environ.get("TQGD_CACHE", "")
-    return Path(said or "~/.cache/tqgd_jax").expanduser()
+    home = config.data.prepared_dir or os.environ.get("TQGD_CACHE", "")
+    return Path(home or "~/.cache/tqgd_jax").expanduser()
 
 
-def _write(aside: Path, config: Config, root: Path, mark: str) -> None:
-    scanned = scan(config)
+def _write(aside: Path, scanned: Scan, config: Config, root: Path, mark: str) -> None:
     validation.enforce(scanned.problems, config.data.bad_labels)
     items = [item for items in scanned.parts.values() for item in items]
     if not items:
@@ -117,7 +124,7 @@ def _index(scanned: Scan, config: Config, mark: str) -> dict[str, Any]:
     meta = {
         "kind": "tqgd_jax",
         "fingerprint": mark,
-        "settings": baked(config.data),
+        "settings": prepared_settings(config.data),
         "seed": config.seed if scanned.seeded else None,
         "classes": scanned.classes,
         "dtype": header.dtype,
@@ -125,7 +132,7 @@ def _index(scanned: Scan, config: Config, mark: str) -> dict[str, Any]:
         "max_boxes": max(1, *(len(i.labels) for i in items)),
         "stamp": scanned.stamp,
         "fold": scanned.fold,
-        "parts": {part: _said(of) for part, of in scanned.parts.items()},
+        "parts": {part: _rows(of) for part, of in scanned.parts.items()},
     }
     arrays: dict[str, Any] = {"meta": np.array(json.dumps(meta))}
     for part, of in scanned.parts.items():
@@ -136,19 +143,19 @@ def _index(scanned: Scan, config: Config, mark: str) -> dict[str, Any]:
     return arrays
 
 
-def _said(items: list[Item]) -> dict[str, Any]:
-    said: dict[str, Any] = {
+def _rows(items: list[Item]) -> dict[str, Any]:
+    rows: dict[str, Any] = {
         "names": [i.name for i in items],
         "groups": [i.group for i in items],
     }
     if items[0].slice is not None:
-        said |= {
+        rows |= {
             "slices": [i.slice for i in items],
             "lesions": [i.lesions for i in items],
         }
     if items[0].crop is not None:
-        said["crops"] = [i.crop for i in items]
-    return said
+        rows["crops"] = [i.crop for i in items]
+    return rows
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

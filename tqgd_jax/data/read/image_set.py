@@ -1,55 +1,108 @@
-"""One look at a folder of images: layout, split, sizes, boxes and every problem."""
+"""A folder of images: what its labels say, and the samples of each part."""
 
 import functools
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int, Integer
 
 from tqgd_jax.config import Config, Crop, Data
 from tqgd_jax.ct import crop, heart_boxes, windows
-from tqgd_jax.data.discover.image_folder import Layout, find, finder
+from tqgd_jax.data.discover.image_folder import ImageFolder, finder
+from tqgd_jax.data.discover.layout import Layout
+from tqgd_jax.data.discover.split_source import PARTS
 from tqgd_jax.data.read import validation
-from tqgd_jax.data.read.scan_labels import find_table
-from tqgd_jax.data.split import folds, image_splits
+from tqgd_jax.data.split import splits
+from tqgd_jax.data.split.folds import Slice
 from tqgd_jax.io import coco, images, voc_yolo
-from tqgd_jax.structures.annotation import Annotation, Problem
+from tqgd_jax.structures.annotation import Annotation, Entry, Problem
 from tqgd_jax.structures.dataset_index import Header, Item, Scan
 
 MAX_CLASSES = 10_000
 
 
-def scan(config: Config) -> Scan:
+class Images(NamedTuple):
+    """The images of a folder before they are split.
+
+    Attributes:
+      rows: one for each.
+      find: the image that a list means, if there is one.
+      problems: of the folder.
+      labels: by name of the image.
+      class_list: of classes.txt; may be empty.
+    """
+
+    rows: list[Slice]
+    find: Callable[[str], Sequence[str]]
+    problems: Sequence[Problem]
+    labels: dict[str, Annotation]
+    class_list: tuple[str, ...]
+
+
+def read(
+    folder: ImageFolder, layout: Layout, data: Data, sha256: Callable[[Path], str]
+) -> Images:
+    """Every annotation file; `sha256` is asked of images where folds need it."""
+    class_list = _class_list(folder)
+    names = class_list or data.classes
+    labels = {e.name: _label(folder, e, names) for e in folder.entries}
+    hashed = layout.split.mode in ("folds", "manifest")
+    rows = [
+        Slice(
+            name=e.name,
+            patient="",
+            sha256=sha256(e.path) if hashed else "",
+            load=_area(labels[e.name]),
+            scanner="",
+            path=e.path,
+        )
+        for e in folder.entries
+    ]
+    name_of = finder(folder.root, folder.entries)
+
+    def find(alias: str) -> Sequence[str]:
+        name = name_of(alias)
+        return () if name is None else (name,)
+
+    return Images(rows, find, folder.problems, labels, class_list)
+
+
+def index(layout: Layout, config: Config, sha256: Callable[[Path], str]) -> Scan:
     """Collects problems instead of raising them; unreadable images are left out."""
-    data = config.data
-    layout = find(data)
-    _refuse_settings_of_scans(data, layout)
-    names = _yolo_names(layout)
-    said = dict(_read(layout, names or data.classes))
-    split = image_splits.split(layout, data, config.seed, lambda e: _area(said[e.name]))
-    problems = [*layout.problems, *split.problems]
-    classes = data.classes or names or _classes(layout, said)
+    folder, data, mode = layout.folder, config.data, layout.split.mode
+    assert isinstance(folder, ImageFolder)
+    _refuse_settings_of_scans(data, folder.root)
+    rows, find, problems, labels, class_list = read(folder, layout, data, sha256)
+    split = splits.split(layout, rows, find, data, config.seed, labels.keys())
+    classes = data.classes or class_list or _classes(folder, labels)
     if not classes:
-        raise ValueError(f"{layout.root}: no box in it names a class; set data.classes")
+        raise ValueError(f"{folder.root}: no box in it names a class; set data.classes")
     if len(set(classes)) != len(classes):
         raise ValueError(f"data.classes: a name is there twice: {classes}")
-    index = {name: k for k, name in enumerate(classes)}
-    hearts, notes = _hearts(layout, data)
+    number = {name: k for k, name in enumerate(classes)}
+    hearts, notes = _hearts(folder, layout.hearts)
+    by_part: dict[str, list[Entry]] = {part: [] for part in (*PARTS, "")}
+    for e in sorted(folder.entries, key=lambda e: e.name):
+        by_part[split.part_of.get(e.name, "")].append(e)
+    text = f"no part of the split ({mode}) names it"
+    outside = [Problem(e.path, 0, "not_in_split", text) for e in by_part.pop("")]
+    problems = [*problems, *split.problems, *outside]
     left_out = 0
-    parts: dict[str, list[Item]] = {}
-    for part, entries in split.parts.items():
-        parts[part] = []
-        for e in entries:
+    parts: dict[str, list[Item]] = {part: [] for part, of in by_part.items() if of}
+    for part in parts:
+        for e in by_part[part]:
             try:
                 header = images.read_header(e.path)
             except ValueError as error:
                 text = str(error).removeprefix(f"{e.path}: ")
                 problems.append(Problem(e.path, 0, "unreadable", text))
                 continue
-            checked = validation.check(said[e.name], header[:2], index, data.bad_labels)
+            checked = validation.check(
+                labels[e.name], header[:2], number, data.bad_labels
+            )
             problems += checked.problems
             if data.slices == "positive" and part == "train" and not len(checked.boxes):
                 left_out += 1
@@ -57,19 +110,19 @@ def scan(config: Config) -> Scan:
             item = Item(
                 e.path,
                 e.name,
-                split.groups[e.name],
+                split.patient_of[e.name],
                 header,
                 checked.boxes,
                 checked.labels,
                 pixels=functools.partial(images.read_image, e.path),
             )
             if hearts is not None:
-                item, told = _cropped(item, hearts.get(e.name), part, data.crop)
-                problems += told
+                item, of_crop = _cropped(item, hearts.get(e.name), part, data.crop)
+                problems += of_crop
             parts[part].append(item)
     if left_out and not parts["train"]:
         raise ValueError(
-            f"{layout.root}: none of the {left_out} training images has a box, so "
+            f"{folder.root}: none of the {left_out} training images has a box, so "
             "nothing trains; correct the labels or the split, or set data.slices=all"
         )
     if left_out:
@@ -78,9 +131,9 @@ def scan(config: Config) -> Scan:
             "of other parts are judged"
         )
     return Scan(
-        layout.root,
-        layout.format,
-        split.mode,
+        folder.root,
+        folder.format,
+        mode,
         split.seeded,
         tuple(classes),
         parts,
@@ -91,38 +144,32 @@ def scan(config: Config) -> Scan:
     )
 
 
-def slices(config: Config) -> list[folds.Slice]:
-    """Every image as a manifest of folds wants it."""
-    layout = find(config.data)
-    said = dict(_read(layout, _yolo_names(layout) or config.data.classes))
-    return image_splits.slices(layout, config.data, lambda e: _area(said[e.name]))
-
-
-def _refuse_settings_of_scans(data: Data, layout: Layout) -> None:
+def _refuse_settings_of_scans(data: Data, root: Path) -> None:
     names = ("neighbours", "boxes", "scan_pattern", "mask_pattern")
-    said = [n for n in names if getattr(data, n) != getattr(Data(), n)]
+    changed = [n for n in names if getattr(data, n) != getattr(Data(), n)]
     margin = ""
     if data.crop.by_file:  # without, none of them does anything to images
         of_scans = {"per": Crop().per, "margin_mm": Crop().margin_mm}
-        said += [f"crop.{n}" for n, v in of_scans.items() if getattr(data.crop, n) != v]
+        changed += [
+            f"crop.{n}" for n, v in of_scans.items() if getattr(data.crop, n) != v
+        ]
         margin = "; data.crop.margin_px is the margin of images"
-    if said:
+    if changed:
         raise ValueError(
-            f"{layout.root} holds images, and data.{said[0]} is a setting of CT scans; "
+            f"{root} holds images, and data.{changed[0]} is a setting of CT scans; "
             f"leave it out, or point data.dir at scans{margin}"
         )
 
 
 def _hearts(
-    layout: Layout, data: Data
+    folder: ImageFolder, file: Path | None
 ) -> tuple[dict[str, list[float]] | None, list[str]]:
     """Heart box by image, None where nothing is to be cropped; and what to tell."""
-    if not data.crop.by_file:
+    if file is None:
         return None, []
-    file = find_table(layout.root, data.crop.method)
-    find = finder(layout.root, layout.entries)
+    find = finder(folder.root, folder.entries)
     hearts, others = heart_boxes.read_image_boxes(file, find)
-    notes = [f"{len(hearts)} of {len(layout.entries)} images have a heart box"]
+    notes = [f"{len(hearts)} of {len(folder.entries)} images have a heart box"]
     if others:
         few = ", ".join(others[:3])
         notes.append(f"{file}: {len(others)} rows name no image here, such as {few}")
@@ -148,7 +195,7 @@ def _cropped(
         )
     except ValueError as error:
         raise ValueError(f"{rules.method}: image {item.name!r}: {error}") from error
-    (window,), told = windows.fitted(
+    (window,), of_window = windows.fitted(
         around,
         [item.boxes],
         [part],
@@ -166,7 +213,7 @@ def _cropped(
         pixels=functools.partial(_part, item.pixels, window),
         crop=(x0, y0, x1, y1),
     )
-    return cropped, problems + told
+    return cropped, problems + of_window
 
 
 def _part(
@@ -176,25 +223,23 @@ def _part(
     return np.ascontiguousarray(whole()[y0:y1, x0:x1])
 
 
-def _area(said: Annotation) -> float:
-    wh = said.boxes[:, 2:] - said.boxes[:, :2]
+def _area(label: Annotation) -> float:
+    wh = label.boxes[:, 2:] - label.boxes[:, :2]
     return float(np.nan_to_num(wh).clip(0).prod(axis=1).sum())
 
 
-def _read(layout: Layout, names: tuple[str, ...]) -> Iterator[tuple[str, Annotation]]:
-    for e in layout.entries:
-        if e.label is None:
-            yield e.name, voc_yolo.nothing(e.path)
-        elif layout.format == "coco":
-            yield e.name, coco.annotations(e.label)[e.key]
-        elif layout.format == "voc":
-            yield e.name, voc_yolo.read_voc(e.label)
-        else:
-            yield e.name, voc_yolo.read_yolo(e.label, names)
+def _label(folder: ImageFolder, entry: Entry, names: tuple[str, ...]) -> Annotation:
+    if entry.label is None:
+        return voc_yolo.nothing(entry.path)
+    if folder.format == "coco":
+        return coco.annotations(entry.label)[entry.key]
+    if folder.format == "voc":
+        return voc_yolo.read_voc(entry.label)
+    return voc_yolo.read_yolo(entry.label, names)
 
 
-def _yolo_names(layout: Layout) -> tuple[str, ...]:
-    files = [f for f in layout.others if f.name == "classes.txt"]
+def _class_list(folder: ImageFolder) -> tuple[str, ...]:
+    files = folder.class_lists
     if len(files) > 1:
         raise ValueError(f"two lists of classes: {files[0]} and {files[1]}; keep one")
     if not files:
@@ -203,37 +248,11 @@ def _yolo_names(layout: Layout) -> tuple[str, ...]:
     return tuple(row.strip() for row in rows)
 
 
-def _classes(layout: Layout, said: dict[str, Annotation]) -> tuple[str, ...]:
-    found = {name for a in said.values() for name in a.names}
-    if layout.format == "yolo":  # an index must stay what it is
-        most = max((int(name) for name in found), default=-1)
+def _classes(folder: ImageFolder, labels: dict[str, Annotation]) -> tuple[str, ...]:
+    names = {name for label in labels.values() for name in label.names}
+    if folder.format == "yolo":  # an index must stay what it is
+        most = max((int(name) for name in names), default=-1)
         if most >= MAX_CLASSES:
-            raise ValueError(f"{layout.root}: class index {most}; set data.classes")
+            raise ValueError(f"{folder.root}: class index {most}; set data.classes")
         return tuple(str(k) for k in range(most + 1))
-    return tuple(sorted(found))
-
-
-def marks(config: Config) -> tuple[dict[str, Any], Path, list[Path]]:
-    """The settings that matter, the folder, and every file that is read."""
-    data = config.data
-    layout = find(data)
-    mode, files = image_splits.source(layout, data)
-    seeded = mode in ("ratio", "folds") or data.hold_out > 0
-    settings = {
-        "format": layout.format,
-        "classes": list(data.classes),
-        "split": mode,
-        "group": data.group,
-        "ratio": list(data.ratio) if mode == "ratio" else None,
-        "folds": data.folds if mode == "folds" else None,
-        "fold": data.fold if mode in ("folds", "manifest") else None,
-        "hold_out": data.hold_out,
-        "bad_labels": data.bad_labels,
-        "seed": config.seed if seeded else None,
-        "slices": data.slices,
-        "crop": asdict(data.crop) | {"method": "csv"} if data.crop.by_file else None,
-    }
-    every = [e.path for e in layout.entries]
-    if data.crop.by_file:
-        files = [*files, find_table(layout.root, data.crop.method)]
-    return settings, layout.root, [*every, *layout.labels, *layout.others, *files]
+    return tuple(sorted(names))

@@ -1,6 +1,7 @@
 """What masks, XML or a csv say of a scan's slices, in px of the whole slice."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from tqgd_jax.config import Data
+from tqgd_jax.ct import heart_boxes
 from tqgd_jax.ct.lesions import ARTERIES, lesion_boxes
+from tqgd_jax.data.discover.layout import Layout
 from tqgd_jax.data.discover.scan_folder import Cohort, Study
 from tqgd_jax.io import voc_yolo, volumes
 from tqgd_jax.io.tables import BOX, read_table
@@ -25,25 +28,28 @@ class Tables(NamedTuple):
 
     Attributes:
       xml: annotations by SOPInstanceUID; empty when `data.boxes` takes their place.
-      csv: annotations by scan and slice, of `data.boxes`.
+      boxes: annotations by scan and slice, of `data.boxes`.
+      hearts: rows of the csv of heart boxes, by scan.
     """
 
     xml: dict[str, Annotation]
-    csv: dict[tuple[str, int], Annotation]
+    boxes: dict[tuple[str, int], Annotation]
+    hearts: dict[str, heart_boxes.Rows]
 
 
 class Labels(NamedTuple):
     """One annotation and one row of lesions for each slice; boxes pair with lesions."""
 
-    said: list[Annotation]
+    boxes: list[Annotation]
     lesions: list[tuple[Lesion, ...]]
     problems: list[Problem]
 
 
-def tables(cohort: Cohort, data: Data) -> Tables:
+def tables(cohort: Cohort, layout: Layout, data: Data) -> Tables:
     """Raises ValueError naming files, and lines of the csv."""
-    if data.boxes:
-        return Tables({}, _csv(cohort, data))
+    hearts = heart_boxes.read_rows(layout.hearts) if layout.hearts else {}
+    if layout.boxes:
+        return Tables({}, _boxes(layout.boxes, cohort, data.classes), hearts)
     xml: dict[str, Annotation] = {}
     for file in cohort.labels:
         if file.stem in xml:
@@ -52,40 +58,38 @@ def tables(cohort: Cohort, data: Data) -> Tables:
                 "one"
             )
         xml[file.stem] = voc_yolo.read_voc(file)
-    return Tables(xml, {})
+    return Tables(xml, {}, hearts)
 
 
 def labels_of(
-    study: Study, volume: Volume, cohort: Cohort, data: Data, said: Tables
+    study: Study, volume: Volume, format: str, data: Data, tables: Tables
 ) -> Labels:
     """Raises ValueError when a mask does not fit, or a slice is none of the scan's."""
     depth = len(volume.hu)
     if not data.boxes and study.mask is not None:
-        return _of_mask(study.mask, volume, cohort.format, data)
-    found = [nothing(study.path)] * depth
-    if data.boxes:
-        for (scan, z), annotation in said.csv.items():
-            if scan == study.scan and 0 <= z < depth:
-                found[z] = annotation
-            elif scan == study.scan:
-                raise ValueError(
-                    f"{annotation.file}:{annotation.lines[0]}: slice {z} has a box, "
-                    f"the scan has the slices 0 to {depth - 1}"
-                )
-    else:
-        for z, uid in enumerate(volume.sop):
-            if uid in said.xml:
-                found[z] = _turned(said.xml[uid], volume)
-    lesions = [tuple(Lesion(n, 0, 0, 0, 0.0) for n in a.names) for a in found]
-    return Labels(found, lesions, [])
+        return _of_mask(study.mask, volume, format, data)
+    boxes = [nothing(study.path)] * depth
+    for (scan, z), annotation in tables.boxes.items():
+        if scan == study.scan and not 0 <= z < depth:
+            raise ValueError(
+                f"{annotation.file}:{annotation.lines[0]}: slice {z} has a box, "
+                f"the scan has the slices 0 to {depth - 1}"
+            )
+        if scan == study.scan:
+            boxes[z] = annotation
+    for z, uid in enumerate(volume.sop):
+        if uid in tables.xml:
+            boxes[z] = _turned(tables.xml[uid], volume)
+    lesions = [tuple(Lesion(n, 0, 0, 0, 0.0) for n in a.names) for a in boxes]
+    return Labels(boxes, lesions, [])
 
 
-def _turned(said: Annotation, volume: Volume) -> Annotation:
+def _turned(label: Annotation, volume: Volume) -> Annotation:
     """Boxes in px of the file, as stored, to px of the slice as displayed."""
     down, across = volume.flipped
     _, h, w = volume.hu.shape
-    x0, y0, x1, y1 = said.boxes.T
-    size = said.size
+    x0, y0, x1, y1 = label.boxes.T
+    size = label.size
     if volume.swapped:
         x0, y0, x1, y1 = y0, x0, y1, x1
         size = (size[1], size[0]) if size else None
@@ -93,43 +97,34 @@ def _turned(said: Annotation, volume: Volume) -> Annotation:
         x0, x1 = w - x1, w - x0
     if down:
         y0, y1 = h - y1, h - y0
-    boxes = np.stack([x0, y0, x1, y1], axis=1)
-    return Annotation(
-        said.file, boxes, said.names, said.lines, size, problems=said.problems
-    )
+    return replace(label, boxes=np.stack([x0, y0, x1, y1], axis=1), size=size)
 
 
 def _of_mask(path: Path, volume: Volume, format: str, data: Data) -> Labels:
     mask = volumes.read_mask(path, volume)
-    boxes, dim = lesion_boxes(mask, volume.hu, volume.spacing, data.lesion_hu)
+    every, dim = lesion_boxes(mask, volume.hu, volume.spacing, data.lesion_hu)
     problems = []
     if dim:
         text = f"{dim} mask voxels at or below {data.lesion_hu:g} HU are no lesion"
         problems.append(Problem(path, 0, "below_threshold", text))
-    said: list[Annotation] = []
+    arteries = ARTERIES if format == "orcascore" else {}
+    boxes: list[Annotation] = []
     lesions: list[tuple[Lesion, ...]] = []
     for z in range(len(volume.hu)):
-        here = [b for b in boxes if b.z == z]
-        said.append(
-            Annotation(
-                path,
-                np.array([b.box for b in here], np.float64).reshape(-1, 4),
-                tuple(_name(b.label, format, data.classes) for b in here),
-                (0,) * len(here),
-            )
-        )
+        of_slice = [b for b in every if b.z == z]
+        corners = np.array([b.box for b in of_slice], np.float64).reshape(-1, 4)
+        names = tuple(_name(b.label, format, data.classes) for b in of_slice)
+        boxes.append(Annotation(path, corners, names, (0,) * len(names)))
         lesions.append(
             tuple(
                 Lesion(
-                    ARTERIES.get(b.label, str(b.label))
-                    if format == "orcascore"
-                    else str(b.label),
+                    arteries.get(b.label, str(b.label)),
                     *(b.lesion, b.hu_max, b.area_px, b.area_mm2),
                 )
-                for b in here
+                for b in of_slice
             )
         )
-    return Labels(said, lesions, problems)
+    return Labels(boxes, lesions, problems)
 
 
 def _name(label: int, format: str, classes: tuple[str, ...]) -> str:
@@ -146,7 +141,7 @@ def _name(label: int, format: str, classes: tuple[str, ...]) -> str:
 
 
 def class_names(
-    data: Data, cohort: Cohort, found: Iterable[Annotation]
+    data: Data, cohort: Cohort, labels: Iterable[Annotation]
 ) -> tuple[str, ...]:
     """Class names by index. Raises ValueError when there can be none."""
     if len(set(data.classes)) != len(data.classes):
@@ -161,10 +156,10 @@ def class_names(
     if data.classes:
         return tuple(data.classes)
     if data.boxes or cohort.format == "dicom":
-        there = sorted({name for a in found for name in a.names})
-        if not there:
+        names = sorted({name for label in labels for name in label.names})
+        if not names:
             raise ValueError(f"{cohort.root}: no box names a class; set data.classes")
-        return tuple(there)
+        return tuple(names)
     return (DEFAULT,)
 
 
@@ -178,37 +173,30 @@ def sound(
     return inside[(inside[:, 2:] > inside[:, :2]).all(axis=1)]
 
 
-def find_table(root: Path, said: str) -> Path:
-    """A csv that a setting names: as it stands, or inside the data folder."""
-    for path in (Path(said).expanduser(), root / said):
-        if path.is_file():
-            return path
-    raise ValueError(f"no file {said!r}, neither here nor in {root}")
-
-
-def _csv(cohort: Cohort, data: Data) -> dict[tuple[str, int], Annotation]:
-    file = find_table(cohort.root, data.boxes)
+def _boxes(
+    file: Path, cohort: Cohort, classes: tuple[str, ...]
+) -> dict[tuple[str, int], Annotation]:
     rows, columns = read_table(file, ["scan", "z", *BOX])
-    if "class" not in columns and len(data.classes) != 1:
+    if "class" not in columns and len(classes) != 1:
         raise ValueError(
             f"{file}: has no column 'class', so data.classes must name the one class; "
-            f"got {data.classes}"
+            f"got {classes}"
         )
-    found: dict[tuple[str, int], list[tuple[list[float], str, int]]] = {}
-    known = {s.scan for s in cohort.studies}
+    by_slice: dict[tuple[str, int], list[tuple[list[float], str, int]]] = {}
+    scans = {s.scan for s in cohort.studies}
     for line, row in rows:
         try:
             z = int(row["z"])
             box = [float(row[c]) for c in BOX]
         except ValueError as error:
             raise ValueError(f"{file}:{line}: {error}") from error
-        if row["scan"] not in known:
+        if row["scan"] not in scans:
             raise ValueError(
                 f"{file}:{line}: no scan is called {row['scan']!r}; there are: "
-                + ", ".join(sorted(known)[:3])
+                + ", ".join(sorted(scans)[:3])
             )
-        name = row.get("class") or data.classes[0]
-        found.setdefault((row["scan"], z), []).append((box, name, line))
+        name = row.get("class") or classes[0]
+        by_slice.setdefault((row["scan"], z), []).append((box, name, line))
     return {
         key: Annotation(
             file,
@@ -216,5 +204,5 @@ def _csv(cohort: Cohort, data: Data) -> dict[tuple[str, int], Annotation]:
             tuple(name for _, name, _ in of),
             tuple(line for _, _, line in of),
         )
-        for key, of in found.items()
+        for key, of in by_slice.items()
     }

@@ -12,20 +12,20 @@ from tqdm import tqdm
 
 from tqgd_jax.config import Crop, Data
 from tqgd_jax.ct import crop, heart, heart_boxes
+from tqgd_jax.data.discover.layout import Layout
 from tqgd_jax.data.discover.scan_folder import Cohort, Study
-from tqgd_jax.data.read.scan_labels import Tables, find_table, labels_of, tables
+from tqgd_jax.data.read.scan_labels import Labels, Tables, labels_of, tables
 from tqgd_jax.data.split import patients
 from tqgd_jax.io import volumes
 from tqgd_jax.io.volumes import Volume
-from tqgd_jax.structures.annotation import Annotation, Problem
-from tqgd_jax.structures.dataset_index import Lesion
+from tqgd_jax.structures.annotation import Problem
 
 
 @dataclass(frozen=True, eq=False)
-class Facts:
+class ScanSummary:
     """A scan without its pixels; one entry for each slice, in px of the whole slice.
 
-    The windows are those around the heart, whatever the labels.
+    The windows are those around the heart, whatever the labels; the hashes are of HU.
     """
 
     study: Study
@@ -36,13 +36,14 @@ class Facts:
     sop: tuple[str, ...]
     windows: Int[np.ndarray, "z 4"]
     hashes: list[str]
-    said: list[Annotation]
-    lesions: list[tuple[Lesion, ...]]
+    labels: Labels
     problems: list[Problem]
 
 
-def look_at_all(data: Data, cohort: Cohort) -> tuple[list[Facts], list[Problem]]:
-    """Facts of every scan that can be read, in order, and what is wrong.
+def summarize(
+    cohort: Cohort, layout: Layout, data: Data
+) -> tuple[list[ScanSummary], list[Problem]]:
+    """Every scan that can be read, in order, and what is wrong.
 
     Raises ValueError for faults of the settings and for a slice that is there twice.
     """
@@ -53,71 +54,61 @@ def look_at_all(data: Data, cohort: Cohort) -> tuple[list[Facts], list[Problem]]
             f"{cohort.root} holds CT scans, and data.crop.margin_px is a setting of "
             "images; data.crop.margin_mm is that of scans"
         )
-    if data.group and "(" in data.group:
+    if "(" in data.group:  # else a column of the split file
         for study in cohort.studies:
-            patients.pattern_group(data.group, study.path.name, study.path)
-    said = tables(cohort, data)
-    look = functools.partial(_look, cohort=cohort, data=data, said=said)
-    found: list[Facts] = []
-    problems = _unused_hearts(cohort, data)
+            patients.by_pattern(data.group, study.path)
+    known = tables(cohort, layout, data)
+    problems = list(cohort.problems)
+    names = {s.scan for s in cohort.studies}
+    if layout.hearts and (others := sorted(known.hearts.keys() - names)):
+        text = f"names {len(others)} scans that are not there, such as {others[0]!r}"
+        problems.append(Problem(layout.hearts, 0, "crop_unused", text))
+    look = functools.partial(_look, layout=layout, data=data, known=known)
+    summaries: list[ScanSummary] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         looks = pool.map(look, cohort.studies)
-        for facts in tqdm(looks, "read scans", len(cohort.studies), unit="scan"):
-            if isinstance(facts, Facts):
-                found.append(facts)
-                problems += facts.problems
+        for summary in tqdm(looks, "read scans", len(cohort.studies), unit="scan"):
+            if isinstance(summary, ScanSummary):
+                summaries.append(summary)
+                problems += summary.problems
             else:
-                problems.append(facts)
+                problems.append(summary)
     owner: dict[str, Study] = {}
-    for facts in found:
-        for uid in facts.sop:
-            if (other := owner.setdefault(uid, facts.study)) is not facts.study:
+    for summary in summaries:
+        for uid in summary.sop:
+            if (other := owner.setdefault(uid, summary.study)) is not summary.study:
                 raise ValueError(
-                    f"{other.path} and {facts.study.path} hold the same slice "
+                    f"{other.path} and {summary.study.path} hold the same slice "
                     f"({uid}); remove one copy"
                 )
     problems += [
         Problem(a.file, 0, "missing_image", "no slice has this SOPInstanceUID")
-        for uid, a in said.xml.items()
+        for uid, a in known.xml.items()
         if uid not in owner
     ]
-    return found, problems
+    return summaries, problems
 
 
-def _unused_hearts(cohort: Cohort, data: Data) -> list[Problem]:
-    """Scans that the csv of heart boxes names and the set does not have.
-
-    Raises ValueError for a csv that cannot be read: a fault of the settings, not of each
-    scan.
-    """
-    if not data.crop.by_file:
-        return []
-    table = find_table(cohort.root, data.crop.method)
-    others = sorted(heart_boxes.scans(table) - {s.scan for s in cohort.studies})
-    if not others:
-        return []
-    text = f"names {len(others)} scans that are not there, such as {others[0]!r}"
-    return [Problem(table, 0, "crop_unused", text)]
-
-
-def _look(study: Study, *, cohort: Cohort, data: Data, said: Tables) -> Facts | Problem:
+def _look(
+    study: Study, *, layout: Layout, data: Data, known: Tables
+) -> ScanSummary | Problem:
     try:
         volume = volumes.read_volume(study.path, series=study.series)
-        return _facts(study, volume, cohort, data, said)
+        return _summary(study, volume, layout, data, known)
     except ValueError as error:
         text = str(error).removeprefix(f"{study.path}: ")
         return Problem(study.path, 0, "unreadable", text)
 
 
-def _facts(
-    study: Study, volume: Volume, cohort: Cohort, data: Data, said: Tables
-) -> Facts:
+def _summary(
+    study: Study, volume: Volume, layout: Layout, data: Data, known: Tables
+) -> ScanSummary:
     depth, h, w = volume.hu.shape
-    found = labels_of(study, volume, cohort, data, said)
-    problems = list(found.problems)
+    labels = labels_of(study, volume, layout.folder.format, data, known)
+    problems = list(labels.problems)
     windows = np.tile([0, 0, w, h], (depth, 1))
     if data.crop.method != "none":
-        hearts = _hearts(study, volume, cohort, data)
+        hearts = _hearts(study, volume, layout, known)
         without = int(np.isnan(hearts).all(axis=1).sum())
         if data.crop.by_file and without:
             text = (
@@ -138,9 +129,12 @@ def _facts(
             f"slices, {volume.spacing[0]:g} mm: some channels are the same slice"
         )
         problems.append(Problem(study.path, 0, "same_channels", text))
-    return Facts(
+    patient = volume.ids.get("patient", "") if study.series else ""
+    if "(" in data.group:
+        patient = patients.by_pattern(data.group, study.path)
+    return ScanSummary(
         study,
-        _patient(study, volume, data),
+        patient or study.key,
         study.scanner or volume.ids.get("manufacturer", ""),
         volume.hu.shape,
         volume.spacing,
@@ -150,25 +144,15 @@ def _facts(
             hashlib.sha256(np.ascontiguousarray(s).tobytes()).hexdigest()
             for s in volume.hu
         ],
-        found.said,
-        found.lesions,
+        labels,
         problems,
     )
 
 
 def _hearts(
-    study: Study, volume: Volume, cohort: Cohort, data: Data
+    study: Study, volume: Volume, layout: Layout, known: Tables
 ) -> Float[np.ndarray, "z 4"]:
     """Heart box of each slice, px edges; NaN where there is none."""
-    if data.crop.method == "anatomical":
+    if layout.hearts is None:
         return heart.find_heart(volume.hu, volume.spacing)
-    path = find_table(cohort.root, data.crop.method)
-    return heart.read_boxes(path, study.scan, len(volume.hu))
-
-
-def _patient(study: Study, volume: Volume, data: Data) -> str:
-    if data.group and "(" in data.group:  # else a column of the split file
-        return patients.pattern_group(data.group, study.path.name, study.path)
-    if study.series:
-        return volume.ids.get("patient", "") or study.key
-    return study.key
+    return heart_boxes.boxes_of(layout.hearts, known.hearts, study.scan, len(volume.hu))

@@ -6,6 +6,7 @@ docs/design/0011-folds.md says what is balanced and how far the search gets.
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,13 +17,25 @@ MANY, MOST = 200, 1000  # patients: above, one start; above, the deal without sw
 
 
 class Slice(NamedTuple):
-    """One image: `load` is its calcium in mm2, `sha256` is of its stored pixels."""
+    """One image or slice of a scan, before it is split.
+
+    Attributes:
+      name: unique.
+      patient: "" where none is known.
+      sha256: of a slice's HU, or of an image's file where folds are made or checked.
+      load: calcium in mm2; of images the area of their boxes, px.
+      scanner: may be empty.
+      scan: that it is a slice of; empty for an image.
+      path: file of the image or scan; folder of a DICOM series.
+    """
 
     name: str
     patient: str
     sha256: str
     load: float
     scanner: str
+    scan: str = ""
+    path: Path = Path()
 
 
 def balance(

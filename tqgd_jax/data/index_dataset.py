@@ -1,0 +1,49 @@
+"""Discover, read, split: a folder of images or CT scans to all but its pixels."""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from tqgd_jax.config import Config
+from tqgd_jax.data.discover.layout import Layout, discover
+from tqgd_jax.data.discover.scan_folder import Cohort
+from tqgd_jax.data.read import image_set, scans, validation
+from tqgd_jax.data.split import splits
+from tqgd_jax.data.split.folds import Slice
+from tqgd_jax.structures.dataset_index import Scan
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of the contents."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def index_dataset(
+    config: Config, layout: Layout, sha256: Callable[[Path], str] = hash_file
+) -> Scan:
+    """Collects problems instead of raising them; what is unreadable is left out.
+
+    Args:
+      config: `data` and `seed` of it.
+      layout: what `discover` gave.
+      sha256: of a file; folds of images know them by it.
+    """
+    if isinstance(layout.folder, Cohort):
+        return scans.index(layout, config)
+    return image_set.index(layout, config, sha256)
+
+
+def slices(config: Config) -> list[Slice]:
+    """Every image or slice as a manifest of folds wants it; faults stop it."""
+    data = dataclasses.replace(config.data, split="folds", fold=1)
+    layout = discover(data)
+    if isinstance(layout.folder, Cohort):
+        rows, find, problems, _ = scans.read(layout.folder, layout, data)
+    else:
+        rows, find, problems, *_ = image_set.read(
+            layout.folder, layout, data, hash_file
+        )
+    validation.enforce(problems, data.bad_labels)
+    return splits.with_patients(layout, rows, find, data)[0]

@@ -1,0 +1,146 @@
+"""Which samples train, validate and test: whole patients, unless a manifest leaks."""
+
+import logging
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqgd_jax.config import Data
+from tqgd_jax.data.discover.layout import Layout
+from tqgd_jax.data.discover.split_source import PARTS, WORDS
+from tqgd_jax.data.split import folds, patients
+from tqgd_jax.data.split.folds import Slice
+from tqgd_jax.io.tables import Table, read_table, require
+from tqgd_jax.structures.annotation import Problem
+
+logger = logging.getLogger("tqgd_jax")
+
+Finder = Callable[[str], Sequence[str]]  # names of samples by what a list calls them
+
+
+@dataclass(frozen=True)
+class Split:
+    """Part and patient by name; a sample that no part has is in none.
+
+    Attributes:
+      seeded: whether the seed had a say.
+      stamp: what every result on these parts must say; empty for honest ones.
+      fold: (fold, folds) where the test part is one of several; else None.
+    """
+
+    part_of: dict[str, str]
+    patient_of: dict[str, str]
+    problems: list[Problem]
+    seeded: bool
+    stamp: str = ""
+    fold: tuple[int, int] | None = None
+
+
+def with_patients(
+    layout: Layout, rows: Sequence[Slice], find: Finder, data: Data
+) -> tuple[list[Slice], Table]:
+    """Rows with the patients that the csv of the split knows better, and that csv."""
+    file = layout.split.table
+    table = Table([], []) if file is None else read_table(file, ["image"])
+    patient_of = patients.patients(rows, find, data.group, file, table)
+    return [r._replace(patient=patient_of[r.name]) for r in rows], table
+
+
+def split(
+    layout: Layout,
+    rows: Sequence[Slice],
+    find: Finder,
+    data: Data,
+    seed: int,
+    used: Collection[str],
+) -> Split:
+    """Parts of all rows, by `layout.split`.
+
+    Patients without any sample in `used`, by name, are not held out. Raises ValueError
+    when a sample or a patient would be in two parts, but for a manifest that says so.
+    """
+    mode, files = layout.split.mode, layout.split.files
+    rows, table = with_patients(layout, rows, find, data)
+    patient_of = {r.name: r.patient for r in rows}
+    problems: list[Problem] = []
+    stamp, fold = "", None
+    if mode == "ratio":
+        part_of = patients.by_ratio(patient_of, data.ratio, seed)
+    elif mode in ("folds", "manifest"):
+        if mode == "folds":
+            manifest = folds.assign(rows, data.folds, seed)
+        else:
+            manifest = folds.read(files[0])
+            folds.check(manifest, rows, files[0])
+        part_of, stamp = folds.parts(manifest, data.fold), folds.stamp(manifest)
+        fold = data.fold, manifest.folds
+    elif mode in ("csv", "imagesets"):
+        lists = _csv(files[0], table) if mode == "csv" else _image_sets(files, find)
+        part_of, problems = _listed(lists, rows, find)
+    else:
+        named = layout.split.parts
+        part_of = {r.name: named[r.path] for r in rows if r.path in named}
+    if not stamp:
+        patients.refuse_leaks(part_of, patient_of)
+    seeded = mode in ("ratio", "folds")
+    if data.hold_out > 0 and "val" not in part_of.values():
+        seeded = True
+        # whole patients cannot be held back where none is whole
+        unit_of = {name: name for name in patient_of} if stamp else patient_of
+        patients.hold_out(part_of, unit_of, used, data.hold_out, seed)
+    elif data.hold_out > 0:
+        logger.info("data.hold_out is not used: the split has a val part")
+    return Split(part_of, patient_of, problems, seeded, stamp, fold)
+
+
+Row = tuple[Path, int, str, str]  # file, line, what it names, part
+
+
+def _csv(file: Path, table: Table) -> Iterator[Row]:
+    require(file, table.columns, ["split"])
+    for line, row in table.rows:
+        part = WORDS.get(row["split"].lower())
+        if part is None:
+            raise ValueError(
+                f"{file}:{line}: unknown split {row['split']!r}; there are: "
+                + ", ".join(PARTS)
+            )
+        yield file, line, row["image"], part
+
+
+def _image_sets(files: Sequence[Path], find: Finder) -> Iterator[Row]:
+    for file in files:
+        part = "train" if file.stem == "trainval" else file.stem
+        for line, text in enumerate(file.read_text().splitlines(), 1):
+            # some VOC lists carry 1 or -1 after the name
+            name = text.strip() if find(text.strip()) else (text.split() or [""])[0]
+            if name:
+                yield file, line, name, part
+
+
+def _listed(
+    lists: Iterator[Row], rows: Sequence[Slice], find: Finder
+) -> tuple[dict[str, str], list[Problem]]:
+    part_of: dict[str, str] = {}
+    problems = []
+    of_scans = any(row.scan for row in rows)
+    for file, line, alias, part in lists:
+        names = find(alias)
+        if not names and of_scans:
+            raise ValueError(
+                f"{file}:{line}: {alias!r} is no slice, scan or patient of the data set, "
+                f"such as {rows[0].name}, {rows[0].scan} or {rows[0].patient}"
+            )
+        if not names:
+            text = f"{part} names {alias!r}, and no image has that name"
+            problems.append(Problem(file, line, "missing_image", text))
+        for name in names:
+            if name in part_of:
+                raise ValueError(
+                    f"{file}:{line}: {alias!r} is listed a second time (before: "
+                    f"{part_of[name]}, here: {part}); "
+                    f"{'a slice' if of_scans else 'an image'} belongs to one part, "
+                    "once"
+                )
+            part_of[name] = part
+    return part_of, problems
