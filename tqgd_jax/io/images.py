@@ -5,6 +5,7 @@ cuts 16-bit colour to 8 bits, so those PNGs are SimpleITK's.
 """
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import UInt
@@ -21,7 +22,11 @@ GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6  # PNG colour types
 def read_header(path: Path) -> Header:
     """What the first bytes say. Raises ValueError naming the file."""
     with path.open("rb") as file:
-        head = file.read(33)
+        return _header(path, file)
+
+
+def _header(path: Path, file: BinaryIO) -> Header:
+    head = file.read(33)
     if head[:8] == PNG:
         if len(head) < 33 or head[12:16] != b"IHDR":
             raise ValueError(f"{path}: truncated PNG, its header is incomplete")
@@ -31,7 +36,7 @@ def read_header(path: Path) -> Header:
         if head[24] == 16 and head[25] == GREY_ALPHA:
             raise ValueError(f"{path}: 16-bit grey with alpha; save it without alpha")
     elif head[:2] == b"\xff\xd8":
-        header = _jpeg_header(path)
+        header = _jpeg_header(path, file)
     else:
         raise ValueError(
             f"{path}: neither PNG nor JPEG (it begins with {head[:4]!r}); convert it "
@@ -45,14 +50,16 @@ def read_header(path: Path) -> Header:
     return header
 
 
-def _jpeg_header(path: Path) -> Header:
+def _jpeg_header(path: Path, file: BinaryIO) -> Header:
     from PIL import Image
 
+    file.seek(0)
     try:
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             mode, (w, h), turned = image.mode, image.size, image.getexif().get(0x112, 1)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: not a readable JPEG: {error}") from error
+        text = f"{error}".replace(repr(file), repr(f"{path}"))
+        raise ValueError(f"{path}: not a readable JPEG: {text}") from error
     if mode not in ("L", "RGB"):
         raise ValueError(f"{path}: JPEG of mode {mode}; convert it to grey or RGB")
     if turned not in (0, 1):
@@ -69,18 +76,20 @@ def read_image(path: Path) -> UInt[np.ndarray, "h w c"]:
     Palettes become RGB, 1 to 4 bits are spread over 0..255, an alpha channel must be
     fully opaque. Raises ValueError naming the file when it is truncated or damaged.
     """
-    header = read_header(path)
     with path.open("rb") as file:
+        header = _header(path, file)
+        file.seek(0)
         head = file.read(33)
         file.seek(max(0, path.stat().st_size - 64))
-        tail = file.read()
-    is_png = head[:8] == PNG
-    if is_png and b"IEND" not in tail:
-        raise ValueError(f"{path}: truncated PNG, its end is missing; copy it again")
-    if is_png and head[24] == 16 and head[25] != GREY:
-        pixels = _simpleitk(path)
-    else:
-        pixels = _pillow(path)
+        is_png = head[:8] == PNG
+        if is_png and b"IEND" not in file.read():
+            raise ValueError(
+                f"{path}: truncated PNG, its end is missing; copy it again"
+            )
+        if is_png and head[24] == 16 and head[25] != GREY:
+            pixels = _simpleitk(path)
+        else:
+            pixels = _pillow(path, file)
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     if pixels.shape[2] in (2, 4):
         alpha = pixels[:, :, -1]
@@ -98,11 +107,12 @@ def read_image(path: Path) -> UInt[np.ndarray, "h w c"]:
     return np.ascontiguousarray(pixels)
 
 
-def _pillow(path: Path) -> np.ndarray:
+def _pillow(path: Path, file: BinaryIO) -> np.ndarray:
     from PIL import Image
 
+    file.seek(0)
     try:
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             clear = "transparency" in image.info
             if image.mode == "P":
                 image = image.convert("RGBA" if clear else "RGB")
@@ -114,7 +124,8 @@ def _pillow(path: Path) -> np.ndarray:
                 raise ValueError("has a transparent grey value; save it without")
             return np.asarray(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: truncated or damaged: {error}") from error
+        text = f"{error}".replace(repr(file), repr(f"{path}"))
+        raise ValueError(f"{path}: truncated or damaged: {text}") from error
 
 
 def _simpleitk(path: Path) -> np.ndarray:

@@ -1,0 +1,175 @@
+"""A preparation opens each file, and enters each step, as often as it must."""
+
+import json
+import os
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import ct_sets, image_sets, scan_files
+from tqgd_jax.config import Config, Crop
+from tqgd_jax.data.open import open_data
+from tqgd_jax.io import images as io_images
+
+PACKAGE = Path(__file__).parents[2] / "tqgd_jax"
+DISCOVERY = (
+    *("data/discover/layout.discover", "data/discover/scan_folder.walk"),
+    *("data/discover/scan_folder.among", "data/discover/image_folder.among"),
+    *("data/discover/image_folder.named", "data/discover/image_folder._pair"),
+    *("data/discover/scan_folder._volumes", "data/discover/scan_folder._dicom"),
+    *("data/discover/scan_folder.deciding", "data/discover/split_source.source"),
+    *("io/coco.entries", "io/dicom/series.dicom_folders"),
+)
+STEPS = (
+    *("data/prepared/prepare._write", "data/index_dataset.index_dataset"),
+    *("data/read/image_set.index", "data/read/image_set.read"),
+    *("data/read/scans.index", "data/read/scans.read"),
+    *("data/split/splits.split", "data/split/patients.patients"),
+)
+opened: list[str] = []  # every file, while `seen` looks
+looking = threading.Event()
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open" and looking.is_set() and isinstance(arguments[0], str):
+        opened.append(arguments[0])
+
+
+sys.addaudithook(_hook)
+
+
+@contextmanager
+def seen() -> Iterator[tuple[Counter[str], Counter[str]]]:
+    """How often each file is opened in Python, and each function of ours entered.
+
+    Files are called by their name, functions as in "data/open.open_data".
+    """
+    entered: list[str] = []
+
+    def enter(frame: Any, event: str, _: object) -> None:
+        file = frame.f_code.co_filename
+        if event == "call" and file.startswith(f"{PACKAGE}/"):
+            module = file.removeprefix(f"{PACKAGE}/").removesuffix(".py")
+            entered.append(f"{module}.{frame.f_code.co_name}")
+
+    files, functions = Counter(), Counter()
+    opened.clear()
+    threading.setprofile(enter)
+    sys.setprofile(enter)
+    looking.set()
+    try:
+        yield files, functions
+    finally:
+        looking.clear()
+        sys.setprofile(None)
+        threading.setprofile(None)
+    files.update(os.path.basename(name) for name in opened)
+    functions.update(entered)
+
+
+# A set that changes while it is read is refused: it is discovered and each file hashed
+# before and after, so what a check opens is opened twice.
+CHECKS = 2
+HASH = LOOK = 1
+# Boxes need the sizes of images and the windows of scans, records need pixels once the
+# split is known, and the pixels of a set do not fit in memory.
+FACTS = PIXELS = LABEL = 1
+# By a part of the path: how often one check opens a file, and how often reading does.
+Wanted = dict[str, tuple[int, int]]
+
+
+def images(root: Path) -> tuple[Config, Wanted]:
+    """Folds know an image by its hash, which is that of the fingerprint."""
+    image_sets.small(root)
+    (root / "split.csv").unlink()
+    (root / "hearts.csv").write_text("image,x0,y0,x1,y1\na,8,2,24,14\n")
+    config = image_sets.config(root, split="folds", crop=Crop(method="hearts.csv"))
+    png, label = (HASH, FACTS + PIXELS), (HASH, LABEL)
+    return config, {".png": png, ".xml": label, ".csv": label}
+
+
+def coco(root: Path) -> tuple[Config, Wanted]:
+    """A json is looked at to know the format, and is read once to pair its images."""
+    image_sets.picture(root / "a.png")
+    annotation = {"image_id": 1, "category_id": 5, "bbox": [1, 2, 4, 7]}
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "height": 20, "width": 30}],
+        "categories": [{"id": 5, "name": "cac"}],
+        "annotations": [annotation | {"id": 1}],
+    }
+    (root / "train.json").write_text(json.dumps(content))
+    of = {".png": (HASH, FACTS + PIXELS), ".json": (HASH + LOOK, LABEL)}
+    return image_sets.config(root), of
+
+
+def scans(root: Path) -> tuple[Config, Wanted]:
+    """Of the csv files one names patients and parts, one the hearts of all scans."""
+    ct_sets.orcascore(root, 2)
+    names = ("TRV1P1", "TRV2P2")
+    hearts = [f"{name}CTI,0,24,5,40,20" for name in names]
+    (root / "hearts.csv").write_text("\n".join(["scan,z,x0,y0,x1,y1", *hearts]))
+    image_sets.table(root, [f"{n},train,{n}" for n in names], "image,split,group")
+    label = (HASH, LABEL)
+    of = {"Images/": (HASH, FACTS + PIXELS), "Reference": label, ".csv": label}
+    return ct_sets.config(root, "hearts.csv"), of
+
+
+def dicom(root: Path) -> tuple[Config, Wanted]:
+    """Only what is inside tells a DICOM file. GDCM opens it as well, to decode it."""
+    scan_files.series(root / "train", scan_files.some_hu())
+    uid = "1.2.3.4.5.3"
+    image_sets.voc(root / "xml" / f"{uid}.xml", [("x", 1, 2, 4, 5)], h=6, w=7)
+    of = {"train/": (HASH + LOOK, FACTS + PIXELS), "xml/": (HASH + LOOK, LABEL)}
+    return ct_sets.config(root), of
+
+
+@pytest.mark.parametrize("make", [images, coco, scans, dicom])
+def test_a_file_is_opened_as_often_as_it_must(tmp_path, make):
+    root = tmp_path / "set"
+    root.mkdir()
+    config, wanted = make(root)
+    checked, read = {}, {}
+    for file in (file for file in root.rglob("*") if file.is_file()):
+        kind = next(k for k in wanted if k in file.relative_to(root).as_posix())
+        checked[file.name], read[file.name] = wanted[kind]
+
+    with seen() as (files, functions):
+        open_data(config)
+    assert {n: files[n] for n in read} == {
+        n: CHECKS * checked[n] + read[n] for n in read
+    }
+    discovery = {k: n for k, n in functions.items() if k in DISCOVERY}
+    assert set(discovery.values()) == {CHECKS}
+    assert len(discovery) >= 4
+    steps = {k: n for k, n in functions.items() if k in STEPS}
+    assert set(steps.values()) == {1}
+    assert len(steps) == len(STEPS) - 2  # of images or of scans
+
+    with seen() as (files, functions):
+        open_data(config)  # of what is prepared
+    # the pairs of a json are known while it is the same file
+    assert {n: files[n] for n in read} == checked
+    assert {functions[k] for k in discovery} == {1}
+    assert not any(functions[k] for k in STEPS)
+
+
+@pytest.mark.parametrize("change", ["pixels", "new image"])
+def test_a_set_that_changes_while_it_is_read_is_refused(tmp_path, change, monkeypatch):
+    config, _ = images(tmp_path / "set")
+    read = io_images.read_image
+
+    def slowly(path: Path) -> Any:
+        name = "t2.png" if change == "pixels" else "new.png"
+        image_sets.picture(path.with_name(name), value=99)
+        return read(path)
+
+    monkeypatch.setattr(io_images, "read_image", slowly)
+    with pytest.raises(ValueError, match="set: changed while it was read; start again"):
+        open_data(config)
+    assert not [f for f in (tmp_path / "cache").iterdir() if f.suffix != ".lock"]
