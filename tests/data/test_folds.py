@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from tqgd_jax.data.split import folds
-from tqgd_jax.data.split.folds import Slice, assign, check, parts, read, stamp, write
+from tqgd_jax.data.split.fold_manifest import Fold, Manifest, read, write
+from tqgd_jax.data.split.fold_search import Slice
+from tqgd_jax.data.split.folds import assign, check, parts, stamp
 from tqgd_jax.io import atomic
 
 
@@ -64,7 +66,7 @@ def imbalance(table: list[Column], fold_of: dict[str, int], k: int) -> float:
     return cost
 
 
-def fold_by_patient(manifest: folds.Manifest) -> dict[str, int]:
+def fold_by_patient(manifest: Manifest) -> dict[str, int]:
     return {e.patient: e.fold for e in manifest.slices.values()}
 
 
@@ -180,13 +182,13 @@ def slices() -> list[Slice]:
 
 def test_equal_patients_are_shared_out_exactly(slices):
     (row,) = {str(f) for f in assign(slices, 5, 0).summary}
-    assert row == str(folds.Fold(2, 6, 1, 10.0, {"A": 6}))
+    assert row == str(Fold(2, 6, 1, 10.0, {"A": 6}))
 
 
 def test_a_patient_of_two_scanners_counts_for_both_and_no_calcium_is_no_error():
     free = [Slice(f"{p}{k}", p, "", 0.0, "AB"[k]) for p in "uvwxyz" for k in range(2)]
     for fold in assign(free, 3, 0).summary:
-        assert fold == folds.Fold(2, 4, 0, 0.0, {"A": 2, "B": 2})
+        assert fold == Fold(2, 4, 0, 0.0, {"A": 2, "B": 2})
 
 
 def test_the_seed_draws_other_folds(slices):

@@ -23,8 +23,8 @@ def images(root: Path, *names: str) -> Path:
 
 def split(cfg: Config) -> tuple[dict[str, list[str]], splits.Split]:
     layout = discover(cfg.data)
-    read = image_set.read(layout.folder, layout, cfg.data, hash_file)
-    made = splits.split(layout, read.rows, read.find, cfg.data, cfg.seed, read.labels)
+    rows, labels, _ = image_set.read(layout, cfg.data, hash_file)
+    made = splits.split(layout, rows, cfg.data, cfg.seed, labels)
     parts: dict[str, list[str]] = {}
     for name, part in sorted(made.part_of.items()):
         parts.setdefault(part, []).append(name)

@@ -28,8 +28,8 @@ DISCOVERY = (
 )
 STEPS = (
     *("data/prepared/prepare._write", "data/index_dataset.index_dataset"),
-    *("data/read/image_set.index", "data/read/image_set.read"),
-    *("data/read/scans.index", "data/read/scans.read"),
+    *("data/read/image_set.samples", "data/read/image_set.read"),
+    *("data/read/scans.samples", "data/read/scans.read"),
     *("data/split/splits.split", "data/split/patients.patients"),
 )
 opened: list[str] = []  # every file, while `seen` looks

@@ -14,12 +14,12 @@ from absl import flags
 from tqgd_jax.commands import config_flags
 from tqgd_jax.config import Config
 from tqgd_jax.data.index_dataset import slices
-from tqgd_jax.data.split import folds
+from tqgd_jax.data.split import fold_manifest, folds
 
 
 def make(
     config: Config, out: Path, count: int, seed: int, level: str
-) -> folds.Manifest:
+) -> fold_manifest.Manifest:
     """Reads every scan or image, writes the manifest, returns it."""
     if out.suffix != ".json":
         raise ValueError(f"--out must end with .json, got {out}")
@@ -30,7 +30,7 @@ def make(
         )
     config_flags.make_room(out)
     manifest = folds.assign(slices(config), count, seed, level)
-    folds.write(manifest, out)
+    fold_manifest.write(manifest, out)
     return manifest
 
 
@@ -50,5 +50,5 @@ if __name__ == "__main__":
     config_flags.define("File to write: *.json.")
     flags.DEFINE_integer("folds", 5, "Number of folds; the paper's 4:1 is fold 1 of 5.")
     flags.DEFINE_integer("seed", 0, "Decides among equally balanced folds.")
-    flags.DEFINE_enum("level", "patient", folds.LEVELS, "What stays whole.")
+    flags.DEFINE_enum("level", "patient", fold_manifest.LEVELS, "What stays whole.")
     config_flags.run(main)

@@ -65,13 +65,13 @@ def boxes_of(
 
 
 def read_image_boxes(
-    path: Path, find: Callable[[str], str | None]
+    path: Path, find: Callable[[str], Sequence[str]]
 ) -> tuple[dict[str, list[float]], list[str]]:
     """Heart box by image, and what the file calls images that are none of the set's.
 
     Args:
       path: csv with the header image,x0,y0,x1,y1.
-      find: name of an image by what the csv calls it, see `layout.finder`.
+      find: the image that the csv means, if there is one; see `image_folder.finder`.
 
     Raises:
       ValueError: as `read_boxes`; or when the file names no image of the set.
@@ -80,15 +80,15 @@ def read_image_boxes(
     seen: dict[str, int] = {}
     others = []
     for line, row in read_table(path, IMAGES, RULE).rows:
-        name, heart = find(row["image"]), box(f"{path}:{line}", row)
-        if name is None:
+        names, heart = find(row["image"]), box(f"{path}:{line}", row)
+        if not names:
             others.append(row["image"])
-        elif name in seen:
-            raise ValueError(
-                f"{path}:{line}: image {name!r} stands in line {seen[name]} already; an "
-                "image has one heart"
-            )
-        else:
+        for name in names:
+            if name in seen:
+                raise ValueError(
+                    f"{path}:{line}: image {name!r} stands in line {seen[name]} already; "
+                    "an image has one heart"
+                )
             seen[name], boxes[name] = line, [*heart]
     if not boxes:
         raise ValueError(

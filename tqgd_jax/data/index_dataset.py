@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tqgd_jax.config import Config
+from tqgd_jax.ct import windows
 from tqgd_jax.data.discover.layout import Layout, discover
 from tqgd_jax.data.discover.scan_folder import Cohort
 from tqgd_jax.data.read import image_set, scans, validation
 from tqgd_jax.data.split import splits
-from tqgd_jax.data.split.folds import Slice
+from tqgd_jax.data.split.fold_search import Slice
 from tqgd_jax.structures.dataset_index import Scan
 
 
@@ -30,9 +31,29 @@ def index_dataset(
       layout: what `discover` gave.
       sha256: of a file; folds of images know them by it.
     """
+    data = config.data
     if isinstance(layout.folder, Cohort):
-        return scans.index(layout, config)
-    return image_set.index(layout, config, sha256)
+        cropped = data.crop.method != "none"
+        split, classes, parts, problems, notes = scans.samples(layout, config)
+    else:
+        cropped = data.crop.by_file
+        split, classes, parts, problems, notes = image_set.samples(
+            layout, config, sha256
+        )
+    if split.fold:
+        notes.append(f"test is fold {split.fold[0]} of {split.fold[1]}")
+    return Scan(
+        layout.folder.root,
+        layout.folder.format,
+        layout.split.mode,
+        split.seeded,
+        tuple(classes),
+        parts,
+        problems,
+        windows.stamp(split.stamp, data.crop, cropped),
+        [*notes, *windows.notes(parts)],
+        split.fold,
+    )
 
 
 def slices(config: Config) -> list[Slice]:
@@ -40,10 +61,8 @@ def slices(config: Config) -> list[Slice]:
     data = dataclasses.replace(config.data, split="folds", fold=1)
     layout = discover(data)
     if isinstance(layout.folder, Cohort):
-        rows, find, problems, _ = scans.read(layout.folder, layout, data)
+        rows, _ = scans.read(layout, data)
     else:
-        rows, find, problems, *_ = image_set.read(
-            layout.folder, layout, data, hash_file
-        )
-    validation.enforce(problems, data.bad_labels)
-    return splits.with_patients(layout, rows, find, data)[0]
+        rows, *_ = image_set.read(layout, data, hash_file)
+    validation.enforce(rows.problems, data.bad_labels)
+    return splits.with_patients(layout, rows, data.group)[0]

@@ -6,7 +6,7 @@ its image, wherever it lies; stems that occur twice are told apart by their fold
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -160,14 +160,16 @@ def _pair(
     return entries, problems
 
 
-def finder(root: Path, entries: Iterable[Entry]) -> Callable[[str], str | None]:
-    """Image name by what a list calls it: name or path, with or without suffix."""
-    known: dict[str, str | None] = {}
+def finder(root: Path, entries: Iterable[Entry]) -> Callable[[str], Sequence[str]]:
+    """The image that a list means: by name or path, with or without suffix."""
+    known: dict[str, Sequence[str]] = {}
     for e in entries:
         for alias in {e.path.stem, e.path.name}:
-            known[alias] = e.name if alias not in known else None  # no longer unique
+            known[alias] = [e.name] if alias not in known else []  # no longer unique
     for e in entries:
         inside = e.path.relative_to(root)
         for alias in (inside.as_posix(), inside.with_suffix("").as_posix(), e.name):
-            known[alias] = e.name
-    return lambda name: known.get(PurePosixPath(name.replace("\\", "/")).as_posix())
+            known[alias] = [e.name]
+    return lambda alias: known.get(
+        PurePosixPath(alias.replace("\\", "/")).as_posix(), ()
+    )

@@ -1,10 +1,9 @@
 """A folder of images: what its labels say, and the samples of each part."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int, Integer
@@ -16,43 +15,31 @@ from tqgd_jax.data.discover.layout import Layout
 from tqgd_jax.data.discover.split_source import PARTS
 from tqgd_jax.data.read import validation
 from tqgd_jax.data.split import splits
-from tqgd_jax.data.split.folds import Slice
+from tqgd_jax.data.split.fold_search import Slice
+from tqgd_jax.data.split.splits import Rows, Samples
 from tqgd_jax.io import coco, images, voc_yolo
 from tqgd_jax.structures.annotation import Annotation, Entry, Problem
-from tqgd_jax.structures.dataset_index import Header, Item, Scan
+from tqgd_jax.structures.dataset_index import Header, Item
 
 MAX_CLASSES = 10_000
 
 
-class Images(NamedTuple):
-    """The images of a folder before they are split.
-
-    Attributes:
-      rows: one for each.
-      find: the image that a list means, if there is one.
-      problems: of the folder.
-      labels: by name of the image.
-      class_list: of classes.txt; may be empty.
-    """
-
-    rows: list[Slice]
-    find: Callable[[str], Sequence[str]]
-    problems: Sequence[Problem]
-    labels: dict[str, Annotation]
-    class_list: tuple[str, ...]
-
-
 def read(
-    folder: ImageFolder, layout: Layout, data: Data, sha256: Callable[[Path], str]
-) -> Images:
-    """Every annotation file; `sha256` is asked of images where folds need it."""
+    layout: Layout, data: Data, sha256: Callable[[Path], str]
+) -> tuple[Rows, dict[str, Annotation], tuple[str, ...]]:
+    """Rows for the split; labels by name; the names of classes.txt.
+
+    `sha256` is asked of images where folds need it.
+    """
+    folder = layout.folder
+    assert isinstance(folder, ImageFolder)
     class_list = _class_list(folder)
     names = class_list or data.classes
     labels = {e.name: _label(folder, e, names) for e in folder.entries}
     hashed = layout.split.mode in ("folds", "manifest")
-    rows = [
+    slices = [
         Slice(
-            name=e.name,
+            e.name,
             patient="",
             sha256=sha256(e.path) if hashed else "",
             load=_area(labels[e.name]),
@@ -61,38 +48,37 @@ def read(
         )
         for e in folder.entries
     ]
-    name_of = finder(folder.root, folder.entries)
-
-    def find(alias: str) -> Sequence[str]:
-        name = name_of(alias)
-        return () if name is None else (name,)
-
-    return Images(rows, find, folder.problems, labels, class_list)
+    find = finder(folder.root, folder.entries)
+    return Rows(slices, find, folder.problems), labels, class_list
 
 
-def index(layout: Layout, config: Config, sha256: Callable[[Path], str]) -> Scan:
+def samples(layout: Layout, config: Config, sha256: Callable[[Path], str]) -> Samples:
     """Collects problems instead of raising them; unreadable images are left out."""
     folder, data, mode = layout.folder, config.data, layout.split.mode
     assert isinstance(folder, ImageFolder)
     _refuse_settings_of_scans(data, folder.root)
-    rows, find, problems, labels, class_list = read(folder, layout, data, sha256)
-    split = splits.split(layout, rows, find, data, config.seed, labels.keys())
+    rows, labels, class_list = read(layout, data, sha256)
+    split = splits.split(layout, rows, data, config.seed, labels.keys())
     classes = data.classes or class_list or _classes(folder, labels)
-    if not classes:
-        raise ValueError(f"{folder.root}: no box in it names a class; set data.classes")
-    if len(set(classes)) != len(classes):
-        raise ValueError(f"data.classes: a name is there twice: {classes}")
-    number = {name: k for k, name in enumerate(classes)}
-    hearts, notes = _hearts(folder, layout.hearts)
+    number = validation.numbers(classes, folder.root)
+    hearts, notes = None, []
+    if layout.hearts is not None:
+        hearts, others = heart_boxes.read_image_boxes(layout.hearts, rows.find)
+        notes = [f"{len(hearts)} of {len(labels)} images have a heart box"]
+        if others:
+            notes.append(
+                f"{layout.hearts}: {len(others)} rows name no image here, such as "
+                + ", ".join(others[:3])
+            )
     by_part: dict[str, list[Entry]] = {part: [] for part in (*PARTS, "")}
     for e in sorted(folder.entries, key=lambda e: e.name):
         by_part[split.part_of.get(e.name, "")].append(e)
     text = f"no part of the split ({mode}) names it"
     outside = [Problem(e.path, 0, "not_in_split", text) for e in by_part.pop("")]
-    problems = [*problems, *split.problems, *outside]
+    problems = [*rows.problems, *split.problems, *outside]
     left_out = 0
     parts: dict[str, list[Item]] = {part: [] for part, of in by_part.items() if of}
-    for part in parts:
+    for part, items in parts.items():
         for e in by_part[part]:
             try:
                 header = images.read_header(e.path)
@@ -100,11 +86,11 @@ def index(layout: Layout, config: Config, sha256: Callable[[Path], str]) -> Scan
                 text = str(error).removeprefix(f"{e.path}: ")
                 problems.append(Problem(e.path, 0, "unreadable", text))
                 continue
-            checked = validation.check(
+            boxes = validation.check(
                 labels[e.name], header[:2], number, data.bad_labels
             )
-            problems += checked.problems
-            if data.slices == "positive" and part == "train" and not len(checked.boxes):
+            problems += boxes.problems
+            if data.slices == "positive" and part == "train" and not len(boxes.boxes):
                 left_out += 1
                 continue
             item = Item(
@@ -112,14 +98,14 @@ def index(layout: Layout, config: Config, sha256: Callable[[Path], str]) -> Scan
                 e.name,
                 split.patient_of[e.name],
                 header,
-                checked.boxes,
-                checked.labels,
+                boxes.boxes,
+                boxes.labels,
                 pixels=functools.partial(images.read_image, e.path),
             )
             if hearts is not None:
                 item, of_crop = _cropped(item, hearts.get(e.name), part, data.crop)
                 problems += of_crop
-            parts[part].append(item)
+            items.append(item)
     if left_out and not parts["train"]:
         raise ValueError(
             f"{folder.root}: none of the {left_out} training images has a box, so "
@@ -130,18 +116,7 @@ def index(layout: Layout, config: Config, sha256: Callable[[Path], str]) -> Scan
             f"{left_out} images without a box do not train (data.slices=positive); those "
             "of other parts are judged"
         )
-    return Scan(
-        folder.root,
-        folder.format,
-        mode,
-        split.seeded,
-        tuple(classes),
-        parts,
-        problems,
-        windows.stamp(split.stamp, data.crop, data.crop.by_file),
-        [*notes, *windows.notes(parts)],
-        split.fold,
-    )
+    return Samples(split, classes, parts, problems, notes)
 
 
 def _refuse_settings_of_scans(data: Data, root: Path) -> None:
@@ -159,21 +134,6 @@ def _refuse_settings_of_scans(data: Data, root: Path) -> None:
             f"{root} holds images, and data.{changed[0]} is a setting of CT scans; "
             f"leave it out, or point data.dir at scans{margin}"
         )
-
-
-def _hearts(
-    folder: ImageFolder, file: Path | None
-) -> tuple[dict[str, list[float]] | None, list[str]]:
-    """Heart box by image, None where nothing is to be cropped; and what to tell."""
-    if file is None:
-        return None, []
-    find = finder(folder.root, folder.entries)
-    hearts, others = heart_boxes.read_image_boxes(file, find)
-    notes = [f"{len(hearts)} of {len(folder.entries)} images have a heart box"]
-    if others:
-        few = ", ".join(others[:3])
-        notes.append(f"{file}: {len(others)} rows name no image here, such as {few}")
-    return hearts, notes
 
 
 def _cropped(

@@ -143,9 +143,7 @@ def _name(label: int, format: str, classes: tuple[str, ...]) -> str:
 def class_names(
     data: Data, cohort: Cohort, labels: Iterable[Annotation]
 ) -> tuple[str, ...]:
-    """Class names by index. Raises ValueError when there can be none."""
-    if len(set(data.classes)) != len(data.classes):
-        raise ValueError(f"data.classes: a name is there twice: {data.classes}")
+    """Class names by index; empty where no box names one."""
     arteries = set(data.classes) <= set(ARTERIES.values())
     of_masks = cohort.format == "orcascore" and not data.boxes
     if of_masks and len(data.classes) > 1 and not arteries:
@@ -156,10 +154,7 @@ def class_names(
     if data.classes:
         return tuple(data.classes)
     if data.boxes or cohort.format == "dicom":
-        names = sorted({name for label in labels for name in label.names})
-        if not names:
-            raise ValueError(f"{cohort.root}: no box names a class; set data.classes")
-        return tuple(names)
+        return tuple(sorted({name for label in labels for name in label.names}))
     return (DEFAULT,)
 
 

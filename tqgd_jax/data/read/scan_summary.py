@@ -40,15 +40,15 @@ class ScanSummary:
     problems: list[Problem]
 
 
-def summarize(
-    cohort: Cohort, layout: Layout, data: Data
-) -> tuple[list[ScanSummary], list[Problem]]:
+def summarize(layout: Layout, data: Data) -> tuple[list[ScanSummary], list[Problem]]:
     """Every scan that can be read, in order, and what is wrong.
 
     Raises ValueError for faults of the settings and for a slice that is there twice.
     """
     import SimpleITK  # noqa: F401  once, before the threads do
 
+    cohort = layout.folder
+    assert isinstance(cohort, Cohort)
     if data.crop.margin_px != Crop().margin_px:
         raise ValueError(
             f"{cohort.root} holds CT scans, and data.crop.margin_px is a setting of "

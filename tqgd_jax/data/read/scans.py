@@ -2,9 +2,9 @@
 
 import functools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int, Int16
@@ -18,67 +18,54 @@ from tqgd_jax.data.read import validation
 from tqgd_jax.data.read.scan_labels import class_names, sound
 from tqgd_jax.data.read.scan_summary import ScanSummary, summarize
 from tqgd_jax.data.split import splits
-from tqgd_jax.data.split.folds import Slice
+from tqgd_jax.data.split.fold_search import Slice
+from tqgd_jax.data.split.splits import Rows, Samples
 from tqgd_jax.io import volumes
 from tqgd_jax.io.volumes import Volume
 from tqgd_jax.structures.annotation import Problem
-from tqgd_jax.structures.dataset_index import Header, Item, Scan, SliceInfo
+from tqgd_jax.structures.dataset_index import Header, Item, SliceInfo
 
 logger = logging.getLogger("tqgd_jax")
 
 
-class Scans(NamedTuple):
-    """The scans of a folder before their slices are split.
+def read(layout: Layout, data: Data) -> tuple[Rows, list[ScanSummary]]:
+    """Rows for the split, of every slice, and the scans that can be read.
 
-    Attributes:
-      rows: one for each slice.
-      find: the slices that a list means: one, or all of a scan or a patient.
-      problems: of the folder and of each scan.
-      summaries: of the scans that can be read.
+    A list may name a slice, or all of a scan or a patient.
     """
-
-    rows: list[Slice]
-    find: Callable[[str], Sequence[str]]
-    problems: Sequence[Problem]
-    summaries: list[ScanSummary]
-
-
-def read(cohort: Cohort, layout: Layout, data: Data) -> Scans:
-    """Every scan is read once, on all cores; what is unreadable is left out."""
-    summaries, problems = summarize(cohort, layout, data)
-    rows = [row for summary in summaries for row in _rows(summary)]
+    summaries, problems = summarize(layout, data)
+    slices = [row for summary in summaries for row in _slices(summary)]
     names: dict[str, list[str]] = {}
-    for row in rows:
+    for row in slices:
         for alias in {s.casefold() for s in (row.name, row.scan, row.patient)}:
             names.setdefault(alias, []).append(row.name)
-    return Scans(rows, lambda a: names.get(a.casefold(), ()), problems, summaries)
+    return Rows(slices, lambda a: names.get(a.casefold(), ()), problems), summaries
 
 
-def index(layout: Layout, config: Config) -> Scan:
-    """Collects problems instead of raising them. Pixels are read again, when asked for.
+def samples(layout: Layout, config: Config) -> Samples:
+    """Collects problems instead of raising them; unreadable scans are left out.
 
-    A set of scans does not fit in memory, and crops follow from the split.
+    A set of scans does not fit in memory: each is read again when its pixels are asked
+    for.
     """
-    folder, data, mode = layout.folder, config.data, layout.split.mode
+    folder, data = layout.folder, config.data
     assert isinstance(folder, Cohort)
-    rows, find, problems, summaries = read(folder, layout, data)
+    rows, summaries = read(layout, data)
     if not summaries:
-        listed = "\n".join(f"  {p}" for p in problems[: validation.LISTED])
+        listed = "\n".join(f"  {p}" for p in rows.problems[: validation.LISTED])
         raise ValueError(f"{folder.root}: no scan can be read:\n{listed}")
     classes = class_names(data, folder, (a for s in summaries for a in s.labels.boxes))
-    number = {name: k for k, name in enumerate(classes)}
+    number = validation.numbers(classes, folder.root)
     checked = [_checked(summary, number, data.bad_labels) for summary in summaries]
-    problems = [
-        *problems,
-        *(p for of in checked for c in of.values() for p in c.problems),
-    ]
+    problems = [*rows.problems]
+    problems += [p for of in checked for boxes in of.values() for p in boxes.problems]
     used = {
         name
         for of in checked
         for name, boxes in of.items()
         if data.slices == "all" or len(boxes.labels)
     }
-    split = splits.split(layout, rows, find, data, config.seed, used)
+    split = splits.split(layout, rows, data, config.seed, used)
     problems += split.problems
     volume = functools.lru_cache(maxsize=2)(_volume)
     parts: dict[str, list[Item]] = {part: [] for part in PARTS}
@@ -95,6 +82,7 @@ def index(layout: Layout, config: Config) -> Scan:
         )
         problems += of_window
         if unnamed := part_of.count(""):
+            mode = layout.split.mode
             text = f"no part of the split ({mode}) names {unnamed} of its slices"
             problems.append(Problem(summary.study.path, 0, "not_in_split", text))
         for z, (name, part) in enumerate(zip(of, part_of, strict=True)):
@@ -108,20 +96,7 @@ def index(layout: Layout, config: Config) -> Scan:
     parts = {k: sorted(of, key=lambda i: i.name) for k, of in parts.items() if of}
     patients = len(set(split.patient_of.values()))
     notes = [f"{len(summaries)} scans of {patients} patients"]
-    if split.fold:
-        notes.append(f"test is fold {split.fold[0]} of {split.fold[1]}")
-    return Scan(
-        folder.root,
-        folder.format,
-        mode,
-        split.seeded,
-        classes,
-        parts,
-        problems,
-        windows.stamp(split.stamp, data.crop, data.crop.method != "none"),
-        [*notes, *windows.notes(parts)],
-        split.fold,
-    )
+    return Samples(split, classes, parts, problems, notes)
 
 
 def slice_name(scan: str, z: int) -> str:
@@ -133,7 +108,7 @@ def _volume(path: Path, series: str) -> Volume:
     return volumes.read_volume(path, series=series)
 
 
-def _rows(summary: ScanSummary) -> Iterator[Slice]:
+def _slices(summary: ScanSummary) -> Iterator[Slice]:
     _, dy, dx = summary.spacing
     study, labels = summary.study, summary.labels
     for z, lesions in enumerate(labels.lesions):

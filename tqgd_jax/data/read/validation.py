@@ -2,7 +2,8 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +46,15 @@ INFO = ("no_annotation", *NOTED)  # no fault
 FATAL = ("unreadable", "size_mismatch")
 LISTED = 20
 ROUNDING = 0.05  # px; a text file's decimals may put an edge so far over the image
+
+
+def numbers(classes: Sequence[str], root: Path) -> dict[str, int]:
+    """Index by class. Raises ValueError when there is no class, or one is there twice."""
+    if not classes:
+        raise ValueError(f"{root}: no box in it names a class; set data.classes")
+    if len(set(classes)) != len(classes):
+        raise ValueError(f"data.classes: a name is there twice: {classes}")
+    return {name: k for k, name in enumerate(classes)}
 
 
 class Checked(NamedTuple):

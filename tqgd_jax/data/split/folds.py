@@ -12,23 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tqgd_jax.data.split.fold_manifest import LEVELS, Entry, Fold, Manifest, read, write
+from tqgd_jax.data.split.fold_manifest import LEVELS, Entry, Fold, Manifest
 from tqgd_jax.data.split.fold_search import Slice, balance, deal
-
-__all__ = [
-    "LEAKY",
-    "LEVELS",
-    "Entry",
-    "Fold",
-    "Manifest",
-    "Slice",
-    "assign",
-    "check",
-    "parts",
-    "read",
-    "stamp",
-    "write",
-]
 
 logger = logging.getLogger("tqgd_jax")
 
