@@ -63,14 +63,14 @@ def examine(config: Config) -> int:
 
 
 def _damaged(items: list[Item]) -> list[Problem]:
-    found = []
+    damaged = []
     for item in items:
         try:
             item.pixels()
         except ValueError as error:
             text = str(error).removeprefix(f"{item.path}: ")
-            found.append(Problem(item.path, 0, "unreadable", text))
-    return found
+            damaged.append(Problem(item.path, 0, "unreadable", text))
+    return damaged
 
 
 def _summary(scanned: Scan, items: list[Item], problems: list[Problem]) -> None:
@@ -129,8 +129,8 @@ def _anchors(scanned: Scan, items: list[Item], config: Config) -> None:
     train = _sides(scanned.parts.get("train", []), side)
     limit = config.loss.anchor_threshold
     anchors = choose(model, train, config.seed, limit)
-    found = anchors.boxes.reshape(-1, 2)
-    recall = best_possible_recall(_sides(items, side), found, limit)
+    boxes = anchors.boxes.reshape(-1, 2)
+    recall = best_possible_recall(_sides(items, side), boxes, limit)
     heads = ",".join(map(str, model.heads))
     print(
         f"anchors   best possible recall {recall:.4f} ({anchors.origin}, heads {heads}, "
@@ -183,14 +183,14 @@ def main(argv: Sequence[str]) -> int:
     crop = Crop().method
     parser.add_argument("--crop", default=crop, help="as data.crop.method")
     parser.add_argument("--seed", type=int, default=0)
-    said = vars(parser.parse_args(argv))
-    seed, anchors, heads = (said.pop(name) for name in ("seed", "anchors", "heads"))
-    said["classes"] = tuple(name for name in said["classes"].split(",") if name)
+    values = vars(parser.parse_args(argv))
+    seed, anchors, heads = (values.pop(name) for name in ("seed", "anchors", "heads"))
+    values["classes"] = tuple(name for name in values["classes"].split(",") if name)
     logging.basicConfig(level=logging.WARNING)
     try:
-        said["crop"] = Crop(method=said.pop("crop"))
+        values["crop"] = Crop(method=values.pop("crop"))
         model = Model(anchors=anchors, heads=_levels(heads))
-        return examine(Config(seed=seed, model=model, data=Data(**said)))
+        return examine(Config(seed=seed, model=model, data=Data(**values)))
     except ValueError as error:
         print(f"unusable: {error}")
         return 2

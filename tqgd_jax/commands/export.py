@@ -194,11 +194,11 @@ def _read_back(
     """The `data.bad_labels` that reads `root` as what was given; ValueError if none."""
     classes = next(iter(splits.values())).classes
     data = Data(dir=str(root), format=format, classes=classes, bad_labels="clip")
-    found = index_dataset(Config(data=data), discover(data))
-    faults = validation.faults(found.problems)
+    dataset = index_dataset(Config(data=data), discover(data))
+    faults = validation.faults(dataset.problems)
     wrong = [f"{p}" for p in faults if p.kind not in KEPT]
     for part, of in splits.items():
-        items = {item.path.stem: item for item in found.parts.get(part, [])}
+        items = {item.path.stem: item for item in dataset.parts.get(part, [])}
         if items.keys() != set(stems[part]):
             wrong.append(f"{part} has {len(items)} images for {len(stems[part])}")
             continue
@@ -263,8 +263,8 @@ def main(config: Config, out: Path) -> None:
     if FLAGS.pixels == "window8":
         unit = "HU" if dtype == np.int16 else "grey values"
         print(f"one of 256 levels is {facts['values_per_level']:.3g} {unit}")
-    said = [f"--config.{k}={_word(v)}" for k, v in facts["read_with"].items()]
-    print("read it with", f"--config.data.dir={shlex.quote(str(out))}", *said)
+    words = [f"--config.{k}={_word(v)}" for k, v in facts["read_with"].items()]
+    print("read it with", f"--config.data.dir={shlex.quote(str(out))}", *words)
 
 
 def _word(value: Any) -> str:

@@ -91,10 +91,10 @@ def in_order(source: Source, batch: int) -> Iterator[Batch]:
 def required(splits: Mapping[str, Source], name: str, config: Config) -> Source:
     """A split by name. Raises ValueError when the data set has none."""
     if name not in splits:
-        there = ", ".join(f"{part} ({len(s.names)})" for part, s in splits.items())
+        names = ", ".join(f"{part} ({len(s.names)})" for part, s in splits.items())
         hint = "; data.hold_out takes it from train" if name == "val" else ""
         raise ValueError(
-            f"{config.data.dir} has no split {name!r}; there are: {there}{hint}"
+            f"{config.data.dir} has no split {name!r}; there are: {names}{hint}"
         )
     return splits[name]
 

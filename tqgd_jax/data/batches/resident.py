@@ -60,12 +60,12 @@ def mebibytes(source: Source) -> float:
 def _half_of_memory() -> float:
     """MiB, of what JAX may take of the default device; a CPU's is the machine's."""
     stats = jax.local_devices()[0].memory_stats() or {}
-    there = stats.get("bytes_limit")
-    if not there:
-        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = stats.get("bytes_limit")
+    if not limit:
+        limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         with contextlib.suppress(OSError, ValueError):  # "max": no limit
-            there = min(there, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return there / 2 / 2**20
+            limit = min(limit, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return limit / 2 / 2**20
 
 
 def arrays(source: Source) -> Resident:

@@ -74,7 +74,7 @@ def _home(config: Config) -> Path:
     return Path(home or "~/.cache/tqgd_jax").expanduser()
 
 
-def _write(aside: Path, scanned: Scan, config: Config, root: Path, mark: str) -> None:
+def _write(folder: Path, scanned: Scan, config: Config, root: Path, mark: str) -> None:
     validation.enforce(scanned.problems, config.data.bad_labels)
     items = [item for items in scanned.parts.values() for item in items]
     if not items:
@@ -91,16 +91,16 @@ def _write(aside: Path, scanned: Scan, config: Config, root: Path, mark: str) ->
     if scanned.stamp:
         logger.warning("%s", scanned.stamp)
     logger.info("preparing %d images of %s", len(items), root)
-    _write_records(aside / "records", scanned)
-    np.savez_compressed(aside / "index.npz", **_index(scanned, config, mark))
+    _write_records(folder / "records", scanned)
+    np.savez_compressed(folder / "index.npz", **_index(scanned, config, mark))
     if items[0].slice is not None:
-        scan_tables.write(aside, scanned)
-    files = sorted(f for f in aside.rglob("*") if f.is_file())
+        scan_tables.write(folder, scanned)
+    files = sorted(f for f in folder.rglob("*") if f.is_file())
     manifest = {
         "origin": str(root),
-        "files": {f.relative_to(aside).as_posix(): f.stat().st_size for f in files},
+        "files": {f.relative_to(folder).as_posix(): f.stat().st_size for f in files},
     }
-    (aside / "manifest.json").write_text(json.dumps(manifest, indent=1))
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
 
 def _write_records(folder: Path, scanned: Scan) -> None:

@@ -58,7 +58,7 @@ def numbers(classes: Sequence[str], root: Path) -> dict[str, int]:
 
 
 class Checked(NamedTuple):
-    """Boxes to keep, their class indices, their rows in what was said, and problems."""
+    """Boxes to keep, their class indices, their rows in the label, and problems."""
 
     boxes: Float[np.ndarray, "n 4"]
     labels: Int[np.ndarray, " n"]
@@ -67,7 +67,7 @@ class Checked(NamedTuple):
 
 
 def check(
-    said: Annotation, size: tuple[int, int], classes: Mapping[str, int], policy: str
+    label: Annotation, size: tuple[int, int], classes: Mapping[str, int], policy: str
 ) -> Checked:
     """The boxes to keep, and every problem.
 
@@ -76,21 +76,21 @@ def check(
     a problem is not kept.
     """
     h, w = size
-    problems = list(said.problems)
-    if said.size is not None and said.size != size:
-        claimed = "{1}x{0}".format(*said.size)
+    problems = list(label.problems)
+    if label.size is not None and label.size != size:
+        claimed = "{1}x{0}".format(*label.size)
         text = (
             f"made for an image of {claimed} px, the image has {w}x{h}: scale the "
             "boxes to this image, or correct the size if only that is wrong"
         )
-        problems.append(Problem(said.file, 0, "size_mismatch", text))
+        problems.append(Problem(label.file, 0, "size_mismatch", text))
     edge = np.array([w, h, w, h], np.float64)
-    scaled = said.boxes * (edge[None, :] if said.relative else 1.0)
+    scaled = label.boxes * (edge[None, :] if label.relative else 1.0)
     clipped = np.clip(scaled, 0.0, edge[None, :])
     seen: set[tuple[object, ...]] = set()
-    kept = []
+    rows = []
     for i, (box, name, line) in enumerate(
-        zip(scaled.tolist(), said.names, said.lines, strict=True)
+        zip(scaled.tolist(), label.names, label.lines, strict=True)
     ):
         x0, y0, x1, y1 = box
         kinds = []
@@ -109,16 +109,16 @@ def check(
         seen.add((name, *box))
         where = "({:g}, {:g}, {:g}, {:g})".format(*box)
         text = f"{name!r} {where} in an image of {w}x{h} px"
-        problems += [Problem(said.file, line, kind, text) for kind in kinds]
+        problems += [Problem(label.file, line, kind, text) for kind in kinds]
         keep = not kinds
         if policy == "clip":
             keep = set(kinds) <= {"out_of_image", "sub_pixel"}
         low, high = np.array(inside, np.float32).reshape(2, 2)  # no sliver of rounding
         if keep and (high > low).all():
-            kept.append(i)
-    boxes = clipped[kept].reshape(-1, 4).astype(np.float32)
-    labels = np.array([classes[said.names[i]] for i in kept], np.int32)
-    return Checked(boxes, labels, kept, problems)
+            rows.append(i)
+    boxes = clipped[rows].reshape(-1, 4).astype(np.float32)
+    labels = np.array([classes[label.names[i]] for i in rows], np.int32)
+    return Checked(boxes, labels, rows, problems)
 
 
 def faults(problems: Iterable[Problem]) -> list[Problem]:

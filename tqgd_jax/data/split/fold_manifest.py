@@ -70,14 +70,15 @@ def write(manifest: Manifest, path: Path) -> None:
 def read(path: Path) -> Manifest:
     """Raises ValueError when `path` is no whole manifest or leaks a patient."""
     try:
-        said = json.loads(path.read_text("utf-8"), object_pairs_hook=_once)
+        content = json.loads(path.read_text("utf-8"), object_pairs_hook=_once)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{path}: no manifest of folds ({error}); make one with folds.write"
         ) from error
     fail = f"{path}: damaged or edited manifest of folds: "
     kind = [
-        said.get(k) if isinstance(said, dict) else None for k in ("kind", "version")
+        content.get(k) if isinstance(content, dict) else None
+        for k in ("kind", "version")
     ]
     if kind != [KIND, VERSION]:
         raise ValueError(
@@ -85,15 +86,15 @@ def read(path: Path) -> Manifest:
             "make the folds again"
         )
     what = {"kind": str, "version": int, "folds": int, "level": str, "seed": int}
-    _typed(said, what | {"summary": list, "slices": dict}, fail)
-    folds, level = said["folds"], said["level"]
-    if folds < 2 or said["seed"] < 0 or level not in LEVELS:
+    _typed(content, what | {"summary": list, "slices": dict}, fail)
+    folds, level = content["folds"], content["level"]
+    if folds < 2 or content["seed"] < 0 or level not in LEVELS:
         raise ValueError(
             f"{fail}folds must be at least 2, seed at least 0 and level one of {LEVELS}, "
-            f"got {folds}, {said['seed']}, {level!r}"
+            f"got {folds}, {content['seed']}, {level!r}"
         )
     entries = {}
-    for name, entry in said["slices"].items():
+    for name, entry in content["slices"].items():
         here = f"{fail}slice {name!r}: "
         _typed(entry, {"patient": str, "fold": int, "sha256": str}, here)
         if not 1 <= entry["fold"] <= folds or not entry["patient"]:
@@ -105,7 +106,7 @@ def read(path: Path) -> Manifest:
     if level == "patient":
         _refuse_overlap(entries, fail)
     rows = []
-    for k, row in enumerate(said["summary"], 1):
+    for k, row in enumerate(content["summary"], 1):
         here = f"{fail}summary row {k}: "
         what = {"fold": int, "patients": int, "slices": int, "positive_slices": int}
         _typed(row, what | {"load": float, "scanners": dict}, here)
@@ -120,7 +121,7 @@ def read(path: Path) -> Manifest:
         rows.append(Fold(**row))
     if len(rows) != folds:
         raise ValueError(f"{fail}{folds} folds, but {len(rows)} rows of summary")
-    return Manifest(folds, level, said["seed"], entries, tuple(rows))
+    return Manifest(folds, level, content["seed"], entries, tuple(rows))
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -130,16 +131,16 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _typed(said: Any, fields: Mapping[str, type], fail: str) -> None:
-    if not isinstance(said, dict) or said.keys() != fields.keys():
-        found = sorted(said) if isinstance(said, dict) else type(said).__name__
-        raise ValueError(f"{fail}must have the fields {sorted(fields)}, has {found}")
+def _typed(content: Any, fields: Mapping[str, type], fail: str) -> None:
+    if not isinstance(content, dict) or content.keys() != fields.keys():
+        keys = sorted(content) if isinstance(content, dict) else type(content).__name__
+        raise ValueError(f"{fail}must have the fields {sorted(fields)}, has {keys}")
     for name, kind in fields.items():
-        value = said[name]
+        value = content[name]
         if type(value) is not kind:  # a bool is no int here
             raise ValueError(
                 f"{fail}{name} must be of type {kind.__name__}, got {value!r} "
-                f"(patient {said.get('patient', 'unknown')!r})"
+                f"(patient {content.get('patient', 'unknown')!r})"
             )
 
 

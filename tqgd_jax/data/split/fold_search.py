@@ -44,8 +44,8 @@ def balance(
     """Fold from 0 of each slice by name, all of a patient in one: the best of STARTS."""
     table, sizes = _table(slices, patients)
     starts = STARTS if len(patients) <= MANY else 1
-    found = [_search(table, sizes, folds, rng) for _ in range(starts)]
-    best = min(found, key=lambda pair: pair[0])[1]
+    searched = [_search(table, sizes, folds, rng) for _ in range(starts)]
+    best = min(searched, key=lambda pair: pair[0])[1]
     place = dict(zip(patients, best.tolist(), strict=True))
     return {s.name: place[s.patient] for s in slices}
 
@@ -100,7 +100,7 @@ def _search(
 ) -> tuple[float, Int[np.ndarray, " p"]]:
     """Imbalance and fold of each patient, after swaps that lower it.
 
-    The imbalance is Pearson's: the sum of (there - fair)^2 / fair over folds and columns,
+    The imbalance is Pearson's: the sum of (share - fair)^2 / fair over folds and columns,
     `fair` being the column's total over `folds`.
     """
     p = len(table)
@@ -121,9 +121,9 @@ def _search(
     fold[order] = rng.permuted(np.tile(np.arange(folds), (len(order), 1)), axis=1)
 
     def off_fair() -> np.ndarray:
-        there = np.zeros((folds, x.shape[1]))
-        np.add.at(there, fold, x)
-        return there - np.sqrt(fair)
+        sums = np.zeros((folds, x.shape[1]))
+        np.add.at(sums, fold, x)
+        return sums - np.sqrt(fair)
 
     if p > MOST:  # the pairs would fill the memory, and so many are even by themselves
         return float((off_fair() ** 2).sum()), fold[:p]

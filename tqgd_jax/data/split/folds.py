@@ -123,16 +123,16 @@ def check(manifest: Manifest, slices: Sequence[Slice], path: Path) -> None:
             n for n in both if here[n].sha256 != manifest.slices[n].sha256
         ],
     }
-    said = [
+    differences = [
         f"{len(names)} slices {what} ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"
         for what, names in wrong.items()
         if names
     ]
-    if said:
+    if differences:
         raise ValueError(
-            f"{path}: its folds were made for other data: {'; '.join(said)}. Restore "
-            f"those {len(manifest.slices)} slices, or make new folds under another name; "
-            "results of the two do not compare"
+            f"{path}: its folds were made for other data: {'; '.join(differences)}. "
+            f"Restore those {len(manifest.slices)} slices, or make new folds under "
+            "another name; results of the two do not compare"
         )
 
 
