@@ -22,7 +22,7 @@ from tqgd_jax.data.read import validation
 from tqgd_jax.data.split import folds
 from tqgd_jax.io import images
 from tqgd_jax.structures.annotation import Problem
-from tqgd_jax.structures.dataset_index import Item, Scan
+from tqgd_jax.structures.dataset_index import DatasetIndex, Sample
 
 SIZES = 8  # kinds of images listed one by one
 AREAS = ((0, 10), (10, 100), (100, 200), (200, np.inf))  # px, the paper's bins
@@ -32,22 +32,22 @@ def examine(config: Config) -> int:
     """Prints the report and returns the exit code."""
     try:
         try:
-            scanned = index_dataset(config, discover(config.data))
+            dataset = index_dataset(config, discover(config.data))
         except folds.TooFewError as error:
             print(f"note      {error}\n")  # for training; the data may be sound
             config.data.split, config.data.ratio = "ratio", (1.0, 0.0, 0.0)
-            scanned = index_dataset(config, discover(config.data))
+            dataset = index_dataset(config, discover(config.data))
     except ValueError as error:
         print(f"unusable: {error}")
         return 2
-    items = [item for of in scanned.parts.values() for item in of]
-    problems = sorted([*scanned.problems, *_damaged(items)])
-    _summary(scanned, items, problems)
-    _boxes(items)
-    unusable = not items
+    samples = [sample for of in dataset.parts.values() for sample in of]
+    problems = sorted([*dataset.problems, *_damaged(samples)])
+    _summary(dataset, samples, problems)
+    _boxes(samples)
+    unusable = not samples
     try:
-        _anchors(scanned, items, config)
-        images.same_kind([i.path for i in items], [i.header for i in items])
+        _anchors(dataset, samples, config)
+        images.same_kind([i.path for i in samples], [i.header for i in samples])
     except ValueError as error:
         print(f"\nunusable: {error}")
         unusable = True
@@ -62,26 +62,28 @@ def examine(config: Config) -> int:
     return 2 if unusable else int(bool(bad))
 
 
-def _damaged(items: list[Item]) -> list[Problem]:
+def _damaged(samples: list[Sample]) -> list[Problem]:
     damaged = []
-    for item in items:
+    for sample in samples:
         try:
-            item.pixels()
+            sample.pixels()
         except ValueError as error:
-            text = str(error).removeprefix(f"{item.path}: ")
-            damaged.append(Problem(item.path, 0, "unreadable", text))
+            text = str(error).removeprefix(f"{sample.path}: ")
+            damaged.append(Problem(sample.path, 0, "unreadable", text))
     return damaged
 
 
-def _summary(scanned: Scan, items: list[Item], problems: list[Problem]) -> None:
-    print(f"folder    {scanned.root}")
-    print(f"format    {scanned.format}")
-    print(f"classes   {', '.join(scanned.classes)}")
-    parts = ", ".join(f"{part} {len(of)}" for part, of in scanned.parts.items())
-    print(f"split     {parts} (from: {scanned.mode})")
-    patients = len({item.group for item in items})
-    print(f"images    {len(items)} of {patients} patients or single images")
-    kinds = Counter(i.header for i in items)
+def _summary(
+    dataset: DatasetIndex, samples: list[Sample], problems: list[Problem]
+) -> None:
+    print(f"folder    {dataset.root}")
+    print(f"format    {dataset.format}")
+    print(f"classes   {', '.join(dataset.classes)}")
+    parts = ", ".join(f"{part} {len(of)}" for part, of in dataset.parts.items())
+    print(f"split     {parts} (from: {dataset.mode})")
+    patients = len({sample.group for sample in samples})
+    print(f"images    {len(samples)} of {patients} patients or single images")
+    kinds = Counter(i.header for i in samples)
     for (h, w, c, dtype), n in sorted(kinds.items()) if len(kinds) <= SIZES else ():
         print(f"          {n} of {w}x{h} px, {'grey' if c == 1 else 'RGB'}, {dtype}")
     if len(kinds) > SIZES:
@@ -90,27 +92,27 @@ def _summary(scanned: Scan, items: list[Item], problems: list[Problem]) -> None:
             f"          {min(w)} to {max(w)} px wide, {min(h)} to {max(h)} px high, "
             + ", ".join(sorted({k.dtype for k in kinds}))
         )
-    for note in (*scanned.notes, *([scanned.stamp] if scanned.stamp else [])):
+    for note in (*dataset.notes, *([dataset.stamp] if dataset.stamp else [])):
         print(f"          {note}")
-    if scans := {i.slice.scan: i.slice for i in items if i.slice is not None}:
+    if scans := {i.slice.scan: i.slice for i in samples if i.slice is not None}:
         mm = sorted({f"{s.spacing[0]:g} x {s.spacing[2]:.3g}" for s in scans.values()})
         print(f"spacing   {', '.join(mm[:SIZES])} mm (slices x pixels)")
         by = Counter(s.scanner or "unknown" for s in scans.values())
         print("scanners  " + ", ".join(f"{k}: {n}" for k, n in sorted(by.items())))
-    empty = sum(not len(i.labels) for i in items)
+    empty = sum(not len(i.labels) for i in samples)
     unlabelled = sum(p.kind == "no_annotation" for p in problems)
     print(f"no boxes  {empty} images, {unlabelled} of them without annotation file")
 
 
-def _boxes(items: list[Item]) -> None:
-    counts = np.array([len(i.labels) for i in items] or [0])
+def _boxes(samples: list[Sample]) -> None:
+    counts = np.array([len(i.labels) for i in samples] or [0])
     print(
         f"boxes     {counts.sum()}; per image {counts.min()} to {counts.max()}, "
         f"median {np.median(counts):g}"
     )
     if not counts.sum():
         return
-    wh = _sides(items)
+    wh = _sides(samples)
     for axis, name in enumerate(("width", "height")):
         low, middle, high = np.percentile(wh[:, axis], (5, 50, 95))
         print(
@@ -123,14 +125,14 @@ def _boxes(items: list[Item]) -> None:
         print(f"  {name:>11}  {n:6d}  {'#' * round(50 * n / len(wh))}")
 
 
-def _anchors(scanned: Scan, items: list[Item], config: Config) -> None:
+def _anchors(dataset: DatasetIndex, samples: list[Sample], config: Config) -> None:
     """Raises ValueError when a run would have no anchors."""
     side, model = config.data.image_size, config.model
-    train = _sides(scanned.parts.get("train", []), side)
+    train = _sides(dataset.parts.get("train", []), side)
     limit = config.loss.anchor_threshold
     anchors = choose(model, train, config.seed, limit)
     boxes = anchors.boxes.reshape(-1, 2)
-    recall = best_possible_recall(_sides(items, side), boxes, limit)
+    recall = best_possible_recall(_sides(samples, side), boxes, limit)
     heads = ",".join(map(str, model.heads))
     print(
         f"anchors   best possible recall {recall:.4f} ({anchors.origin}, heads {heads}, "
@@ -143,10 +145,10 @@ def _anchors(scanned: Scan, items: list[Item], config: Config) -> None:
         )
 
 
-def _sides(items: list[Item], side: int = 0) -> Float[np.ndarray, "n 2"]:
+def _sides(samples: list[Sample], side: int = 0) -> Float[np.ndarray, "n 2"]:
     """Width and height of every box; with `side`, the long side of its image there."""
-    gains = [side / max(i.header[:2]) if side else 1.0 for i in items]
-    boxes = [i.boxes * np.float32(g) for i, g in zip(items, gains, strict=True)]
+    gains = [side / max(i.header[:2]) if side else 1.0 for i in samples]
+    boxes = [i.boxes * np.float32(g) for i, g in zip(samples, gains, strict=True)]
     every = np.concatenate([np.zeros((0, 4), np.float32), *boxes])
     return every[:, 2:] - every[:, :2]
 

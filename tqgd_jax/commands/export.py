@@ -198,24 +198,24 @@ def _read_back(
     faults = validation.faults(dataset.problems)
     wrong = [f"{p}" for p in faults if p.kind not in KEPT]
     for part, of in splits.items():
-        items = {item.path.stem: item for item in dataset.parts.get(part, [])}
-        if items.keys() != set(stems[part]):
-            wrong.append(f"{part} has {len(items)} images for {len(stems[part])}")
+        samples = {sample.path.stem: sample for sample in dataset.parts.get(part, [])}
+        if samples.keys() != set(stems[part]):
+            wrong.append(f"{part} has {len(samples)} images for {len(stems[part])}")
             continue
         for i, stem in enumerate(stems[part]):
-            item = items[stem]
+            sample = samples[stem]
             # a reader sees what is inside the image
             inside = np.clip(of.boxes[i], 0, of.sizes[i, [1, 0, 1, 0]])
             seen = (inside[:, :2] < inside[:, 2:]).all(axis=1)
             if (
-                item.group != of.groups[i]
-                or list(item.header[:2]) != of.sizes[i].tolist()
-                or item.labels.tolist() != of.labels[i][seen].tolist()
-                or (np.abs(item.boxes - inside[seen]) > SAME).any()
+                sample.group != of.groups[i]
+                or list(sample.header[:2]) != of.sizes[i].tolist()
+                or sample.labels.tolist() != of.labels[i][seen].tolist()
+                or (np.abs(sample.boxes - inside[seen]) > SAME).any()
             ):
                 wrong.append(
-                    f"{stem} ({of.groups[i]}) has {len(item.boxes)} boxes, patient "
-                    f"{item.group!r}, {item.header} for {seen.sum()} boxes of "
+                    f"{stem} ({of.groups[i]}) has {len(sample.boxes)} boxes, patient "
+                    f"{sample.group!r}, {sample.header} for {seen.sum()} boxes of "
                     f"{of.sizes[i].tolist()}"
                 )
     if wrong:

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from tqgd_jax.config import Crop
 from tqgd_jax.ct import crop
 from tqgd_jax.structures.annotation import Problem
-from tqgd_jax.structures.dataset_index import Item
+from tqgd_jax.structures.dataset_index import Sample
 from tqgd_jax.union_area import beyond
 
 PAD = 4  # px kept free around a box for which a window is widened
@@ -73,17 +73,19 @@ def _told(kind: str, counts: Int[np.ndarray, "_ 2"]) -> str:
     return f"the crop cuts {cut} and leaves out {outside} labelled boxes"
 
 
-def notes(parts: Mapping[str, Sequence[Item]]) -> list[str]:
+def notes(parts: Mapping[str, Sequence[Sample]]) -> list[str]:
     """What each part loses to the crop, as far as it does."""
     found = []
-    for part, items in parts.items():
-        sizes = [(i.header.width, i.header.height) for i in items]
-        each = [beyond(i.boxes, (0, 0, *s)) for i, s in zip(items, sizes, strict=True)]
+    for part, samples in parts.items():
+        sizes = [(i.header.width, i.header.height) for i in samples]
+        each = [
+            beyond(i.boxes, (0, 0, *s)) for i, s in zip(samples, sizes, strict=True)
+        ]
         cut, outside = (sum(int(e[k].sum()) for e in each) for k in (0, 1))
         if cut or outside:
             found.append(
                 f"{part}: the crop cuts {cut} and leaves out {outside} of "
-                f"{sum(len(i.boxes) for i in items)} labelled boxes"
+                f"{sum(len(i.boxes) for i in samples)} labelled boxes"
             )
     return found
 

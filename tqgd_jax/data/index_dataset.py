@@ -12,7 +12,7 @@ from tqgd_jax.data.discover.scan_folder import Cohort
 from tqgd_jax.data.read import image_set, scans, validation
 from tqgd_jax.data.split import splits
 from tqgd_jax.data.split.fold_search import Slice
-from tqgd_jax.structures.dataset_index import Scan
+from tqgd_jax.structures.dataset_index import DatasetIndex
 
 
 def hash_file(path: Path) -> str:
@@ -23,7 +23,7 @@ def hash_file(path: Path) -> str:
 
 def index_dataset(
     config: Config, layout: Layout, sha256: Callable[[Path], str] = hash_file
-) -> Scan:
+) -> DatasetIndex:
     """Collects problems instead of raising them; what is unreadable is left out.
 
     Args:
@@ -42,7 +42,7 @@ def index_dataset(
         )
     if split.fold:
         notes.append(f"test is fold {split.fold[0]} of {split.fold[1]}")
-    return Scan(
+    return DatasetIndex(
         layout.folder.root,
         layout.folder.format,
         layout.split.mode,

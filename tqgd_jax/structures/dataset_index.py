@@ -40,7 +40,7 @@ class SliceInfo(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Item:
+class Sample:
     """One image or slice, and the boxes that `data.bad_labels` keeps.
 
     `pixels` reads it as `header` says; `path` is for messages. `slice` and `lesions`
@@ -61,7 +61,7 @@ class Item:
 
 
 @dataclass(frozen=True, eq=False)
-class Scan:
+class DatasetIndex:
     """A data set.
 
     Attributes:
@@ -80,7 +80,7 @@ class Scan:
     mode: str
     seeded: bool
     classes: tuple[str, ...]
-    parts: dict[str, list[Item]]
+    parts: dict[str, list[Sample]]
     problems: list[Problem]
     stamp: str = ""
     notes: list[str] = field(default_factory=list)

@@ -1,7 +1,7 @@
 """The TFDS builders of prepared sets, one for each kind. Importing this imports tfds.
 
 Records are ArrayRecord, read by index; image tensors of unknown size need zlib there.
-`prepare` hands the parts over that it has scanned. On its own, a builder of CT scans its
+`prepare` hands the parts over that it has read. On its own, a builder of CT scans its
 manual directory:
 
     OrCaScore(data_dir=OUT).download_and_prepare(
@@ -21,9 +21,9 @@ from tqgd_jax.config import Config, Data
 from tqgd_jax.data.discover.layout import discover
 from tqgd_jax.data.index_dataset import index_dataset
 from tqgd_jax.data.read import validation
-from tqgd_jax.structures.dataset_index import Item
+from tqgd_jax.structures.dataset_index import Sample
 
-Parts = dict[str, list[Item]]
+Parts = dict[str, list[Sample]]
 
 
 class Slices(tfds.core.GeneratorBasedBuilder):
@@ -45,14 +45,16 @@ class Slices(tfds.core.GeneratorBasedBuilder):
         """Without `parts`, those of the manual directory by `data`, for CT only."""
         if parts is None and not self.FORMAT:
             raise ValueError(
-                f"{type(self).__name__} needs the parts of a scanned folder; "
+                f"{type(self).__name__} needs the parts of a folder that was read; "
                 "`tqgd_jax.data.prepared.prepare` hands them over"
             )
         self.parts = parts
         self.data = data or Data()
         self.kind = (self.data.channels, "int16")
         if parts is not None:
-            header = next(item.header for items in parts.values() for item in items)
+            header = next(
+                sample.header for samples in parts.values() for sample in samples
+            )
             self.kind = (header.channels, header.dtype)
         super().__init__(data_dir=data_dir, file_format="array_record")
 
@@ -87,28 +89,28 @@ class Slices(tfds.core.GeneratorBasedBuilder):
         if parts is None:
             where = str(dl_manager.manual_dir)
             data = dataclasses.replace(self.data, dir=where, format=self.FORMAT)
-            scanned = index_dataset(Config(data=data), discover(data))
-            validation.enforce(scanned.problems, data.bad_labels)
-            parts = scanned.parts
+            dataset = index_dataset(Config(data=data), discover(data))
+            validation.enforce(dataset.problems, data.bad_labels)
+            parts = dataset.parts
         return {part: self._generate_examples(part, of) for part, of in parts.items()}
 
     def _generate_examples(
-        self, part: str, items: list[Item]
+        self, part: str, samples: list[Sample]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        for i, item in enumerate(tqdm(items, f"prepare {part}", unit="img")):
+        for i, sample in enumerate(tqdm(samples, f"prepare {part}", unit="img")):
             example = {
-                "image": item.pixels(),
-                "boxes": item.boxes,
-                "labels": item.labels,
-                "name": item.name,
-                "group": item.group,
+                "image": sample.pixels(),
+                "boxes": sample.boxes,
+                "labels": sample.labels,
+                "name": sample.name,
+                "group": sample.group,
             }
-            if item.slice is not None:
+            if sample.slice is not None:
                 example |= {
-                    "scan": item.slice.scan,
-                    "z": item.slice.z,
-                    "spacing": np.array(item.slice.spacing, np.float32),
-                    "crop": np.array(item.slice.crop, np.int32),
+                    "scan": sample.slice.scan,
+                    "z": sample.slice.z,
+                    "spacing": np.array(sample.slice.spacing, np.float32),
+                    "crop": np.array(sample.slice.crop, np.int32),
                 }
             yield i, example
 

@@ -23,7 +23,7 @@ from tqgd_jax.data.prepared.fingerprint import fingerprint
 from tqgd_jax.data.prepared.index import prepared_settings
 from tqgd_jax.data.read import validation
 from tqgd_jax.io import atomic, images
-from tqgd_jax.structures.dataset_index import Item, Scan
+from tqgd_jax.structures.dataset_index import DatasetIndex, Sample
 
 logger = logging.getLogger("tqgd_jax")
 
@@ -74,27 +74,29 @@ def _home(config: Config) -> Path:
     return Path(home or "~/.cache/tqgd_jax").expanduser()
 
 
-def _write(folder: Path, scanned: Scan, config: Config, root: Path, mark: str) -> None:
-    validation.enforce(scanned.problems, config.data.bad_labels)
-    items = [item for items in scanned.parts.values() for item in items]
-    if not items:
+def _write(
+    folder: Path, dataset: DatasetIndex, config: Config, root: Path, mark: str
+) -> None:
+    validation.enforce(dataset.problems, config.data.bad_labels)
+    samples = [sample for samples in dataset.parts.values() for sample in samples]
+    if not samples:
         raise ValueError(f"{root}: no image is left in any part of the split")
-    images.same_kind([i.path for i in items], [i.header for i in items])
-    known = validation.noted(scanned.problems)
+    images.same_kind([i.path for i in samples], [i.header for i in samples])
+    known = validation.noted(dataset.problems)
     for problem in known[: validation.LISTED]:
         logger.info("%s", problem)
     more = (
         [f"{validation.counts(known)} in all"] if len(known) > validation.LISTED else []
     )
-    for note in (*more, *scanned.notes):
+    for note in (*more, *dataset.notes):
         logger.info("%s", note)
-    if scanned.stamp:
-        logger.warning("%s", scanned.stamp)
-    logger.info("preparing %d images of %s", len(items), root)
-    _write_records(folder / "records", scanned)
-    np.savez_compressed(folder / "index.npz", **_index(scanned, config, mark))
-    if items[0].slice is not None:
-        scan_tables.write(folder, scanned)
+    if dataset.stamp:
+        logger.warning("%s", dataset.stamp)
+    logger.info("preparing %d images of %s", len(samples), root)
+    _write_records(folder / "records", dataset)
+    np.savez_compressed(folder / "index.npz", **_index(dataset, config, mark))
+    if samples[0].slice is not None:
+        scan_tables.write(folder, dataset)
     files = sorted(f for f in folder.rglob("*") if f.is_file())
     manifest = {
         "origin": str(root),
@@ -103,7 +105,7 @@ def _write(folder: Path, scanned: Scan, config: Config, root: Path, mark: str) -
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
 
-def _write_records(folder: Path, scanned: Scan) -> None:
+def _write_records(folder: Path, dataset: DatasetIndex) -> None:
     import tensorflow_datasets as tfds
 
     from tqgd_jax.data.prepared.builder import BUILDERS, Slices
@@ -112,30 +114,30 @@ def _write_records(folder: Path, scanned: Scan) -> None:
     folder.mkdir()
     # tfds prints its own story to stdout, where `--dry_run` promises one json object
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        BUILDERS.get(scanned.format, Slices)(
-            scanned.parts, folder
+        BUILDERS.get(dataset.format, Slices)(
+            dataset.parts, folder
         ).download_and_prepare()
 
 
-def _index(scanned: Scan, config: Config, mark: str) -> dict[str, Any]:
-    items = [item for items in scanned.parts.values() for item in items]
-    header = items[0].header
-    shape = [max(i.header[axis] for i in items) for axis in (0, 1)]
+def _index(dataset: DatasetIndex, config: Config, mark: str) -> dict[str, Any]:
+    samples = [sample for samples in dataset.parts.values() for sample in samples]
+    header = samples[0].header
+    shape = [max(i.header[axis] for i in samples) for axis in (0, 1)]
     meta = {
         "kind": "tqgd_jax",
         "fingerprint": mark,
         "settings": prepared_settings(config.data),
-        "seed": config.seed if scanned.seeded else None,
-        "classes": scanned.classes,
+        "seed": config.seed if dataset.seeded else None,
+        "classes": dataset.classes,
         "dtype": header.dtype,
         "shape": [*shape, header.channels],
-        "max_boxes": max(1, *(len(i.labels) for i in items)),
-        "stamp": scanned.stamp,
-        "fold": scanned.fold,
-        "parts": {part: _rows(of) for part, of in scanned.parts.items()},
+        "max_boxes": max(1, *(len(i.labels) for i in samples)),
+        "stamp": dataset.stamp,
+        "fold": dataset.fold,
+        "parts": {part: _rows(of) for part, of in dataset.parts.items()},
     }
     arrays: dict[str, Any] = {"meta": np.array(json.dumps(meta))}
-    for part, of in scanned.parts.items():
+    for part, of in dataset.parts.items():
         arrays[f"{part}/sizes"] = np.array([i.header[:2] for i in of], np.int32)
         arrays[f"{part}/counts"] = np.array([len(i.labels) for i in of], np.int32)
         arrays[f"{part}/boxes"] = np.concatenate([i.boxes for i in of])
@@ -143,18 +145,18 @@ def _index(scanned: Scan, config: Config, mark: str) -> dict[str, Any]:
     return arrays
 
 
-def _rows(items: list[Item]) -> dict[str, Any]:
+def _rows(samples: list[Sample]) -> dict[str, Any]:
     rows: dict[str, Any] = {
-        "names": [i.name for i in items],
-        "groups": [i.group for i in items],
+        "names": [i.name for i in samples],
+        "groups": [i.group for i in samples],
     }
-    if items[0].slice is not None:
+    if samples[0].slice is not None:
         rows |= {
-            "slices": [i.slice for i in items],
-            "lesions": [i.lesions for i in items],
+            "slices": [i.slice for i in samples],
+            "lesions": [i.lesions for i in samples],
         }
-    if items[0].crop is not None:
-        rows["crops"] = [i.crop for i in items]
+    if samples[0].crop is not None:
+        rows["crops"] = [i.crop for i in samples]
     return rows
 
 

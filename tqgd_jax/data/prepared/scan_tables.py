@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tqgd_jax.io.tables import write_table
-from tqgd_jax.structures.dataset_index import Scan
+from tqgd_jax.structures.dataset_index import DatasetIndex
 
 SLICES = (
     *("part", "image", "patient", "scan", "scanner", "z", "dz_mm", "dy_mm", "dx_mm"),
@@ -20,22 +20,25 @@ LESIONS = (
 )
 
 
-def write(folder: Path, scanned: Scan) -> None:
+def write(folder: Path, dataset: DatasetIndex) -> None:
     """One line for each slice, and one for each box."""
     slices: list[list[Any]] = []
     lesions: list[list[Any]] = []
-    for part, items in scanned.parts.items():
-        for item in items:
-            info = item.slice
+    for part, samples in dataset.parts.items():
+        for sample in samples:
+            info = sample.slice
             assert info is not None
-            head = [part, item.name, item.group, info.scan]
+            head = [part, sample.name, sample.group, info.scan]
             where = [info.scanner, info.z, *info.spacing, *info.crop]
-            slices.append([*head, *where, len(item.labels)])
+            slices.append([*head, *where, len(sample.labels)])
             x, y = info.crop[:2]
             for (x0, y0, x1, y1), label, lesion in zip(
-                item.boxes.tolist(), item.labels.tolist(), item.lesions, strict=True
+                sample.boxes.tolist(),
+                sample.labels.tolist(),
+                sample.lesions,
+                strict=True,
             ):
                 box = [x0 + x, y0 + y, x1 + x, y1 + y]
-                lesions.append([*head, info.z, scanned.classes[label], *box, *lesion])
+                lesions.append([*head, info.z, dataset.classes[label], *box, *lesion])
     write_table(folder / "slices.csv", SLICES, slices)
     write_table(folder / "lesions.csv", LESIONS, lesions)

@@ -19,7 +19,7 @@ from tqgd_jax.data.split.fold_search import Slice
 from tqgd_jax.data.split.splits import Rows, Samples
 from tqgd_jax.io import coco, images, voc_yolo
 from tqgd_jax.structures.annotation import Annotation, Entry, Problem
-from tqgd_jax.structures.dataset_index import Header, Item
+from tqgd_jax.structures.dataset_index import Header, Sample
 
 MAX_CLASSES = 10_000
 
@@ -77,8 +77,8 @@ def samples(layout: Layout, config: Config, sha256: Callable[[Path], str]) -> Sa
     outside = [Problem(e.path, 0, "not_in_split", text) for e in by_part.pop("")]
     problems = [*rows.problems, *split.problems, *outside]
     left_out = 0
-    parts: dict[str, list[Item]] = {part: [] for part, of in by_part.items() if of}
-    for part, items in parts.items():
+    parts: dict[str, list[Sample]] = {part: [] for part, of in by_part.items() if of}
+    for part, samples in parts.items():
         for e in by_part[part]:
             try:
                 header = images.read_header(e.path)
@@ -93,7 +93,7 @@ def samples(layout: Layout, config: Config, sha256: Callable[[Path], str]) -> Sa
             if data.slices == "positive" and part == "train" and not len(boxes.boxes):
                 left_out += 1
                 continue
-            item = Item(
+            sample = Sample(
                 e.path,
                 e.name,
                 split.patient_of[e.name],
@@ -103,9 +103,9 @@ def samples(layout: Layout, config: Config, sha256: Callable[[Path], str]) -> Sa
                 pixels=functools.partial(images.read_image, e.path),
             )
             if hearts is not None:
-                item, of_crop = _cropped(item, hearts.get(e.name), part, data.crop)
+                sample, of_crop = _cropped(sample, hearts.get(e.name), part, data.crop)
                 problems += of_crop
-            items.append(item)
+            samples.append(sample)
     if left_out and not parts["train"]:
         raise ValueError(
             f"{folder.root}: none of the {left_out} training images has a box, so "
@@ -137,14 +137,14 @@ def _refuse_settings_of_scans(data: Data, root: Path) -> None:
 
 
 def _cropped(
-    item: Item, heart: list[float] | None, part: str, rules: Crop
-) -> tuple[Item, list[Problem]]:
+    sample: Sample, heart: list[float] | None, part: str, rules: Crop
+) -> tuple[Sample, list[Problem]]:
     """The image and its boxes in the window around its heart; whole without one."""
-    h, w, channels, dtype = item.header
+    h, w, channels, dtype = sample.header
     problems = []
     if heart is None:
         text = f"no heart box in {rules.method}, stays whole"
-        problems.append(Problem(item.path, 0, "crop_whole", text))
+        problems.append(Problem(sample.path, 0, "crop_whole", text))
     try:
         around = crop.crops(
             np.array([heart or [np.nan] * 4]),
@@ -154,23 +154,23 @@ def _cropped(
             margin_mm=rules.margin_px,
         )
     except ValueError as error:
-        raise ValueError(f"{rules.method}: image {item.name!r}: {error}") from error
+        raise ValueError(f"{rules.method}: image {sample.name!r}: {error}") from error
     (window,), of_window = windows.fitted(
         around,
-        [item.boxes],
+        [sample.boxes],
         [part],
-        [item.name],
-        item.path,
+        [sample.name],
+        sample.path,
         rules=rules,
         shape=(h, w),
     )
     x0, y0, x1, y1 = window.tolist()
     inside = Header(y1 - y0, x1 - x0, channels, dtype)
     cropped = replace(
-        item,
+        sample,
         header=inside,
-        boxes=crop.to_crop(item.boxes, window),
-        pixels=functools.partial(_part, item.pixels, window),
+        boxes=crop.to_crop(sample.boxes, window),
+        pixels=functools.partial(_part, sample.pixels, window),
         crop=(x0, y0, x1, y1),
     )
     return cropped, problems + of_window

@@ -23,7 +23,7 @@ from tqgd_jax.data.split.splits import Rows, Samples
 from tqgd_jax.io import volumes
 from tqgd_jax.io.volumes import Volume
 from tqgd_jax.structures.annotation import Problem
-from tqgd_jax.structures.dataset_index import Header, Item, SliceInfo
+from tqgd_jax.structures.dataset_index import Header, Sample, SliceInfo
 
 logger = logging.getLogger("tqgd_jax")
 
@@ -68,7 +68,7 @@ def samples(layout: Layout, config: Config) -> Samples:
     split = splits.split(layout, rows, data, config.seed, used)
     problems += split.problems
     volume = functools.lru_cache(maxsize=2)(_volume)
-    parts: dict[str, list[Item]] = {part: [] for part in PARTS}
+    parts: dict[str, list[Sample]] = {part: [] for part in PARTS}
     for summary, of in zip(summaries, checked, strict=True):
         part_of = [split.part_of.get(name, "") for name in of]
         fit, of_window = windows.fitted(
@@ -88,8 +88,8 @@ def samples(layout: Layout, config: Config) -> Samples:
         for z, (name, part) in enumerate(zip(of, part_of, strict=True)):
             if part and name in used:
                 patient = split.patient_of[name]
-                item = _item(summary, z, of[name], fit[z], patient, data, volume)
-                parts[part].append(item)
+                sample = _sample(summary, z, of[name], fit[z], patient, data, volume)
+                parts[part].append(sample)
     for part in sorted(set(split.part_of.values())):
         if not parts[part]:
             logger.warning("no slice of the %s patients has a box: no %s", part, part)
@@ -140,7 +140,7 @@ def _checked(
     }
 
 
-def _item(
+def _sample(
     summary: ScanSummary,
     z: int,
     checked: validation.Checked,
@@ -148,11 +148,11 @@ def _item(
     patient: str,
     data: Data,
     volume: Any,
-) -> Item:
+) -> Sample:
     x0, y0, x1, y1 = window.tolist()
     study, spacing = summary.study, summary.spacing
     steps = neighbours(z, summary.shape[0], spacing[0], data)
-    return Item(
+    return Sample(
         study.path,
         slice_name(study.scan, z),
         patient,

@@ -13,7 +13,7 @@ from tqgd_jax.data.split import fold_manifest, folds, patients
 from tqgd_jax.data.split.fold_search import Slice
 from tqgd_jax.io.tables import Table, read_table, require
 from tqgd_jax.structures.annotation import Problem
-from tqgd_jax.structures.dataset_index import Item
+from tqgd_jax.structures.dataset_index import Sample
 
 logger = logging.getLogger("tqgd_jax")
 
@@ -55,7 +55,7 @@ class Samples(NamedTuple):
 
     split: Split
     classes: Sequence[str]
-    parts: dict[str, list[Item]]
+    parts: dict[str, list[Sample]]
     problems: list[Problem]
     notes: list[str]
 
