@@ -3,7 +3,7 @@
 import numpy as np
 
 from tqgd_jax.config import Augment, Config, Data, Model, Train
-from tqgd_jax.data.dataset import Source
+from tqgd_jax.data.dataset import Dataset
 
 ORCASCORE = 131  # slices with calcium in the training part of the paper's orCaScore
 MODELS = {"yolov5": ("conv", ("pan",)), "tqgdnet": ("thr", ("queen", "gd"))}
@@ -20,7 +20,7 @@ def source(n, size, seed=0):
         for (x, y), (w, h) in zip(low, wh, strict=True):
             image[y : y + h, x : x + w] = rng.integers(200, 1200)
         boxes.append(np.concatenate([low, low + wh], 1).astype(np.float32))
-    return Source(
+    return Dataset(
         classes=("calcium",),
         names=[f"slice{i}" for i in range(n)],
         groups=[f"patient{i // 8}" for i in range(n)],

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from tqgd_jax.augment import augment
 from tqgd_jax.config import Config
 from tqgd_jax.data.batches import order
-from tqgd_jax.data.dataset import Source, load
+from tqgd_jax.data.dataset import Dataset, load
 from tqgd_jax.detector import Detector
 from tqgd_jax.nn.norm import MOMENTUM
 from tqgd_jax.structures.batch import Batch
@@ -25,7 +25,7 @@ Recalibrate = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
 def make_recalibrate(
-    detector: Detector, config: Config, train: Source, batches: int
+    detector: Detector, config: Config, train: Dataset, batches: int
 ) -> Recalibrate:
     """The function from variables to the same weights with new batch statistics.
 

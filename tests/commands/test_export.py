@@ -19,7 +19,7 @@ from tests.image_sets import small
 from tqgd_jax.commands import export as export_module
 from tqgd_jax.commands.export import export, stored
 from tqgd_jax.config import Config, Data
-from tqgd_jax.data.dataset import Source
+from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.data.discover.layout import discover
 from tqgd_jax.data.index_dataset import index_dataset
 from tqgd_jax.io.images import read_image
@@ -35,12 +35,12 @@ def source(
     boxes: Mapping[str, Sequence[Box]],
     classes: tuple[str, ...] = ("cac", "a <&> b"),
     stamp: str = "",
-) -> Source:
+) -> Dataset:
     """The patient of "x_3" is "x"."""
     names = sorted(images)
     rows = [np.array(boxes.get(n, ()), np.float32).reshape(-1, 5) for n in names]
     shapes = [images[n].shape for n in names]
-    return Source(
+    return Dataset(
         classes=classes,
         names=names,
         groups=[n.split("_")[0] for n in names],
@@ -79,7 +79,7 @@ def images() -> dict[str, dict[str, np.ndarray]]:
 
 
 @pytest.fixture
-def splits(images) -> dict[str, Source]:
+def splits(images) -> dict[str, Dataset]:
     """P1_2 and P3_1 have no boxes."""
     boxes = {
         "P1_1": [(0, 1.25, 2.0, 5.1, 9.7), (1, 46.0, 32.0, 47.0, 33.0)],

@@ -15,7 +15,7 @@ from tqgd_jax.config import Config
 from tqgd_jax.data.batches import order
 from tqgd_jax.data.batches.resident import arrays, take
 from tqgd_jax.data.batches.stream import stream
-from tqgd_jax.data.dataset import Source, load
+from tqgd_jax.data.dataset import Dataset, load
 from tqgd_jax.data.open import open_data
 from tqgd_jax.data.prepared.index import open_packed
 from tqgd_jax.structures.batch import Batch
@@ -31,7 +31,7 @@ def cfg(tmp_path_factory) -> Config:
 
 
 @pytest.fixture(scope="module")
-def train(cfg) -> Source:
+def train(cfg) -> Dataset:
     return open_data(cfg)["train"]
 
 
@@ -62,7 +62,7 @@ def test_stream_raises_what_the_reader_raised(cfg, train):
     def broken(i: int) -> np.ndarray:
         raise ValueError("store x is damaged")
 
-    bad = Source(**{**vars(train), "image": broken})
+    bad = Dataset(**{**vars(train), "image": broken})
     with pytest.raises(ValueError, match=r"^store x is damaged$"):
         next(stream(bad, cfg, 0, 1))
 

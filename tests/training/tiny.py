@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from tqgd_jax.config import Augment, Config, Data, Loss, Model, Optim, Train
-from tqgd_jax.data.dataset import Source
+from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.training.run import Run
 
 
-def squares(n: int = 6, size: int = 64, seed: int = 0) -> Source:
+def squares(n: int = 6, size: int = 64, seed: int = 0) -> Dataset:
     """Grey images with one or two bright rectangles on noise; the last has none."""
     rng = np.random.default_rng(seed)
     images, boxes = [], []
@@ -23,7 +23,7 @@ def squares(n: int = 6, size: int = 64, seed: int = 0) -> Source:
             drawn.append((x, y, x + w, y + h))
         images.append(image)
         boxes.append(np.array(drawn, np.float32).reshape(-1, 4))
-    return Source(
+    return Dataset(
         classes=("square",),
         names=[f"image{i}" for i in range(n)],
         groups=[f"image{i}" for i in range(n)],

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from tqgd_jax.commands import config_flags
 from tqgd_jax.commands.export_formats import WRITERS, Stems
 from tqgd_jax.config import IMAGE_FORMATS, Config, Data, one_of
-from tqgd_jax.data.dataset import Source
+from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.data.discover.layout import discover
 from tqgd_jax.data.index_dataset import index_dataset
 from tqgd_jax.data.open import open_data
@@ -43,7 +43,7 @@ KEPT = ("sub_pixel", "out_of_image")  # problems of boxes that "clip" keeps
 
 
 def export(
-    splits: Mapping[str, Source],
+    splits: Mapping[str, Dataset],
     out: Path,
     format: str,
     pixels: str,
@@ -105,7 +105,7 @@ def _refuse_full(out: Path) -> None:
         raise ValueError(f"--out: {out} is there and not empty; name a new folder")
 
 
-def _refuse_splits(splits: Mapping[str, Source]) -> None:
+def _refuse_splits(splits: Mapping[str, Dataset]) -> None:
     if not any(source.names for source in splits.values()):
         raise ValueError("there is no image to export")
     for part, source in splits.items():
@@ -117,7 +117,7 @@ def _refuse_splits(splits: Mapping[str, Source]) -> None:
             )
 
 
-def _beyond(splits: Mapping[str, Source]) -> dict[str, int]:
+def _beyond(splits: Mapping[str, Dataset]) -> dict[str, int]:
     """Boxes of each part that reach beyond their image, told where there are any."""
     lost = {
         part: sum(
@@ -136,7 +136,7 @@ def _beyond(splits: Mapping[str, Source]) -> dict[str, int]:
     return lost
 
 
-def _stems(splits: Mapping[str, Source]) -> dict[str, list[str]]:
+def _stems(splits: Mapping[str, Dataset]) -> dict[str, list[str]]:
     """File names without suffix: the names of the images, folders joined by "__"."""
     stems = {p: [n.replace("/", "__") for n in of.names] for p, of in splits.items()}
     # some file systems take "a" and "A" for one name
@@ -179,7 +179,7 @@ def write_png(path: Path, pixels: UInt[np.ndarray, "h w k"]) -> None:
         )
 
 
-def _write_split(root: Path, splits: Mapping[str, Source], stems: Stems) -> None:
+def _write_split(root: Path, splits: Mapping[str, Dataset], stems: Stems) -> None:
     rows = [
         (f"{stem}.png", part, group)
         for part, of in splits.items()
@@ -189,7 +189,7 @@ def _write_split(root: Path, splits: Mapping[str, Source], stems: Stems) -> None
 
 
 def _read_back(
-    root: Path, splits: Mapping[str, Source], stems: Stems, format: str
+    root: Path, splits: Mapping[str, Dataset], stems: Stems, format: str
 ) -> str:
     """The `data.bad_labels` that reads `root` as what was given; ValueError if none."""
     classes = next(iter(splits.values())).classes
@@ -228,7 +228,7 @@ def _read_back(
 
 
 def _facts(
-    source: Source, pixels: str, window: tuple[float, float], settings: dict[str, Any]
+    source: Dataset, pixels: str, window: tuple[float, float], settings: dict[str, Any]
 ) -> dict[str, Any]:
     """What a reader must know of the values, and the settings that read them here."""
     low, high = window

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from tqgd_jax.data.dataset import Source
+from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.io.coco_columns import xywh
 
 Stems = Mapping[str, Sequence[str]]  # file names without suffix, by split
@@ -27,7 +27,7 @@ def _yolo_row(k: int, box: Sequence[float], size: Sequence[int]) -> str:
     return f"{k} {cx} {cy} {w} {h}\n"
 
 
-def write_yolo(root: Path, splits: Mapping[str, Source], stems: Stems) -> None:
+def write_yolo(root: Path, splits: Mapping[str, Dataset], stems: Stems) -> None:
     """ROOT/labels/STEM.txt of each image, and classes.txt."""
     classes = next(iter(splits.values())).classes
     (root / "classes.txt").write_text("".join(f"{c}\n" for c in classes), "utf-8")
@@ -42,7 +42,7 @@ def write_yolo(root: Path, splits: Mapping[str, Source], stems: Stems) -> None:
             (root / "labels" / f"{stem}.txt").write_text(text, "utf-8")
 
 
-def write_voc(root: Path, splits: Mapping[str, Source], stems: Stems) -> None:
+def write_voc(root: Path, splits: Mapping[str, Dataset], stems: Stems) -> None:
     """ROOT/annotations/STEM.xml of each image, corners in pixel edges."""
     (root / "annotations").mkdir()
     for part, of in splits.items():
@@ -65,7 +65,7 @@ def write_voc(root: Path, splits: Mapping[str, Source], stems: Stems) -> None:
             (root / "annotations" / f"{stem}.xml").write_text(text, "utf-8")
 
 
-def write_coco(root: Path, splits: Mapping[str, Source], stems: Stems) -> None:
+def write_coco(root: Path, splits: Mapping[str, Dataset], stems: Stems) -> None:
     """ROOT/annotations/instances_PART.json of each split."""
     (root / "annotations").mkdir()
     image_id = box_id = 0  # unique over all splits

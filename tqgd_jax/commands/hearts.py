@@ -18,11 +18,11 @@ from jaxtyping import Int, Integer
 
 from tqgd_jax.commands import cli
 from tqgd_jax.config import Data
-from tqgd_jax.data.dataset import Source, in_order
+from tqgd_jax.data.dataset import Dataset, in_order
 from tqgd_jax.data.discover.scan_folder import Study, walk
 
 
-def of_scan(study: Study) -> Source:
+def of_scan(study: Study) -> Dataset:
     """The slices of a scan; each is called by its number."""
     from tqgd_jax.io import volumes
 
@@ -32,7 +32,7 @@ def of_scan(study: Study) -> Source:
     return _unlabelled(names, sizes, 1, hu.dtype, lambda z: hu[z, :, :, None])
 
 
-def of_images(root: Path, data: Data) -> Source:
+def of_images(root: Path, data: Data) -> Dataset:
     """The images of a folder, which need no labels, to a detector trained with `data`.
 
     Raises ValueError when its window is one of Hounsfield units.
@@ -65,9 +65,9 @@ def _unlabelled(
     channels: int,
     dtype: np.dtype,
     image: Callable[[int], np.ndarray],
-) -> Source:
+) -> Dataset:
     height, width = sizes.max(axis=0).tolist()
-    return Source(
+    return Dataset(
         classes=("heart",),
         names=names,
         groups=names,
@@ -124,7 +124,7 @@ def main(_: list[str]) -> None:
         least = (own and meta.get("threshold")) or 0.25
     predict = make_predict(detector, config, np.array(run["anchors"], np.float32))
 
-    def hearts(of: Source) -> dict[str, list[float]]:
+    def hearts(of: Dataset) -> dict[str, list[float]]:
         batches = in_order(of, config.eval.batch_size)
         judged = detect(predict, now.ema, batches, of.names)
         return {

@@ -16,7 +16,7 @@ logger = logging.getLogger("tqgd_jax")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Source:
+class Dataset:
     """One split.
 
     Attributes:
@@ -59,7 +59,7 @@ class Source:
     crops: list[tuple[int, int, int, int]] = dataclasses.field(default_factory=list)
 
 
-def load(source: Source, indices: Int[np.ndarray, "b t"]) -> Batch:
+def load(source: Dataset, indices: Int[np.ndarray, "b t"]) -> Batch:
     """Reads and pads a batch; index -1 is an empty image of one pixel."""
     b, t = indices.shape
     m = source.max_boxes
@@ -82,13 +82,13 @@ def load(source: Source, indices: Int[np.ndarray, "b t"]) -> Batch:
     return Batch(image, size, boxes, labels, valid, indices.astype(np.int32))
 
 
-def in_order(source: Source, batch: int) -> Iterator[Batch]:
+def in_order(source: Dataset, batch: int) -> Iterator[Batch]:
     """Every image once, one tile each; padding images (-1) fill the last batch."""
     for indices in eval_indices(len(source.names), batch):
         yield load(source, indices)
 
 
-def required(splits: Mapping[str, Source], name: str, config: Config) -> Source:
+def required(splits: Mapping[str, Dataset], name: str, config: Config) -> Dataset:
     """A split by name. Raises ValueError when the data set has none."""
     if name not in splits:
         names = ", ".join(f"{part} ({len(s.names)})" for part, s in splits.items())
@@ -99,7 +99,7 @@ def required(splits: Mapping[str, Source], name: str, config: Config) -> Source:
     return splits[name]
 
 
-def same_data(source: Source, fingerprint: str) -> None:
+def same_data(source: Dataset, fingerprint: str) -> None:
     """Warns when `source` was prepared from other data than `fingerprint` names."""
     if source.fingerprint != fingerprint:
         logger.warning(
@@ -110,7 +110,7 @@ def same_data(source: Source, fingerprint: str) -> None:
         )
 
 
-def boxes_at(source: Source, image_size: int) -> Float[np.ndarray, "n 2"]:
+def boxes_at(source: Dataset, image_size: int) -> Float[np.ndarray, "n 2"]:
     """Width and height of every box, the long side of its image at `image_size`."""
     gains = image_size / source.sizes.max(axis=1, initial=1)
     counts = [len(b) for b in source.boxes]

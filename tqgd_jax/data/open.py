@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from tqgd_jax.config import Config, checked
-from tqgd_jax.data.dataset import Source
+from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.data.prepared import index
 
 
-def open_data(config: Config) -> dict[str, Source]:
+def open_data(config: Config) -> dict[str, Dataset]:
     """The splits ("train", "val", "test") that the data set has, prepared if needed.
 
     A `data.dir` that ends with `.npz` is a packed set: NumPy alone reads it.

@@ -13,7 +13,7 @@ from tqgd_jax import anchors as anchor_boxes
 from tqgd_jax.config import Config
 from tqgd_jax.data import dataset
 from tqgd_jax.data.batches import order, resident
-from tqgd_jax.data.dataset import Source
+from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.detector import Detector
 from tqgd_jax.evaluation.evaluate import evaluate
 from tqgd_jax.inference import detect, make_predict
@@ -41,7 +41,7 @@ class Run:
       program: the compiled steps.
     """
 
-    def __init__(self, config: Config, train: Source, val: Source | None = None):
+    def __init__(self, config: Config, train: Dataset, val: Dataset | None = None):
         """Puts the data on the devices, if they are to lie there.
 
         Raises:

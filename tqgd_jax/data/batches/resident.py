@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 
 from tqgd_jax.config import Config
-from tqgd_jax.data.dataset import Source, load
+from tqgd_jax.data.dataset import Dataset, load
 from tqgd_jax.structures.batch import Arr, Batch
 
 logger = logging.getLogger("tqgd_jax")
@@ -31,7 +31,7 @@ class Resident(NamedTuple):
     valid: Bool[Arr, "n m"]
 
 
-def fits(source: Source, config: Config) -> bool:
+def fits(source: Dataset, config: Config) -> bool:
     """Whether `data.placement` asks for a resident set and the device has room for it.
 
     Says so when it has not: training then streams, with the same bits.
@@ -50,7 +50,7 @@ def fits(source: Source, config: Config) -> bool:
     return False
 
 
-def mebibytes(source: Source) -> float:
+def mebibytes(source: Dataset) -> float:
     """What a split takes on a device."""
     pixels = int(np.prod(source.shape)) * source.dtype.itemsize
     rest = 2 * 4 + source.max_boxes * (4 * 4 + 4 + 1)
@@ -68,7 +68,7 @@ def _half_of_memory() -> float:
     return limit / 2 / 2**20
 
 
-def arrays(source: Source) -> Resident:
+def arrays(source: Dataset) -> Resident:
     """A split as host arrays, ready to be put on devices."""
     if not source.names:
         raise ValueError("nothing to upload: the split has no images")

@@ -10,12 +10,12 @@ import numpy as np
 
 from tqgd_jax.config import Config
 from tqgd_jax.data.batches import order
-from tqgd_jax.data.dataset import Source, load
+from tqgd_jax.data.dataset import Dataset, load
 from tqgd_jax.structures.batch import Arr, Batch
 
 
 def stream(
-    source: Source, config: Config, start: int, stop: int, share: slice = slice(None)
+    source: Dataset, config: Config, start: int, stop: int, share: slice = slice(None)
 ) -> Iterator[Batch]:
     """Training batches of the steps from `start` up to `stop`, in order.
 

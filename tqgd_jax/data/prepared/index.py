@@ -16,7 +16,7 @@ import numpy as np
 
 from tqgd_jax.config import Config, Crop, Data
 from tqgd_jax.ct import windows
-from tqgd_jax.data.dataset import Source
+from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.structures.dataset_index import Lesion, SliceInfo
 
 # Settings that decide what is in a prepared set
@@ -34,7 +34,7 @@ def prepared_settings(data: Data) -> dict[str, Any]:
     return json.loads(json.dumps({name: settings[name] for name in SETTINGS}))
 
 
-def open_prepared(folder: Path) -> dict[str, Source]:
+def open_prepared(folder: Path) -> dict[str, Dataset]:
     """The splits of a folder that `prepare` made."""
     from tqgd_jax.data.prepared.records import reader
 
@@ -42,7 +42,7 @@ def open_prepared(folder: Path) -> dict[str, Source]:
     return _sources(arrays, lambda part: reader(folder, part))
 
 
-def open_packed(path: Path, config: Config) -> dict[str, Source]:
+def open_packed(path: Path, config: Config) -> dict[str, Dataset]:
     """The splits of a file that `pack` made."""
     if not path.is_file():
         raise ValueError(
@@ -88,13 +88,13 @@ def _meta(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
 
 def _sources(
     arrays: dict[str, np.ndarray], image: Callable[[str], Callable[[int], np.ndarray]]
-) -> dict[str, Source]:
+) -> dict[str, Dataset]:
     meta = _meta(arrays)
     fold = meta.get("fold")  # older packed sets do not tell
     sources = {}
     for part, row in meta["parts"].items():
         cuts = np.cumsum(arrays[f"{part}/counts"])[:-1]
-        sources[part] = Source(
+        sources[part] = Dataset(
             classes=tuple(meta["classes"]),
             names=row["names"],
             groups=row["groups"],

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from tqgd_jax.config import Config
-from tqgd_jax.data.dataset import Source
+from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.data.discover import scan_folder
 from tqgd_jax.data.open import open_data
 from tqgd_jax.evaluation.inputs.image_pixels import Pixels
@@ -30,12 +30,12 @@ def elsewhere(config: Config, folder: str, classes: Sequence[str]) -> Config:
     return moved if same else named
 
 
-def patients_known(source: Source) -> bool:
+def patients_known(source: Dataset) -> bool:
     """Whether images are said to be of patients, and not each of its own."""
     return bool(source.slices) or source.groups != source.names
 
 
-def can_be_whole(config: Config, trained: Mapping[str, Source], part: str) -> bool:
+def can_be_whole(config: Config, trained: Mapping[str, Dataset], part: str) -> bool:
     """Whether `all_slices` can add the slices without boxes to a part."""
     packed = config.data.dir.endswith(".npz")
     return (
@@ -47,7 +47,7 @@ def can_be_whole(config: Config, trained: Mapping[str, Source], part: str) -> bo
     )
 
 
-def all_slices(config: Config, trained: Mapping[str, Source]) -> dict[str, Source]:
+def all_slices(config: Config, trained: Mapping[str, Dataset]) -> dict[str, Dataset]:
     """The val and test parts of a CT run that trained on positive slices, whole.
 
     The same patients, with the slices that have no box; patients without any calcium
@@ -80,11 +80,11 @@ def all_slices(config: Config, trained: Mapping[str, Source]) -> dict[str, Sourc
     return parts
 
 
-def _trained_on(trained: Mapping[str, Source]) -> set[str]:
+def _trained_on(trained: Mapping[str, Dataset]) -> set[str]:
     return set(trained["train"].groups) if "train" in trained else set()
 
 
-def placed(source: Source, images: Sequence[Image], part: str) -> list[Image]:
+def placed(source: Dataset, images: Sequence[Image], part: str) -> list[Image]:
     """Detections of a split with what is known of each image and box, in float64.
 
     A table gives the same float64 back, so figures can be made again from it.
@@ -112,7 +112,7 @@ def placed(source: Source, images: Sequence[Image], part: str) -> list[Image]:
     return found
 
 
-def scans(config: Config, source: Source, images: Sequence[Image]) -> Pixels | None:
+def scans(config: Config, source: Dataset, images: Sequence[Image]) -> Pixels | None:
     """The scans that judged images are from; None where there are none, or packed ones."""
     if not source.slices or config.data.dir.endswith(".npz"):
         return None
@@ -121,7 +121,7 @@ def scans(config: Config, source: Source, images: Sequence[Image]) -> Pixels | N
     return Pixels(images, (), [None] * len(images), studies)
 
 
-def _select(parts: Collection[Source], patients: Collection[str]) -> Source:
+def _select(parts: Collection[Dataset], patients: Collection[str]) -> Dataset:
     """The images of some patients, from any part of a data set."""
     chosen = [
         (part, i)
