@@ -32,14 +32,14 @@ def timed(run: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - start, out
 
 
-def per_scan(studies: tuple[scan_folder.Study, ...]) -> dict[str, float]:
+def per_scan(scans: tuple[scan_folder.ScanFiles, ...]) -> dict[str, float]:
     """Seconds of each stage, over all scans, one after another."""
     spent = dict.fromkeys(("read scan", "read mask", "lesions", "heart", "hash"), 0.0)
-    for study in studies:
-        t, volume = timed(lambda s=study: read_volume(s.path, series=s.series))
+    for scan in scans:
+        t, volume = timed(lambda s=scan: read_volume(s.path, series=s.series))
         spent["read scan"] += t
-        assert study.mask is not None
-        t, mask = timed(lambda m=study.mask, v=volume: read_mask(m, v))
+        assert scan.mask is not None
+        t, mask = timed(lambda m=scan.mask, v=volume: read_mask(m, v))
         spent["read mask"] += t
         t, _ = timed(lambda m=mask, v=volume: lesion_boxes(m, v.hu, v.spacing, 130))
         spent["lesions"] += t
@@ -65,10 +65,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache:
         config = Config(data=Data(dir=args.data_dir, prepared_dir=cache))
         layout = discover(config.data)
-        assert isinstance(layout.folder, scan_folder.Cohort)
-        n = len(layout.folder.studies)
+        assert isinstance(layout.folder, scan_folder.ScanFolder)
+        n = len(layout.folder.scans)
         print(f"| stage | s, {n} scans | ms a scan |\n|---|---|---|")
-        rows = per_scan(layout.folder.studies)
+        rows = per_scan(layout.folder.scans)
         rows["hash of every file"] = timed(lambda: [*map(hash_file, layout.files)])[0]
         rows["all of it and the records, two threads"] = timed(lambda: prepare(config))[
             0

@@ -17,7 +17,7 @@ from tqgd_jax.commands.hearts import of_images, of_scan
 from tqgd_jax.config import Crop, Data
 from tqgd_jax.ct.heart import read_boxes
 from tqgd_jax.data.dataset import in_order
-from tqgd_jax.data.discover.scan_folder import Study
+from tqgd_jax.data.discover.scan_folder import ScanFiles
 from tqgd_jax.data.open import open_data
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 def test_slices_of_a_scan_are_images_without_labels(tmp_path):
     hu = np.arange(5 * 3 * 4).reshape(5, 3, 4).astype(np.int16)
     path = write(tmp_path / "a.mhd", hu)
-    source = of_scan(Study("a", "a", path))
+    source = of_scan(ScanFiles("a", "a", path))
     assert source.names == list("01234")
     made = list(in_order(source, 2))
     assert [b.index[:, 0].tolist() for b in made] == [[0, 1], [2, 3], [4, -1]]

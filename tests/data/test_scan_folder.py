@@ -19,7 +19,7 @@ def found(root: Path, **data: object):
 
 def pairs(root: Path, **data: object) -> dict[str, str]:
     return {
-        s.path.name: s.mask.name if s.mask else "" for s in found(root, **data).studies
+        s.path.name: s.mask.name if s.mask else "" for s in found(root, **data).scans
     }
 
 
@@ -27,7 +27,7 @@ def test_the_layout_of_the_challenge(tmp_path):
     root = orcascore(tmp_path / "set", 2)
     cohort = found(root)
     assert cohort.format == "orcascore"
-    assert [(s.scan, s.key, s.scanner) for s in cohort.studies] == [
+    assert [(s.name, s.key, s.scanner) for s in cohort.scans] == [
         ("TRV1P1CTI", "TRV1P1", "TRV1"),
         ("TRV2P2CTI", "TRV2P2", "TRV2"),
     ]
@@ -58,20 +58,20 @@ def test_other_layouts_of_the_same_files(tmp_path, folders, lower):
     write(root / folders[0] / f"{names[2]}.mhd", hu)  # contrast: ignored
     assert found(root).format == "orcascore"
     assert pairs(root) == {f"{names[0]}.mhd": f"{names[1]}.mhd"}
-    assert found(root).studies[0].key == "TRV1P1"
+    assert found(root).scans[0].key == "TRV1P1"
 
 
 def test_a_scan_without_mask_is_told_and_left_out(tmp_path):
     root = orcascore(tmp_path / "set", 2)
     (root / "Training Set" / "Reference standard" / "TRV1P1R.mhd").unlink()
     cohort = found(root)
-    assert [s.scan for s in cohort.studies] == ["TRV2P2CTI"]
+    assert [s.name for s in cohort.scans] == ["TRV2P2CTI"]
     assert [(p.file.name, p.kind) for p in cohort.problems] == [
         ("TRV1P1CTI.mhd", "no_mask")
     ]
     everything = find(config(root).data, masks=False)
     assert everything is not None
-    assert everything.studies[0].mask is None
+    assert everything.scans[0].mask is None
     assert everything.problems == ()
 
 
@@ -113,7 +113,7 @@ def test_volumes_and_masks(tmp_path, image, mask, suffix):
     assert pairs(root) == {
         Path(image.format(suffix)).name: Path(mask.format(suffix)).name
     }
-    assert cohort.studies[0].key == "A"
+    assert cohort.scans[0].key == "A"
 
 
 def test_patterns_are_settings(tmp_path):
@@ -145,8 +145,8 @@ def test_dicom_is_found_by_its_content(tmp_path):
     series(root / "one", hu)
     cohort = found(root)
     assert cohort.format == "dicom"
-    assert [s.scan for s in cohort.studies] == ["one"]
-    assert cohort.studies[0].series
+    assert [s.name for s in cohort.scans] == ["one"]
+    assert cohort.scans[0].series
 
 
 def test_patients_with_one_name_apart_by_case_are_one(tmp_path):
@@ -173,7 +173,7 @@ def test_a_folder_for_each_patient(tmp_path):
     for name in ("pat1", "pat2"):
         write(root / name / "ct.nii.gz", hu)
         write(root / name / "mask.nii.gz", label)
-    assert [(s.scan, s.key) for s in found(root).studies] == [
+    assert [(s.name, s.key) for s in found(root).scans] == [
         ("PAT1", "PAT1"),
         ("PAT2", "PAT2"),
     ]
@@ -201,4 +201,4 @@ def test_a_linked_folder_is_followed_once(tmp_path):
     linked.mkdir()
     (linked / "set").symlink_to(root, target_is_directory=True)
     (root / "back").symlink_to(linked, target_is_directory=True)
-    assert len(found(linked).studies) == 2
+    assert len(found(linked).scans) == 2

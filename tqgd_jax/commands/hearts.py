@@ -19,14 +19,14 @@ from jaxtyping import Int, Integer
 from tqgd_jax.commands import cli
 from tqgd_jax.config import Data
 from tqgd_jax.data.dataset import Dataset, in_order
-from tqgd_jax.data.discover.scan_folder import Study, walk
+from tqgd_jax.data.discover.scan_folder import ScanFiles, walk
 
 
-def of_scan(study: Study) -> Dataset:
+def of_scan(scan: ScanFiles) -> Dataset:
     """The slices of a scan; each is called by its number."""
     from tqgd_jax.io import volumes
 
-    hu = volumes.read_volume(study.path, series=study.series).hu
+    hu = volumes.read_volume(scan.path, series=scan.series).hu
     sizes = np.tile(np.array(hu.shape[1:], np.int32), (len(hu), 1))
     names = [str(z) for z in range(len(hu))]
     return _unlabelled(names, sizes, 1, hu.dtype, lambda z: hu[z, :, :, None])
@@ -141,11 +141,11 @@ def main(_: list[str]) -> None:
         what, header = "image", heart_boxes.IMAGES
     else:
         what, header = "slice", heart_boxes.HEADER
-        studies = found.studies if found else ()
-        for study in tqdm(studies, "find hearts", unit="scan"):
-            boxes = hearts(of_scan(study))
-            rows += [(study.scan, int(z), *box) for z, box in boxes.items()]
-            without += [] if boxes else [study.scan]
+        scans = found.scans if found else ()
+        for scan in tqdm(scans, "find hearts", unit="scan"):
+            boxes = hearts(of_scan(scan))
+            rows += [(scan.name, int(z), *box) for z, box in boxes.items()]
+            without += [] if boxes else [scan.name]
     heart_boxes.write_boxes(out, rows, header)
     print(f"{out}: {len(rows)} {what}s with a heart, score >= {least:.3f}")
     if without:

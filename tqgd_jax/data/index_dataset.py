@@ -8,7 +8,7 @@ from pathlib import Path
 from tqgd_jax.config import Config
 from tqgd_jax.ct import windows
 from tqgd_jax.data.discover.layout import Layout, discover
-from tqgd_jax.data.discover.scan_folder import Cohort
+from tqgd_jax.data.discover.scan_folder import ScanFolder
 from tqgd_jax.data.read import image_set, scans, validation
 from tqgd_jax.data.split import splits
 from tqgd_jax.data.split.fold_search import Slice
@@ -32,7 +32,7 @@ def index_dataset(
       sha256: of a file; folds of images know them by it.
     """
     data = config.data
-    if isinstance(layout.folder, Cohort):
+    if isinstance(layout.folder, ScanFolder):
         cropped = data.crop.method != "none"
         split, classes, parts, problems, notes = scans.samples(layout, config)
     else:
@@ -60,7 +60,7 @@ def slices(config: Config) -> list[Slice]:
     """Every image or slice as a manifest of folds wants it; faults stop it."""
     data = dataclasses.replace(config.data, split="folds", fold=1)
     layout = discover(data)
-    if isinstance(layout.folder, Cohort):
+    if isinstance(layout.folder, ScanFolder):
         rows, _ = scans.read(layout, data)
     else:
         rows, *_ = image_set.read(layout, data, hash_file)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from tqgd_jax.config import Data
 from tqgd_jax.data.discover import image_folder, scan_folder, split_source
 from tqgd_jax.data.discover.image_folder import ImageFolder
-from tqgd_jax.data.discover.scan_folder import Cohort
+from tqgd_jax.data.discover.scan_folder import ScanFolder
 from tqgd_jax.data.discover.split_source import SplitSource
 
 
@@ -21,7 +21,7 @@ class Layout(NamedTuple):
       files: all files that are read, in a fixed order.
     """
 
-    folder: ImageFolder | Cohort
+    folder: ImageFolder | ScanFolder
     split: SplitSource
     hearts: Path | None
     boxes: Path | None
@@ -42,7 +42,7 @@ def discover(data: Data) -> Layout:
     split = split_source.source(folder, data)
     boxes = _table(root, data.boxes) if scans and data.boxes else None
     hearts = _table(root, data.crop.method) if data.crop.by_file else None
-    if isinstance(folder, Cohort):
+    if isinstance(folder, ScanFolder):
         decide = scan_folder.deciding(folder, files)
     else:
         images = [e.path for e in folder.entries]

@@ -43,14 +43,14 @@ MASK_NAME = re.compile(
 
 
 @dataclass(frozen=True)
-class Study:
+class ScanFiles:
     """One scan: `path` is a file, or the folder of a DICOM `series`.
 
-    `key` is what its name shares with its mask's; the patient, if the format says no
+    `key` is what its file's name shares with its mask's; the patient, if the format says no
     more.
     """
 
-    scan: str
+    name: str
     key: str
     path: Path
     mask: Path | None = None
@@ -59,17 +59,17 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Cohort:
+class ScanFolder:
     """The scans of a folder; `labels` are the XML files of the format "dicom"."""
 
     root: Path
     format: str
-    studies: tuple[Study, ...]
+    scans: tuple[ScanFiles, ...]
     labels: tuple[Path, ...]
     problems: tuple[Problem, ...]
 
 
-def find(data: Data, *, masks: bool = True) -> Cohort | None:
+def find(data: Data, *, masks: bool = True) -> ScanFolder | None:
     """The scans of `data.dir`, or None when it is no folder of scans; see `among`."""
     root = Path(data.dir).expanduser()
     if not data.dir or not root.is_dir():
@@ -79,7 +79,7 @@ def find(data: Data, *, masks: bool = True) -> Cohort | None:
 
 def among(
     root: Path, files: list[Path], data: Data, *, masks: bool = True
-) -> Cohort | None:
+) -> ScanFolder | None:
     """The scans among the files of a folder, or None when it is one of images.
 
     Without `masks`, a scan that has none is no problem. Raises ValueError when the
@@ -107,13 +107,13 @@ def among(
     return _dicom(root, files, series)
 
 
-def deciding(cohort: Cohort, files: list[Path]) -> list[Path]:
+def deciding(folder: ScanFolder, files: list[Path]) -> list[Path]:
     """The files of its folder that may decide what is read of the scans.
 
     A scan and its mask may be of several files. Volumes that are neither scan nor mask
     decide nothing, as do files `BESIDE` them, unless a setting names one.
     """
-    used = {f for s in cohort.studies for f in (s.path, s.mask) if f is not None}
+    used = {f for s in folder.scans for f in (s.path, s.mask) if f is not None}
     unused = {f for f in files if volumes.is_volume(f)} - used
     stems = {stem(f).casefold() for f in unused} - {stem(f).casefold() for f in used}
     return [
@@ -155,7 +155,7 @@ def _orcascore(scans: list[Path]) -> bool:
 
 def _volumes(
     root: Path, format: str, files: list[Path], data: Data, masked: bool
-) -> Cohort:
+) -> ScanFolder:
     usual = PATTERNS[format]
     is_scan = _pattern("data.scan_pattern", data.scan_pattern or usual[0])
     is_mask = _pattern("data.mask_pattern", data.mask_pattern or usual[1])
@@ -197,7 +197,7 @@ def _volumes(
         for key, file in masks.items()
         if key not in scans
     ]
-    studies = []
+    paired = []
     for key, file in sorted(scans.items()):
         if masked and key not in masks:
             text = "no mask of its name; add it, or move the scan away"
@@ -206,8 +206,8 @@ def _volumes(
         match = is_scan.fullmatch(stem(file))
         scanner = match[2].upper() if match and is_scan.groups > 1 else ""
         name = key.replace("/", "_") if by_folder else stem(file)
-        studies.append(Study(name, key, file, masks.get(key), scanner=scanner))
-    return Cohort(root, format, tuple(studies), (), tuple(problems))
+        paired.append(ScanFiles(name, key, file, masks.get(key), scanner=scanner))
+    return ScanFolder(root, format, tuple(paired), (), tuple(problems))
 
 
 def _pattern(setting: str, text: str) -> re.Pattern[str]:
@@ -227,22 +227,22 @@ def _pattern(setting: str, text: str) -> re.Pattern[str]:
 
 def _dicom(
     root: Path, files: list[Path], series: list[tuple[Path, str, int]]
-) -> Cohort:
+) -> ScanFolder:
     if not series:
         raise ValueError(f"{root}: no DICOM file in it; set data.format")
     by_folder = Counter(folder for folder, _, _ in series)
-    studies = []
+    scans = []
     for folder, uid, _ in series:
         name = folder.relative_to(root).as_posix().replace("/", "_")
         name = root.name if name == "." else name
         if by_folder[folder] > 1:
             name = f"{name}_{uid.rsplit('.', 1)[-1]}"
-        studies.append(Study(name, name, folder, series=uid))
-    names = [s.scan for s in studies]
+        scans.append(ScanFiles(name, name, folder, series=uid))
+    names = [s.name for s in scans]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise ValueError(
             f"{root}: two series would be called {twice[0]!r}; give their folders other "
             "names"
         )
     labels = tuple(f for f in files if f.suffix.lower() == ".xml")
-    return Cohort(root, "dicom", tuple(studies), labels, ())
+    return ScanFolder(root, "dicom", tuple(scans), labels, ())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqgd_jax.config import Data
 from tqgd_jax.data.discover.image_folder import ImageFolder
-from tqgd_jax.data.discover.scan_folder import Cohort
+from tqgd_jax.data.discover.scan_folder import ScanFolder
 
 PARTS = ("train", "val", "test")
 WORDS = {"valid": "val", "validation": "val"} | {p: p for p in PARTS}
@@ -37,7 +37,7 @@ class SplitSource:
         return tables[0] if tables else None
 
 
-def source(folder: ImageFolder | Cohort, data: Data) -> SplitSource:
+def source(folder: ImageFolder | ScanFolder, data: Data) -> SplitSource:
     """What `data.split` and `split.csv` say; else the folder's lists and names."""
     root = folder.root
     table = root / "split.csv"
@@ -57,8 +57,8 @@ def source(folder: ImageFolder | Cohort, data: Data) -> SplitSource:
         return SplitSource("csv", (path,))
     if tables:
         return SplitSource("csv", tables)
-    if isinstance(folder, Cohort):
-        paths = [s.path for s in folder.studies]
+    if isinstance(folder, ScanFolder):
+        paths = [s.path for s in folder.scans]
     else:
         paths = [e.path for e in folder.entries]
         if lists := _image_sets(root / "ImageSets" / "Main"):
@@ -70,7 +70,7 @@ def source(folder: ImageFolder | Cohort, data: Data) -> SplitSource:
     parts = {path: part for path in paths if (part := _folder_part(root, path))}
     if parts:
         return SplitSource("folders", parts=parts)
-    return SplitSource("folds" if isinstance(folder, Cohort) else "ratio")
+    return SplitSource("folds" if isinstance(folder, ScanFolder) else "ratio")
 
 
 def named(root: Path, name: str) -> Path | None:

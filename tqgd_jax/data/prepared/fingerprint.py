@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqgd_jax.config import Config
 from tqgd_jax.data.discover.layout import Layout
-from tqgd_jax.data.discover.scan_folder import Cohort
+from tqgd_jax.data.discover.scan_folder import ScanFolder
 from tqgd_jax.data.prepared.index import prepared_settings
 
 STORE = 6  # version of what `prepare` writes; raise it when that changes
@@ -19,7 +19,7 @@ def fingerprint(config: Config, layout: Layout, hashes: Mapping[Path, str]) -> s
     data, mode, root = config.data, layout.split.mode, layout.folder.root
     crop = dataclasses.asdict(data.crop)
     crop |= {"method": "csv"} if layout.hearts else {}  # its name does not matter
-    cropped = isinstance(layout.folder, Cohort) or layout.hearts
+    cropped = isinstance(layout.folder, ScanFolder) or layout.hearts
     seeded = mode in ("ratio", "folds") or data.hold_out > 0
     settings = prepared_settings(data) | {
         "store": STORE,

@@ -12,7 +12,7 @@ from tqgd_jax.config import Data
 from tqgd_jax.ct import heart_boxes
 from tqgd_jax.ct.lesions import ARTERIES, lesion_boxes
 from tqgd_jax.data.discover.layout import Layout
-from tqgd_jax.data.discover.scan_folder import Cohort, Study
+from tqgd_jax.data.discover.scan_folder import ScanFiles, ScanFolder
 from tqgd_jax.io import voc_yolo, volumes
 from tqgd_jax.io.tables import BOX, read_table
 from tqgd_jax.io.voc_yolo import nothing
@@ -45,13 +45,13 @@ class Labels(NamedTuple):
     problems: list[Problem]
 
 
-def tables(cohort: Cohort, layout: Layout, data: Data) -> Tables:
+def tables(folder: ScanFolder, layout: Layout, data: Data) -> Tables:
     """Raises ValueError naming files, and lines of the csv."""
     hearts = heart_boxes.read_rows(layout.hearts) if layout.hearts else {}
     if layout.boxes:
-        return Tables({}, _boxes(layout.boxes, cohort, data.classes), hearts)
+        return Tables({}, _boxes(layout.boxes, folder, data.classes), hearts)
     xml: dict[str, Annotation] = {}
-    for file in cohort.labels:
+    for file in folder.labels:
         if file.stem in xml:
             raise ValueError(
                 f"two annotations of one slice: {xml[file.stem].file} and {file}; keep "
@@ -62,20 +62,20 @@ def tables(cohort: Cohort, layout: Layout, data: Data) -> Tables:
 
 
 def labels_of(
-    study: Study, volume: Volume, format: str, data: Data, tables: Tables
+    scan: ScanFiles, volume: Volume, format: str, data: Data, tables: Tables
 ) -> Labels:
     """Raises ValueError when a mask does not fit, or a slice is none of the scan's."""
     depth = len(volume.hu)
-    if not data.boxes and study.mask is not None:
-        return _of_mask(study.mask, volume, format, data)
-    boxes = [nothing(study.path)] * depth
-    for (scan, z), annotation in tables.boxes.items():
-        if scan == study.scan and not 0 <= z < depth:
+    if not data.boxes and scan.mask is not None:
+        return _of_mask(scan.mask, volume, format, data)
+    boxes = [nothing(scan.path)] * depth
+    for (name, z), annotation in tables.boxes.items():
+        if name == scan.name and not 0 <= z < depth:
             raise ValueError(
                 f"{annotation.file}:{annotation.lines[0]}: slice {z} has a box, "
                 f"the scan has the slices 0 to {depth - 1}"
             )
-        if scan == study.scan:
+        if name == scan.name:
             boxes[z] = annotation
     for z, uid in enumerate(volume.sop):
         if uid in tables.xml:
@@ -141,11 +141,11 @@ def _name(label: int, format: str, classes: tuple[str, ...]) -> str:
 
 
 def class_names(
-    data: Data, cohort: Cohort, labels: Iterable[Annotation]
+    data: Data, folder: ScanFolder, labels: Iterable[Annotation]
 ) -> tuple[str, ...]:
     """Class names by index; empty where no box names one."""
     arteries = set(data.classes) <= set(ARTERIES.values())
-    of_masks = cohort.format == "orcascore" and not data.boxes
+    of_masks = folder.format == "orcascore" and not data.boxes
     if of_masks and len(data.classes) > 1 and not arteries:
         raise ValueError(
             f"data.classes={data.classes}: an orCaScore mask knows LAD, LCX and RCA; "
@@ -153,7 +153,7 @@ def class_names(
         )
     if data.classes:
         return tuple(data.classes)
-    if data.boxes or cohort.format == "dicom":
+    if data.boxes or folder.format == "dicom":
         return tuple(sorted({name for label in labels for name in label.names}))
     return (DEFAULT,)
 
@@ -169,7 +169,7 @@ def sound(
 
 
 def _boxes(
-    file: Path, cohort: Cohort, classes: tuple[str, ...]
+    file: Path, folder: ScanFolder, classes: tuple[str, ...]
 ) -> dict[tuple[str, int], Annotation]:
     rows, columns = read_table(file, ["scan", "z", *BOX])
     if "class" not in columns and len(classes) != 1:
@@ -178,7 +178,7 @@ def _boxes(
             f"got {classes}"
         )
     by_slice: dict[tuple[str, int], list[tuple[list[float], str, int]]] = {}
-    scans = {s.scan for s in cohort.studies}
+    scans = {s.name for s in folder.scans}
     for line, row in rows:
         try:
             z = int(row["z"])

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from tqgd_jax.config import Crop, Data
 from tqgd_jax.ct import crop, heart, heart_boxes
 from tqgd_jax.data.discover.layout import Layout
-from tqgd_jax.data.discover.scan_folder import Cohort, Study
+from tqgd_jax.data.discover.scan_folder import ScanFiles, ScanFolder
 from tqgd_jax.data.read.scan_labels import Labels, Tables, labels_of, tables
 from tqgd_jax.data.split import patients
 from tqgd_jax.io import volumes
@@ -28,7 +28,7 @@ class ScanSummary:
     The windows are those around the heart, whatever the labels; the hashes are of HU.
     """
 
-    study: Study
+    scan: ScanFiles
     patient: str
     scanner: str
     shape: tuple[int, int, int]
@@ -47,38 +47,38 @@ def summarize(layout: Layout, data: Data) -> tuple[list[ScanSummary], list[Probl
     """
     import SimpleITK  # noqa: F401  once, before the threads do
 
-    cohort = layout.folder
-    assert isinstance(cohort, Cohort)
+    folder = layout.folder
+    assert isinstance(folder, ScanFolder)
     if data.crop.margin_px != Crop().margin_px:
         raise ValueError(
-            f"{cohort.root} holds CT scans, and data.crop.margin_px is a setting of "
+            f"{folder.root} holds CT scans, and data.crop.margin_px is a setting of "
             "images; data.crop.margin_mm is that of scans"
         )
     if "(" in data.group:  # else a column of the split file
-        for study in cohort.studies:
-            patients.by_pattern(data.group, study.path)
-    known = tables(cohort, layout, data)
-    problems = list(cohort.problems)
-    names = {s.scan for s in cohort.studies}
+        for scan in folder.scans:
+            patients.by_pattern(data.group, scan.path)
+    known = tables(folder, layout, data)
+    problems = list(folder.problems)
+    names = {s.name for s in folder.scans}
     if layout.hearts and (others := sorted(known.hearts.keys() - names)):
         text = f"names {len(others)} scans that are not there, such as {others[0]!r}"
         problems.append(Problem(layout.hearts, 0, "crop_unused", text))
     look = functools.partial(_look, layout=layout, data=data, known=known)
     summaries: list[ScanSummary] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        looks = pool.map(look, cohort.studies)
-        for summary in tqdm(looks, "read scans", len(cohort.studies), unit="scan"):
+        looks = pool.map(look, folder.scans)
+        for summary in tqdm(looks, "read scans", len(folder.scans), unit="scan"):
             if isinstance(summary, ScanSummary):
                 summaries.append(summary)
                 problems += summary.problems
             else:
                 problems.append(summary)
-    owner: dict[str, Study] = {}
+    owner: dict[str, ScanFiles] = {}
     for summary in summaries:
         for uid in summary.sop:
-            if (other := owner.setdefault(uid, summary.study)) is not summary.study:
+            if (other := owner.setdefault(uid, summary.scan)) is not summary.scan:
                 raise ValueError(
-                    f"{other.path} and {summary.study.path} hold the same slice "
+                    f"{other.path} and {summary.scan.path} hold the same slice "
                     f"({uid}); remove one copy"
                 )
     problems += [
@@ -90,32 +90,32 @@ def summarize(layout: Layout, data: Data) -> tuple[list[ScanSummary], list[Probl
 
 
 def _look(
-    study: Study, *, layout: Layout, data: Data, known: Tables
+    scan: ScanFiles, *, layout: Layout, data: Data, known: Tables
 ) -> ScanSummary | Problem:
     try:
-        volume = volumes.read_volume(study.path, series=study.series)
-        return _summary(study, volume, layout, data, known)
+        volume = volumes.read_volume(scan.path, series=scan.series)
+        return _summary(scan, volume, layout, data, known)
     except ValueError as error:
-        text = str(error).removeprefix(f"{study.path}: ")
-        return Problem(study.path, 0, "unreadable", text)
+        text = str(error).removeprefix(f"{scan.path}: ")
+        return Problem(scan.path, 0, "unreadable", text)
 
 
 def _summary(
-    study: Study, volume: Volume, layout: Layout, data: Data, known: Tables
+    scan: ScanFiles, volume: Volume, layout: Layout, data: Data, known: Tables
 ) -> ScanSummary:
     depth, h, w = volume.hu.shape
-    labels = labels_of(study, volume, layout.folder.format, data, known)
+    labels = labels_of(scan, volume, layout.folder.format, data, known)
     problems = list(labels.problems)
     windows = np.tile([0, 0, w, h], (depth, 1))
     if data.crop.method != "none":
-        hearts = _hearts(study, volume, layout, known)
+        hearts = _hearts(scan, volume, layout, known)
         without = int(np.isnan(hearts).all(axis=1).sum())
         if data.crop.by_file and without:
             text = (
                 f"{without} of {depth} slices have no heart box in {data.crop.method}: "
                 "they take the window of the nearest slice with one"
             )
-            problems.append(Problem(study.path, 0, "crop_nearest", text))
+            problems.append(Problem(scan.path, 0, "crop_nearest", text))
         windows = crop.crops(
             hearts,
             (h, w),
@@ -128,14 +128,14 @@ def _summary(
             f"data.neighbour_mm={data.neighbour_mm:g} is less than half the distance of "
             f"slices, {volume.spacing[0]:g} mm: some channels are the same slice"
         )
-        problems.append(Problem(study.path, 0, "same_channels", text))
-    patient = volume.ids.get("patient", "") if study.series else ""
+        problems.append(Problem(scan.path, 0, "same_channels", text))
+    patient = volume.ids.get("patient", "") if scan.series else ""
     if "(" in data.group:
-        patient = patients.by_pattern(data.group, study.path)
+        patient = patients.by_pattern(data.group, scan.path)
     return ScanSummary(
-        study,
-        patient or study.key,
-        study.scanner or volume.ids.get("manufacturer", ""),
+        scan,
+        patient or scan.key,
+        scan.scanner or volume.ids.get("manufacturer", ""),
         volume.hu.shape,
         volume.spacing,
         volume.sop,
@@ -150,9 +150,9 @@ def _summary(
 
 
 def _hearts(
-    study: Study, volume: Volume, layout: Layout, known: Tables
+    scan: ScanFiles, volume: Volume, layout: Layout, known: Tables
 ) -> Float[np.ndarray, "z 4"]:
     """Heart box of each slice, px edges; NaN where there is none."""
     if layout.hearts is None:
         return heart.find_heart(volume.hu, volume.spacing)
-    return heart_boxes.boxes_of(layout.hearts, known.hearts, study.scan, len(volume.hu))
+    return heart_boxes.boxes_of(layout.hearts, known.hearts, scan.name, len(volume.hu))

@@ -12,7 +12,7 @@ from jaxtyping import Int, Int16
 from tqgd_jax.config import Config, Data
 from tqgd_jax.ct import crop, windows
 from tqgd_jax.data.discover.layout import Layout
-from tqgd_jax.data.discover.scan_folder import Cohort, Study
+from tqgd_jax.data.discover.scan_folder import ScanFiles, ScanFolder
 from tqgd_jax.data.discover.split_source import PARTS
 from tqgd_jax.data.read import validation
 from tqgd_jax.data.read.scan_labels import class_names, sound
@@ -49,7 +49,7 @@ def samples(layout: Layout, config: Config) -> Samples:
     for.
     """
     folder, data = layout.folder, config.data
-    assert isinstance(folder, Cohort)
+    assert isinstance(folder, ScanFolder)
     rows, summaries = read(layout, data)
     if not summaries:
         listed = "\n".join(f"  {p}" for p in rows.problems[: validation.LISTED])
@@ -76,7 +76,7 @@ def samples(layout: Layout, config: Config) -> Samples:
             [boxes.boxes for boxes in of.values()],
             part_of,
             list(of),
-            summary.study.path,
+            summary.scan.path,
             rules=data.crop,
             shape=summary.shape[1:],
         )
@@ -84,7 +84,7 @@ def samples(layout: Layout, config: Config) -> Samples:
         if unnamed := part_of.count(""):
             mode = layout.split.mode
             text = f"no part of the split ({mode}) names {unnamed} of its slices"
-            problems.append(Problem(summary.study.path, 0, "not_in_split", text))
+            problems.append(Problem(summary.scan.path, 0, "not_in_split", text))
         for z, (name, part) in enumerate(zip(of, part_of, strict=True)):
             if part and name in used:
                 patient = split.patient_of[name]
@@ -110,7 +110,7 @@ def _volume(path: Path, series: str) -> Volume:
 
 def _slices(summary: ScanSummary) -> Iterator[Slice]:
     _, dy, dx = summary.spacing
-    study, labels = summary.study, summary.labels
+    scan, labels = summary.scan, summary.labels
     for z, lesions in enumerate(labels.lesions):
         load = sum(lesion.area_mm2 for lesion in lesions)
         if not load:  # boxes without a mask
@@ -118,13 +118,13 @@ def _slices(summary: ScanSummary) -> Iterator[Slice]:
             wh = boxes[:, 2:] - boxes[:, :2]
             load = float(wh.prod(axis=1).sum() * dy * dx)
         yield Slice(
-            slice_name(study.scan, z),
+            slice_name(scan.name, z),
             summary.patient,
             summary.hashes[z],
             load,
             summary.scanner,
-            study.scan,
-            study.path,
+            scan.name,
+            scan.path,
         )
 
 
@@ -133,7 +133,7 @@ def _checked(
 ) -> dict[str, validation.Checked]:
     """The boxes to keep by slice, from the lowest, in px of the whole slice."""
     return {
-        slice_name(summary.study.scan, z): validation.check(
+        slice_name(summary.scan.name, z): validation.check(
             boxes, summary.shape[1:], number, policy
         )
         for z, boxes in enumerate(summary.labels.boxes)
@@ -150,17 +150,17 @@ def _sample(
     volume: Any,
 ) -> Sample:
     x0, y0, x1, y1 = window.tolist()
-    study, spacing = summary.study, summary.spacing
+    scan, spacing = summary.scan, summary.spacing
     steps = neighbours(z, summary.shape[0], spacing[0], data)
     return Sample(
-        study.path,
-        slice_name(study.scan, z),
+        scan.path,
+        slice_name(scan.name, z),
         patient,
         Header(y1 - y0, x1 - x0, len(steps), "int16"),
         crop.to_crop(checked.boxes, window),
         checked.labels,
-        pixels=functools.partial(_pixels, volume, study, steps, window),
-        slice=SliceInfo(study.scan, summary.scanner, z, spacing, (x0, y0, x1, y1)),
+        pixels=functools.partial(_pixels, volume, scan, steps, window),
+        slice=SliceInfo(scan.name, summary.scanner, z, spacing, (x0, y0, x1, y1)),
         lesions=tuple(summary.labels.lesions[z][row] for row in checked.rows),
     )
 
@@ -177,8 +177,8 @@ def neighbours(z: int, depth: int, dz: float, data: Data) -> list[int]:
 
 
 def _pixels(
-    volume: Any, study: Study, steps: list[int], window: Int[np.ndarray, "4"]
+    volume: Any, scan: ScanFiles, steps: list[int], window: Int[np.ndarray, "4"]
 ) -> Int16[np.ndarray, "h w c"]:
     x0, y0, x1, y1 = window
-    hu = volume(study.path, study.series).hu
+    hu = volume(scan.path, scan.series).hu
     return np.ascontiguousarray(np.moveaxis(hu[steps, y0:y1, x0:x1], 0, -1))

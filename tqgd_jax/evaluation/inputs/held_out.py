@@ -117,7 +117,7 @@ def scans(config: Config, source: Dataset, images: Sequence[Image]) -> Pixels | 
     if not source.slices or config.data.dir.endswith(".npz"):
         return None
     found = scan_folder.find(config.data, masks=False)
-    studies = {s.scan: s for s in found.studies} if found else {}
+    studies = {s.name: s for s in found.scans} if found else {}
     return Pixels(images, (), [None] * len(images), studies)
 
 

@@ -40,7 +40,7 @@ class Pixels:
         judged: Sequence[Image],
         sizes: Sequence[tuple[int, int]],
         files: Sequence[Path | None],
-        scans: dict[str, scan_folder.Study],
+        scans: dict[str, scan_folder.ScanFiles],
     ):
         """Files by image; scans by name are for images without a file."""
         self._judged, self._sizes, self._files = judged, sizes, files
@@ -98,12 +98,12 @@ class Pixels:
             found.append(((a, b, c, d), whole[b:d, a:c]))
         return found
 
-    def _scan(self, place: Place) -> scan_folder.Study | None:
+    def _scan(self, place: Place) -> scan_folder.ScanFiles | None:
         known = place.scan and place.z is not None
         return self._scans.get(place.scan) if known else None
 
     def _whole(
-        self, study: scan_folder.Study, place: Place
+        self, study: scan_folder.ScanFiles, place: Place
     ) -> Int16[np.ndarray, "h w"]:
         hu = self._volume(study.path, series=study.series).hu
         depth, height, width = hu.shape
@@ -118,7 +118,7 @@ class Pixels:
             )
         return hu[place.z]
 
-    def _slice(self, study: scan_folder.Study, place: Place) -> np.ndarray:
+    def _slice(self, study: scan_folder.ScanFiles, place: Place) -> np.ndarray:
         whole = self._whole(study, place)
         x0, y0, x1, y1 = place.crop or (0, 0, *whole.shape[::-1])
         return whole[y0:y1, x0:x1, None]
@@ -195,7 +195,7 @@ def _files_of(
     return [find(name) for name in names]
 
 
-def _scans(root: Path, every: Sequence[Path]) -> dict[str, scan_folder.Study]:
+def _scans(root: Path, every: Sequence[Path]) -> dict[str, scan_folder.ScanFiles]:
     """Scans by name: as `data.cohort` calls them, else by the name of their file."""
     by_stem: dict[str, list[Path]] = defaultdict(list)
     for file in every:
@@ -203,7 +203,7 @@ def _scans(root: Path, every: Sequence[Path]) -> dict[str, scan_folder.Study]:
             by_stem[scan_folder.stem(file)].append(file)
     # a scan and its mask may have one name, and every patient's file may be "ct"
     found = {
-        name: scan_folder.Study(name, name, files[0])
+        name: scan_folder.ScanFiles(name, name, files[0])
         for name, files in by_stem.items()
         if len(files) == 1
     }
@@ -214,5 +214,5 @@ def _scans(root: Path, every: Sequence[Path]) -> dict[str, scan_folder.Study]:
         except ValueError as error:
             logger.warning("%s", error)  # names of files may do
         else:
-            found |= {s.scan: s for s in studies.studies} if studies else {}
+            found |= {s.name: s for s in studies.scans} if studies else {}
     return found
