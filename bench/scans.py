@@ -23,7 +23,7 @@ def source(n, size, seed=0):
     return Dataset(
         classes=("calcium",),
         names=[f"slice{i}" for i in range(n)],
-        groups=[f"patient{i // 8}" for i in range(n)],
+        patients=[f"patient{i // 8}" for i in range(n)],
         sizes=np.full((n, 2), size, np.int32),
         boxes=boxes,
         labels=[np.zeros(len(b), np.int32) for b in boxes],

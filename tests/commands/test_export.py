@@ -43,7 +43,7 @@ def source(
     return Dataset(
         classes=classes,
         names=names,
-        groups=[n.split("_")[0] for n in names],
+        patients=[n.split("_")[0] for n in names],
         sizes=np.array([s[:2] for s in shapes], np.int32).reshape(-1, 2),
         boxes=[r[:, 1:] for r in rows],
         labels=[r[:, 0].astype(np.int32) for r in rows],
@@ -116,7 +116,7 @@ def test_our_loader_reads_back_what_was_given(tmp_path, splits, format):
         for part, of in splits.items():
             items = found.parts[part]
             assert [item.name for item in items] == of.names
-            assert [item.group for item in items] == of.groups
+            assert [item.patient for item in items] == of.patients
             for i, item in enumerate(items):
                 assert item.labels.tolist() == of.labels[i].tolist()
                 assert np.abs(item.boxes - of.boxes[i]).max(initial=0) <= 1e-6
@@ -281,7 +281,7 @@ def test_images_in_folders_get_names_of_their_own(tmp_path):
         "x__1.png",
         "y__1.png",
     ]
-    assert [i.group for i in again(tmp_path / "out").parts["train"]] == ["x/1", "y/1"]
+    assert [i.patient for i in again(tmp_path / "out").parts["train"]] == ["x/1", "y/1"]
 
 
 def test_boxes_below_a_pixel_survive_and_the_facts_say_how(tmp_path):

@@ -85,7 +85,7 @@ def test_held_out_patients_are_not_widened(root):
     made = settings(root)
     made.data.hold_out = 0.5
     parts = open_data(made)
-    assert {part: len(set(of.groups)) for part, of in parts.items()} == {
+    assert {part: len(set(of.patients)) for part, of in parts.items()} == {
         **{"train": 1, "val": 1, "test": 1}
     }
     assert crops(parts["train"]) == WIDE

@@ -109,7 +109,7 @@ def test_a_packed_set_is_the_prepared_set(cfg, packed):
         for name in (
             "classes",
             "names",
-            "groups",
+            "patients",
             "shape",
             "max_boxes",
             "dtype",

@@ -33,7 +33,7 @@ def test_what_is_prepared_is_what_was_written(cfg):
     assert train.names == ["a", "b", "c", "d", "e"]
     assert test.names == ["t1", "t2"]
     assert train.classes == test.classes == ("cac", "other")
-    assert train.groups == train.names
+    assert train.patients == train.names
     assert train.shape == test.shape == (24, 30, 1)
     assert train.max_boxes == test.max_boxes == 2
     assert train.dtype == np.uint8

@@ -12,7 +12,7 @@ from tqgd_jax.data.open import open_data
 
 
 def patients(cfg: Config) -> dict[str, list[str]]:
-    return {part: sorted(set(s.groups)) for part, s in open_data(cfg).items()}
+    return {part: sorted(set(s.patients)) for part, s in open_data(cfg).items()}
 
 
 def test_the_default_is_fold_1_of_5_patients(tmp_path):
@@ -108,7 +108,7 @@ def test_a_leaky_manifest_stamps_what_comes_of_it(tmp_path):
     data = open_data(config(root, split=str(path)))
     assert "measures leakage only" in data["train"].stamp
     assert data["test"].stamp == data["train"].stamp
-    assert set(data["train"].groups) & set(data["test"].groups)
+    assert set(data["train"].patients) & set(data["test"].patients)
 
 
 def test_folders_of_parts(tmp_path):

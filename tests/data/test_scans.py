@@ -27,7 +27,7 @@ def test_boxes_and_hounsfield_units_come_out_intact(tmp_path):
     assert data.names == [
         f"{s}_z{z:03d}" for s in ("TRV1P1CTI", "TRV2P2CTI") for z in range(6)
     ]
-    assert data.groups == ["TRV1P1"] * 6 + ["TRV2P2"] * 6
+    assert data.patients == ["TRV1P1"] * 6 + ["TRV2P2"] * 6
     assert data.dtype == np.int16
     assert data.shape == (40, 48, 1)
     boxes = [b.tolist() for b in data.boxes]

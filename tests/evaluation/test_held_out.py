@@ -32,15 +32,15 @@ def test_every_slice_of_the_judged_patients_is_there_and_none_of_the_trained(coh
         settings, trained = opened(cohort, fold)
         whole = held_out.all_slices(settings, trained)
         for part in ("val", "test"):
-            patients = set(whole[part].groups)
-            assert patients >= set(trained[part].groups)
-            assert not patients & set(trained["train"].groups)
+            patients = set(whole[part].patients)
+            assert patients >= set(trained[part].patients)
+            assert not patients & set(trained["train"].patients)
             assert len(whole[part].names) == 6 * len(patients)
             boxes = sum(map(len, whole[part].boxes))
             assert boxes == sum(map(len, trained[part].boxes))
             k = whole[part].names.index(trained[part].names[0])
             np.testing.assert_array_equal(whole[part].image(k), trained[part].image(0))
-        healthy += sorted(set(whole["test"].groups) - set(trained["test"].groups))
+        healthy += sorted(set(whole["test"].patients) - set(trained["test"].patients))
     # The patient without calcium is judged once, in the fold that tests it.
     assert healthy == ["TRV2P8"]
 
@@ -71,7 +71,7 @@ def test_detections_carry_what_is_known_of_their_slice(cohort):
     assert first.place.fold == "2"
     assert test.fold == (2, 3)
     assert first.place.spacing == (3.0, 0.5, 0.5)
-    assert first.place.patient == test.groups[0]
+    assert first.place.patient == test.patients[0]
     assert first.name == f"{first.place.scan}_z{first.place.z:03d}"
     # The lesion at 300 HU, 4 x 5 px of 0.25 mm2, is in slices 1 and 2.
     assert first.lesions == (Lesion("LAD", 1, 300, 20, 5.0),)
@@ -92,7 +92,7 @@ def test_images_of_unknown_patients_count_as_one_each(cohort):
     _, trained = opened(cohort, 1)
     alone = dataclasses.replace(trained["test"], slices=[], lesions=[])
     assert held_out.patients_known(alone)
-    alone = dataclasses.replace(alone, groups=alone.names)
+    alone = dataclasses.replace(alone, patients=alone.names)
     assert not held_out.patients_known(alone)
     none = np.zeros((0, 4), np.float32)
     found = Image(
@@ -120,8 +120,8 @@ def test_when_slices_without_boxes_can_be_added(cohort, change, part, whole):
 
 def test_a_split_that_leaks_is_judged_as_it_was_trained(cohort):
     settings, trained = opened(cohort, 1)
-    groups = [trained["test"].groups[0], *trained["train"].groups[1:]]
-    leaky = trained | {"train": dataclasses.replace(trained["train"], groups=groups)}
+    groups = [trained["test"].patients[0], *trained["train"].patients[1:]]
+    leaky = trained | {"train": dataclasses.replace(trained["train"], patients=groups)}
     assert not held_out.can_be_whole(settings, leaky, "test")
 
 
@@ -140,4 +140,4 @@ def test_a_set_that_nobody_trained_on_is_judged_whole(cohort):
     settings, trained = opened(cohort, 1)
     assert held_out.can_be_whole(settings, {"test": trained["test"]}, "test")
     whole = held_out.all_slices(settings, {"test": trained["test"]})
-    assert set(whole["test"].groups) >= set(trained["test"].groups)
+    assert set(whole["test"].patients) >= set(trained["test"].patients)

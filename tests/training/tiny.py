@@ -26,7 +26,7 @@ def squares(n: int = 6, size: int = 64, seed: int = 0) -> Dataset:
     return Dataset(
         classes=("square",),
         names=[f"image{i}" for i in range(n)],
-        groups=[f"image{i}" for i in range(n)],
+        patients=[f"image{i}" for i in range(n)],
         sizes=np.full((n, 2), size, np.int32),
         boxes=boxes,
         labels=[np.zeros(len(b), np.int32) for b in boxes],

@@ -81,7 +81,7 @@ def _summary(
     print(f"classes   {', '.join(dataset.classes)}")
     parts = ", ".join(f"{part} {len(of)}" for part, of in dataset.parts.items())
     print(f"split     {parts} (from: {dataset.mode})")
-    patients = len({sample.group for sample in samples})
+    patients = len({sample.patient for sample in samples})
     print(f"images    {len(samples)} of {patients} patients or single images")
     kinds = Counter(i.header for i in samples)
     for (h, w, c, dtype), n in sorted(kinds.items()) if len(kinds) <= SIZES else ():

@@ -183,7 +183,7 @@ def _write_split(root: Path, splits: Mapping[str, Dataset], stems: Stems) -> Non
     rows = [
         (f"{stem}.png", part, group)
         for part, of in splits.items()
-        for stem, group in zip(stems[part], of.groups, strict=True)
+        for stem, group in zip(stems[part], of.patients, strict=True)
     ]
     write_table(root / "split.csv", ("image", "split", "group"), rows)
 
@@ -208,14 +208,14 @@ def _read_back(
             inside = np.clip(of.boxes[i], 0, of.sizes[i, [1, 0, 1, 0]])
             seen = (inside[:, :2] < inside[:, 2:]).all(axis=1)
             if (
-                sample.group != of.groups[i]
+                sample.patient != of.patients[i]
                 or list(sample.header[:2]) != of.sizes[i].tolist()
                 or sample.labels.tolist() != of.labels[i][seen].tolist()
                 or (np.abs(sample.boxes - inside[seen]) > SAME).any()
             ):
                 wrong.append(
-                    f"{stem} ({of.groups[i]}) has {len(sample.boxes)} boxes, patient "
-                    f"{sample.group!r}, {sample.header} for {seen.sum()} boxes of "
+                    f"{stem} ({of.patients[i]}) has {len(sample.boxes)} boxes, patient "
+                    f"{sample.patient!r}, {sample.header} for {seen.sum()} boxes of "
                     f"{of.sizes[i].tolist()}"
                 )
     if wrong:

@@ -70,7 +70,7 @@ def _unlabelled(
     return Dataset(
         classes=("heart",),
         names=names,
-        groups=names,
+        patients=names,
         sizes=sizes,
         boxes=[np.zeros((0, 4), np.float32)] * len(names),
         labels=[np.zeros(0, np.int32)] * len(names),

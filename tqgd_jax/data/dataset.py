@@ -22,7 +22,7 @@ class Dataset:
     Attributes:
       classes: names by class index.
       names: unique name of each image.
-      groups: patient of each image.
+      patients: patient of each image.
       sizes: height and width of each image, px.
       boxes: (x0, y0, x1, y1) of each image in px of the stored image, x1 exclusive.
       labels: class index of each box.
@@ -42,7 +42,7 @@ class Dataset:
 
     classes: tuple[str, ...]
     names: list[str]
-    groups: list[str]
+    patients: list[str]
     sizes: Int[np.ndarray, "n 2"]
     boxes: list[Float[np.ndarray, "_ 4"]]
     labels: list[Int[np.ndarray, "_"]]

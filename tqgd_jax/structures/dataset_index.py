@@ -50,7 +50,7 @@ class Sample:
 
     path: Path
     name: str
-    group: str
+    patient: str
     header: Header
     boxes: Float[np.ndarray, "n 4"]
     labels: Int[np.ndarray, " n"]

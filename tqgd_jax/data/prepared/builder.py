@@ -103,7 +103,7 @@ class Slices(tfds.core.GeneratorBasedBuilder):
                 "boxes": sample.boxes,
                 "labels": sample.labels,
                 "name": sample.name,
-                "group": sample.group,
+                "group": sample.patient,
             }
             if sample.slice is not None:
                 example |= {

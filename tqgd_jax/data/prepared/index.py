@@ -97,7 +97,7 @@ def _sources(
         sources[part] = Dataset(
             classes=tuple(meta["classes"]),
             names=row["names"],
-            groups=row["groups"],
+            patients=row["groups"],
             sizes=arrays[f"{part}/sizes"],
             boxes=np.split(arrays[f"{part}/boxes"], cuts),
             labels=np.split(arrays[f"{part}/labels"], cuts),

@@ -148,7 +148,7 @@ def _index(dataset: DatasetIndex, config: Config, mark: str) -> dict[str, Any]:
 def _rows(samples: list[Sample]) -> dict[str, Any]:
     rows: dict[str, Any] = {
         "names": [i.name for i in samples],
-        "groups": [i.group for i in samples],
+        "groups": [i.patient for i in samples],
     }
     if samples[0].slice is not None:
         rows |= {

@@ -28,7 +28,7 @@ def write(folder: Path, dataset: DatasetIndex) -> None:
         for sample in samples:
             info = sample.slice
             assert info is not None
-            head = [part, sample.name, sample.group, info.scan]
+            head = [part, sample.name, sample.patient, info.scan]
             where = [info.scanner, info.z, *info.spacing, *info.crop]
             slices.append([*head, *where, len(sample.labels)])
             x, y = info.crop[:2]

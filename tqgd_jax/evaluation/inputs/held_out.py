@@ -32,7 +32,7 @@ def elsewhere(config: Config, folder: str, classes: Sequence[str]) -> Config:
 
 def patients_known(source: Dataset) -> bool:
     """Whether images are said to be of patients, and not each of its own."""
-    return bool(source.slices) or source.groups != source.names
+    return bool(source.slices) or source.patients != source.names
 
 
 def can_be_whole(config: Config, trained: Mapping[str, Dataset], part: str) -> bool:
@@ -43,7 +43,7 @@ def can_be_whole(config: Config, trained: Mapping[str, Dataset], part: str) -> b
         and config.data.slices == "positive"
         and bool(trained[part].slices)
         and not packed
-        and _trained_on(trained).isdisjoint(trained[part].groups)
+        and _trained_on(trained).isdisjoint(trained[part].patients)
     )
 
 
@@ -68,11 +68,11 @@ def all_slices(config: Config, trained: Mapping[str, Dataset]) -> dict[str, Data
     seen = _trained_on(trained)
     parts = {}
     if "val" in trained:
-        parts["val"] = _select(whole.values(), set(trained["val"].groups))
-        seen |= set(trained["val"].groups)
+        parts["val"] = _select(whole.values(), set(trained["val"].patients))
+        seen |= set(trained["val"].patients)
     if "test" in whole:
         parts["test"] = whole["test"]
-        if both := sorted(seen & set(whole["test"].groups)):
+        if both := sorted(seen & set(whole["test"].patients)):
             raise ValueError(
                 f"patient {both[0]!r} was trained on and is in the test part of all "
                 "slices; --slices=trained judges the slices of training alone"
@@ -81,7 +81,7 @@ def all_slices(config: Config, trained: Mapping[str, Dataset]) -> dict[str, Data
 
 
 def _trained_on(trained: Mapping[str, Dataset]) -> set[str]:
-    return set(trained["train"].groups) if "train" in trained else set()
+    return set(trained["train"].patients) if "train" in trained else set()
 
 
 def placed(source: Dataset, images: Sequence[Image], part: str) -> list[Image]:
@@ -95,7 +95,7 @@ def placed(source: Dataset, images: Sequence[Image], part: str) -> list[Image]:
     found = []
     for image in images:
         i = index[image.name]
-        place = Place(patient=source.groups[i] if known else "", fold=fold)
+        place = Place(patient=source.patients[i] if known else "", fold=fold)
         if source.slices:  # SliceInfo's fields are Place's
             place = place._replace(**source.slices[i]._asdict())
         elif source.crops:
@@ -126,14 +126,14 @@ def _select(parts: Collection[Dataset], patients: Collection[str]) -> Dataset:
     chosen = [
         (part, i)
         for part in parts
-        for i, group in enumerate(part.groups)
+        for i, group in enumerate(part.patients)
         if group in patients
     ]
     first = next(iter(parts))
     return dataclasses.replace(
         first,
         names=[part.names[i] for part, i in chosen],
-        groups=[part.groups[i] for part, i in chosen],
+        patients=[part.patients[i] for part, i in chosen],
         sizes=np.array([part.sizes[i] for part, i in chosen]).reshape(-1, 2),
         boxes=[part.boxes[i] for part, i in chosen],
         labels=[part.labels[i] for part, i in chosen],
