@@ -93,7 +93,7 @@ def main(_: list[str]) -> None:
             "data set that belongs to the run"
         )
     train = splits.get("train")  # before all slices are looked at
-    stamp = chosen.stamp or run.get("stamp", "")
+    stamp = chosen.disclaimer or run.get("stamp", "")
     whole = SLICES.value == "all" and held_out.can_be_whole(config, splits, SPLIT.value)
     if whole:
         splits = held_out.all_slices(config, splits)

@@ -77,8 +77,8 @@ def _train(config: Config, folder: Path) -> None:
 
     splits = open_data(config)
     train = dataset.required(splits, "train", config)
-    if train.stamp:
-        print(f"NOT A RESULT: {train.stamp}", file=sys.stderr)
+    if train.disclaimer:
+        print(f"NOT A RESULT: {train.disclaimer}", file=sys.stderr)
     with workdir.claimed(folder) if distributed.first() else nullcontext():
         # What cannot work is refused before anything is written.
         run = Run(config, train, splits.get("val"))

@@ -34,7 +34,7 @@ def source(
     images: dict[str, np.ndarray],
     boxes: Mapping[str, Sequence[Box]],
     classes: tuple[str, ...] = ("cac", "a <&> b"),
-    stamp: str = "",
+    disclaimer: str = "",
 ) -> Dataset:
     """The patient of "x_3" is "x"."""
     names = sorted(images)
@@ -52,7 +52,7 @@ def source(
         dtype=images[names[0]].dtype,
         fingerprint="f" * 64,
         image=lambda i: images[names[i]],
-        stamp=stamp,
+        disclaimer=disclaimer,
     )
 
 
@@ -336,7 +336,7 @@ def test_splits_that_cannot_be_exported_are_refused(tmp_path):
         export(
             {"train": source({"a": image, "A": image}, {})}, tmp_path, "voc", "raw", HU
         )
-    leaky = source({"a": image}, {}, stamp="slice-level split")
+    leaky = source({"a": image}, {}, disclaimer="slice-level split")
     with pytest.raises(ValueError, match="'slice-level split'"):
         export({"train": leaky}, tmp_path / "out", "voc", "raw", HU)
     with pytest.raises(ValueError, match="no image to export"):

@@ -66,7 +66,7 @@ def test_only_training_windows_follow_the_labels(root):
             *[[[-2, 7, 3, 11]]] * 2,
             *[[], [[-17, 27, -15, 28]]],
         ]
-        assert source.stamp == ""
+        assert source.disclaimer == ""
     batch = load(parts["test"], np.array([[4]]))
     assert batch.boxes[0, 0, 0].tolist() == [-17, 27, -15, 28]
     assert batch.valid[0, 0, 0]
@@ -114,9 +114,9 @@ def test_widening_all_is_stamped_and_widening_none_loses_labels_in_training(
     parts = open_data(settings(root, widen="all"))
     for source in parts.values():
         assert crops(source)[:5] == WIDE[:5]
-        assert "data.crop.widen=all" in source.stamp
+        assert "data.crop.widen=all" in source.disclaimer
     whole = open_data(settings(root, widen="all", method="none"))
-    assert whole["test"].stamp == ""
+    assert whole["test"].disclaimer == ""
     with caplog.at_level(logging.INFO, "tqgd_jax"):
         train = open_data(settings(root, widen="none"))["train"]
     assert crops(train) == [WINDOW] * 6
@@ -129,7 +129,7 @@ def test_an_older_packed_set_says_that_all_its_windows_were_widened(root, tmp_pa
     made, path = settings(root), tmp_path / "set.npz"
     pack(made, path)
     made.data.dir = str(path)
-    assert open_packed(path, made)["test"].stamp == ""
+    assert open_packed(path, made)["test"].disclaimer == ""
     with np.load(path) as file:
         arrays = dict(file)
     meta = json.loads(str(arrays["meta"]))
@@ -137,7 +137,7 @@ def test_an_older_packed_set_says_that_all_its_windows_were_widened(root, tmp_pa
     arrays["meta"] = np.array(json.dumps(meta))
     np.savez(path, **arrays)
     made.data.crop = Crop()
-    assert "data.crop.widen=all" in open_packed(path, made)["test"].stamp
+    assert "data.crop.widen=all" in open_packed(path, made)["test"].disclaimer
 
 
 def test_all_slices_of_judged_patients_keep_the_windows_that_know_no_labels(root):

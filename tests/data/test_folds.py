@@ -12,7 +12,7 @@ import pytest
 from tqgd_jax.data.split import folds
 from tqgd_jax.data.split.fold_manifest import Fold, Manifest, read, write
 from tqgd_jax.data.split.fold_search import Slice
-from tqgd_jax.data.split.folds import assign, check, parts, stamp
+from tqgd_jax.data.split.folds import assign, check, disclaimer, parts
 from tqgd_jax.io import atomic
 
 
@@ -201,8 +201,10 @@ def test_the_slice_level_leaks_and_says_so(slices):
     homes = {(e.patient, e.fold) for e in leaky.slices.values()}
     assert len(homes) > 10  # patients are in several
     assert assign(slices[::-1], 5, 0, "slice") == leaky
-    assert stamp(whole) == ""
-    assert stamp(leaky).startswith("slice-level split: slices of one patient train and")
+    assert disclaimer(whole) == ""
+    assert disclaimer(leaky).startswith(
+        "slice-level split: slices of one patient train and"
+    )
 
 
 def test_the_slice_level_deals_every_class_of_every_scanner_evenly():

@@ -68,7 +68,7 @@ def test_boxes_follow_the_crop_and_only_training_follows_the_boxes(root):
     assert train.sizes.tolist() == [[16, 26], [16, 20]]
     assert test.sizes.tolist() == [[16, 20], [20, 30]]
     assert train.shape == (20, 30, 1)  # holds any image of any part
-    assert train.stamp == ""
+    assert train.disclaimer == ""
 
 
 @pytest.mark.parametrize("kind", ["uint8", "uint16"])
@@ -100,9 +100,9 @@ def test_what_is_cut_whole_or_unknown_is_told(root, caplog):
 def test_widening_all_is_stamped_where_there_is_a_crop(root):
     test = open_data(settings(root, widen="all"))["test"]
     assert test.crops[0] == (0, 0, 26, 16)
-    assert "data.crop.widen=all" in test.stamp
+    assert "data.crop.widen=all" in test.disclaimer
     whole = open_data(settings(root, widen="all", method="anatomical"))["test"]
-    assert (whole.stamp, whole.crops) == ("", [])
+    assert (whole.disclaimer, whole.crops) == ("", [])
     assert whole.sizes.tolist() == [[20, 30]] * 2
 
 

@@ -1,4 +1,4 @@
-"""Patients stay whole, whoever says where they belong; leaks carry a stamp."""
+"""Patients stay whole, whoever says where they belong; leaks carry a disclaimer."""
 
 import json
 from pathlib import Path
@@ -106,8 +106,8 @@ def test_a_leaky_manifest_stamps_what_comes_of_it(tmp_path):
     path = tmp_path / "slices.json"
     make(config(root), path, 5, 0, "slice")
     data = open_data(config(root, split=str(path)))
-    assert "measures leakage only" in data["train"].stamp
-    assert data["test"].stamp == data["train"].stamp
+    assert "measures leakage only" in data["train"].disclaimer
+    assert data["test"].disclaimer == data["train"].disclaimer
     assert set(data["train"].patients) & set(data["test"].patients)
 
 

@@ -92,7 +92,7 @@ def _summary(
             f"          {min(w)} to {max(w)} px wide, {min(h)} to {max(h)} px high, "
             + ", ".join(sorted({k.dtype for k in kinds}))
         )
-    for note in (*dataset.notes, *([dataset.stamp] if dataset.stamp else [])):
+    for note in (*dataset.notes, *([dataset.disclaimer] if dataset.disclaimer else [])):
         print(f"          {note}")
     if scans := {i.slice.scan: i.slice for i in samples if i.slice is not None}:
         mm = sorted({f"{s.spacing[0]:g} x {s.spacing[2]:.3g}" for s in scans.values()})

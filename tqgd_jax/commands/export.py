@@ -109,9 +109,9 @@ def _refuse_splits(splits: Mapping[str, Dataset]) -> None:
     if not any(source.names for source in splits.values()):
         raise ValueError("there is no image to export")
     for part, source in splits.items():
-        if source.stamp:
+        if source.disclaimer:
             raise ValueError(
-                f"{part} says {source.stamp!r}, and a folder of images cannot carry "
+                f"{part} says {source.disclaimer!r}, and a folder of images cannot carry "
                 "that to who reads it; export a split by patient, with "
                 "data.crop.widen=train"
             )

@@ -41,7 +41,7 @@ def main(config: Config, out: Path) -> None:
             f"fold {k}: {fold.patients} patients, {fold.slices} slices, "
             f"{fold.positive_slices} with calcium, {fold.load:.0f} mm2, {fold.scanners}"
         )
-    print(f"{out}" + (f": {folds.stamp(made)}" if folds.stamp(made) else ""))
+    print(f"{out}" + (f": {folds.disclaimer(made)}" if folds.disclaimer(made) else ""))
 
 
 FLAGS = flags.FLAGS

@@ -18,7 +18,7 @@ from tqgd_jax.union_area import beyond
 
 PAD = 4  # px kept free around a box for which a window is widened
 FOLLOWED = {"train": {"train"}, "all": {"train", "val", "test"}, "none": set()}
-STAMP = (
+DISCLAIMER = (
     "the crops of validation and test were widened around the labelled boxes "
     "(data.crop.widen=all), so no lesion was lost to the heart crop"
 )
@@ -90,6 +90,8 @@ def notes(parts: Mapping[str, Sequence[Sample]]) -> list[str]:
     return found
 
 
-def stamp(split: str, rules: Crop, cropped: bool) -> str:
+def disclaimer(split: str, rules: Crop, cropped: bool) -> str:
     """What every result must say: of the split, and of the crop if there is one."""
-    return "; ".join(filter(None, [split, STAMP * (cropped and rules.widen == "all")]))
+    return "; ".join(
+        filter(None, [split, DISCLAIMER * (cropped and rules.widen == "all")])
+    )

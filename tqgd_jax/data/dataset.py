@@ -31,7 +31,7 @@ class Dataset:
       dtype: of the pixels: uint8, uint16 or int16.
       fingerprint: of the files and settings the set was prepared from.
       image: reads one image at its own size.
-      stamp: what every result on this split must say; empty for an honest one.
+      disclaimer: what every result on this split must say; empty for an honest one.
       fold: (fold, folds) where the test part is one of several; else None.
       positive_only: of CT: slices without a box were left out.
       slices: of CT: where each image comes from; else empty.
@@ -51,7 +51,7 @@ class Dataset:
     dtype: np.dtype
     fingerprint: str
     image: Callable[[int], Int[np.ndarray, "h w c"]]
-    stamp: str = ""
+    disclaimer: str = ""
     fold: tuple[int, int] | None = None
     positive_only: bool = False
     slices: list[SliceInfo] = dataclasses.field(default_factory=list)

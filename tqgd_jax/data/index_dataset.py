@@ -50,7 +50,7 @@ def index_dataset(
         tuple(classes),
         parts,
         problems,
-        windows.stamp(split.stamp, data.crop, cropped),
+        windows.disclaimer(split.disclaimer, data.crop, cropped),
         [*notes, *windows.notes(parts)],
         split.fold,
     )

@@ -68,7 +68,7 @@ class DatasetIndex:
       root, format: folder and format.
       mode: where the parts come from, such as "csv", "folds" or "ratio".
       seeded: whether the seed had a say in them.
-      stamp: what every result on this split must say; empty for an honest one.
+      disclaimer: what every result on this split must say; empty for an honest one.
       classes: names by index.
       parts: by "train", "val" and "test".
       fold: (fold, folds) where the test part is one of several; else None.
@@ -82,6 +82,6 @@ class DatasetIndex:
     classes: tuple[str, ...]
     parts: dict[str, list[Sample]]
     problems: list[Problem]
-    stamp: str = ""
+    disclaimer: str = ""
     notes: list[str] = field(default_factory=list)
     fold: tuple[int, int] | None = None

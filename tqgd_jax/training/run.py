@@ -122,7 +122,7 @@ class Run:
             "anchors": self.anchors.tolist(),
             "anchors_origin": self._origin,
             "fingerprint": self._train.fingerprint,
-            "stamp": self._train.stamp,
+            "stamp": self._train.disclaimer,
         }
 
     def inputs(self, start: int) -> Iterator[tuple[Any, ...]]:

@@ -106,7 +106,7 @@ def _sources(
             dtype=np.dtype(meta["dtype"]),
             fingerprint=meta["fingerprint"],
             image=image(part),
-            stamp=_stamp(meta),
+            disclaimer=_disclaimer(meta),
             fold=None if fold is None else (fold[0], fold[1]),
             positive_only="slices" in row and meta["settings"]["slices"] == "positive",
             slices=[_slice(of) for of in row.get("slices", ())],
@@ -116,14 +116,14 @@ def _sources(
     return sources
 
 
-def _stamp(meta: dict[str, Any]) -> str:
+def _disclaimer(meta: dict[str, Any]) -> str:
     """Before there was `data.crop.widen`, the windows of all parts were widened."""
     crop = meta["settings"]["crop"]
     if "widen" in crop:
         return meta["stamp"]
     scans = any("slices" in part for part in meta["parts"].values())
     before = Crop(**crop, widen="all")
-    return windows.stamp(meta["stamp"], before, scans and before.method != "none")
+    return windows.disclaimer(meta["stamp"], before, scans and before.method != "none")
 
 
 def _slice(row: list[Any]) -> SliceInfo:

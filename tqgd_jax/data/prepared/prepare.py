@@ -90,8 +90,8 @@ def _write(
     )
     for note in (*more, *dataset.notes):
         logger.info("%s", note)
-    if dataset.stamp:
-        logger.warning("%s", dataset.stamp)
+    if dataset.disclaimer:
+        logger.warning("%s", dataset.disclaimer)
     logger.info("preparing %d images of %s", len(samples), root)
     _write_records(folder / "records", dataset)
     np.savez_compressed(folder / "index.npz", **_index(dataset, config, mark))
@@ -132,7 +132,7 @@ def _index(dataset: DatasetIndex, config: Config, mark: str) -> dict[str, Any]:
         "dtype": header.dtype,
         "shape": [*shape, header.channels],
         "max_boxes": max(1, *(len(i.labels) for i in samples)),
-        "stamp": dataset.stamp,
+        "stamp": dataset.disclaimer,
         "fold": dataset.fold,
         "parts": {part: _rows(of) for part, of in dataset.parts.items()},
     }

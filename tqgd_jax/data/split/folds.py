@@ -146,6 +146,6 @@ def parts(manifest: Manifest, fold: int) -> dict[str, str]:
     }
 
 
-def stamp(manifest: Manifest) -> str:
+def disclaimer(manifest: Manifest) -> str:
     """What every result on these folds must say; empty for whole patients."""
     return LEAKY if manifest.level == "slice" else ""

@@ -38,7 +38,7 @@ class Split:
 
     Attributes:
       seeded: whether the seed had a say.
-      stamp: what every result on these parts must say; empty for honest ones.
+      disclaimer: what every result on these parts must say; empty for honest ones.
       fold: (fold, folds) where the test part is one of several; else None.
     """
 
@@ -46,7 +46,7 @@ class Split:
     patient_of: dict[str, str]
     problems: list[Problem]
     seeded: bool
-    stamp: str = ""
+    disclaimer: str = ""
     fold: tuple[int, int] | None = None
 
 
@@ -80,7 +80,7 @@ def split(
     slices, table = with_patients(layout, rows, data.group)
     patient_of = {s.name: s.patient for s in slices}
     problems: list[Problem] = []
-    stamp, fold = "", None
+    disclaimer, fold = "", None
     if mode == "ratio":
         part_of = patients.by_ratio(patient_of, data.ratio, seed)
     elif mode in ("folds", "manifest"):
@@ -89,7 +89,10 @@ def split(
         else:
             manifest = fold_manifest.read(files[0])
             folds.check(manifest, slices, files[0])
-        part_of, stamp = folds.parts(manifest, data.fold), folds.stamp(manifest)
+        part_of, disclaimer = (
+            folds.parts(manifest, data.fold),
+            folds.disclaimer(manifest),
+        )
         fold = data.fold, manifest.folds
     elif mode in ("csv", "imagesets"):
         lists = _csv(files[0], table) if mode == "csv" else _image_sets(files, rows)
@@ -97,17 +100,17 @@ def split(
     else:
         named = layout.split.parts
         part_of = {s.name: named[s.path] for s in slices if s.path in named}
-    if not stamp:
+    if not disclaimer:
         patients.refuse_leaks(part_of, patient_of)
     seeded = mode in ("ratio", "folds")
     if data.hold_out > 0 and "val" not in part_of.values():
         seeded = True
         # whole patients cannot be held back where none is whole
-        unit_of = {name: name for name in patient_of} if stamp else patient_of
+        unit_of = {name: name for name in patient_of} if disclaimer else patient_of
         patients.hold_out(part_of, unit_of, used, data.hold_out, seed)
     elif data.hold_out > 0:
         logger.info("data.hold_out is not used: the split has a val part")
-    return Split(part_of, patient_of, problems, seeded, stamp, fold)
+    return Split(part_of, patient_of, problems, seeded, disclaimer, fold)
 
 
 Line = tuple[Path, int, str, str]  # file, line, what it names, part
