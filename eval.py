@@ -121,7 +121,7 @@ def main(_: list[str]) -> None:
             weights = make_recalibrate(detector, config, train, recalibrate)(weights)
     predict = make_predict(detector, config, np.array(run["anchors"], np.float32))
 
-    def images(split: dataset.Source) -> list:
+    def images(split: dataset.Dataset) -> list:
         batches = dataset.in_order(split, size)
         with sharding.memory(
             [
