@@ -42,6 +42,16 @@ def test_hold_out_takes_whole_patients(tmp_path):
     assert len({p for of in parts.values() for p in of}) == 5
 
 
+def test_a_hold_out_beside_a_val_part_is_told(tmp_path, caplog):
+    root = orcascore(tmp_path / "set", 3)
+    (root / "split.csv").write_text(
+        "image,split\nTRV1P1,train\nTRV2P2,val\nTRV1P3,test\n"
+    )
+    with caplog.at_level("INFO", "tqgd_jax"):
+        assert patients(config(root, hold_out=0.5))["val"] == ["TRV2P2"]
+    assert "data.hold_out is not used: the split has a val part" in caplog.text
+
+
 @pytest.mark.parametrize("row", ["TRV1P1", "TRV1P1CTI", "trv1p1cti"])
 def test_a_csv_names_patients_scans_or_slices(tmp_path, row):
     root = orcascore(tmp_path / "set", 2)
