@@ -16,7 +16,7 @@ import numpy as np
 from tqgd_jax.ct.lesions import lesion_boxes
 from tqgd_jax.evaluation.measures.lesions3d import link, link_detections
 from tqgd_jax.io.volumes import read_mask, read_volume
-from tqgd_jax.iou import box_iou
+from tqgd_jax.overlap import box_iou
 from tqgd_jax.structures.image import Image, Lesion, Place
 
 ABOVE = 130  # HU

@@ -31,7 +31,7 @@ from tqgd_jax.data.open import open_data
 from tqgd_jax.data.read import validation
 from tqgd_jax.data.read.folder import scan
 from tqgd_jax.io.images import read_image
-from tqgd_jax.union_area import beyond
+from tqgd_jax.overlap import beyond
 
 logger = logging.getLogger("tqgd_jax")
 

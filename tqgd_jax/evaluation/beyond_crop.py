@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from tqgd_jax.overlap import beyond
 from tqgd_jax.structures.evaluation_set import Study
-from tqgd_jax.union_area import beyond
 
 UNKNOWN = "the sizes of the images are not known"
 

@@ -18,8 +18,8 @@ from tqgd_jax.config import Data
 from tqgd_jax.data.discover import scan_folder
 from tqgd_jax.evaluation.calcium.boxes import Crop
 from tqgd_jax.io import images, volumes
+from tqgd_jax.overlap import beyond
 from tqgd_jax.structures.image import Image, Place
-from tqgd_jax.union_area import beyond
 
 logger = logging.getLogger("tqgd_jax")
 

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Integer
 
 from tqgd_jax.evaluation.matching import average_precision as ap
 from tqgd_jax.evaluation.matching.yolo import THRESHOLDS
-from tqgd_jax.iou import box_area, box_iou
+from tqgd_jax.overlap import box_area, box_iou
 from tqgd_jax.structures.image import Image
 
 RULE = "COCO: step precision at 101 recalls, at most 100 detections per image and class"

@@ -14,7 +14,7 @@ from tqgd_jax.evaluation.matching import center_distance as centre
 from tqgd_jax.evaluation.matching import coco_figures as coco
 from tqgd_jax.evaluation.matching import yolo as matching
 from tqgd_jax.evaluation.matching.yolo import ALL_THRESHOLDS
-from tqgd_jax.iou import box_area
+from tqgd_jax.overlap import box_area
 from tqgd_jax.structures.image import Image
 
 

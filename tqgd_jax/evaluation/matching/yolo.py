@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
-from tqgd_jax.iou import box_iou
+from tqgd_jax.overlap import box_iou
 from tqgd_jax.structures.image import Image
 
 # .50, .55, ... .95, each the double nearest to it: an IoU of 3/5 reaches .6.

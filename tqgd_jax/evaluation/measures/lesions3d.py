@@ -11,9 +11,8 @@ from jaxtyping import Bool, Float, Int
 
 from tqgd_jax.evaluation.matching.lesion_links import Slice, chains
 from tqgd_jax.evaluation.statistics.weighted import ratio
-from tqgd_jax.iou import box_iou
+from tqgd_jax.overlap import box_iou, union_areas
 from tqgd_jax.structures.image import Image
-from tqgd_jax.union_area import covered
 
 OVERLAP = 0.1  # IoU in one slice from which a detected box has met a labelled one
 
@@ -169,7 +168,7 @@ def _areas(
     """Areas of labelled boxes, of detected ones and of what both cover, by class."""
     total = np.zeros(3)
     for label in np.unique(np.concatenate([image.labels[ref], image.det_labels[det]])):
-        total += covered(
+        total += union_areas(
             image.boxes[ref & (image.labels == label)],
             image.det_boxes[det & (image.det_labels == label)],
         )
