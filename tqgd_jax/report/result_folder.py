@@ -6,6 +6,7 @@ without it is no result.
 
 import json
 import logging
+import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,12 +19,12 @@ from tqgd_jax.evaluation.beyond_crop import counts
 from tqgd_jax.evaluation.calcium.patient_scores import Beyond, PatientScore
 from tqgd_jax.evaluation.settings import Rules
 from tqgd_jax.io.atomic import together
-from tqgd_jax.report import lesion_rows, result_tables
+from tqgd_jax.report import lesion_rows, pictures, result_tables
 from tqgd_jax.report.html import page
+from tqgd_jax.report.html.gallery import Shot, slides
+from tqgd_jax.report.html.page_sections import drawn_from
 from tqgd_jax.report.html.pixels import Pixels, hounsfield, window_of
 from tqgd_jax.report.html.slice_selection import shots
-from tqgd_jax.report.overlays import choose, overlay_page
-from tqgd_jax.report.plots import precision_recall
 from tqgd_jax.report.result_files import coco_detections, coco_ground_truth, json_bytes
 from tqgd_jax.structures.evaluation_set import Study, checked
 
@@ -58,7 +59,7 @@ def make(
       study: as `metrics.study.checked` gives it.
       rules: how to judge.
       pixels: image k, [h, w] or [h, w, c], int16 being HU; None where it is unknown.
-      window: values shown black and white, see `overlays.windowed`.
+      window: values shown black and white, see `pixels.windowed`.
       beyond: of image k, HU of labelled boxes that reach beyond it, with their places
         in the whole slice; None where they are unknown.
       scores: calcium, when it was scored already.
@@ -93,10 +94,10 @@ def make(
         _json(aside / "ground_truth.json", coco_ground_truth(study))
         _json(aside / "detections.json", coco_detections(study), indent=None)
         logger.info("drawing the report")
-        _pictures(aside, study, pixels, window)
-        seen = shots(study, rows, pixels, window, shown)
+        seen = shots(study, rows, pixels, window, max(shown, OVERLAYS))
+        _pictures(aside, _heading(study), found, rows, seen[:OVERLAYS])
         there = sorted({f.name for f in aside.iterdir()} | {RESULTS})
-        page.write(aside / page.PAGE, found, rows, patients, seen, there)
+        page.write(aside / page.PAGE, found, rows, patients, seen[:shown], there)
         _json(aside / RESULTS, found)
     return found
 
@@ -217,31 +218,18 @@ def _heading(study: Study) -> str:
 
 def _pictures(
     out: Path,
-    study: Study,
-    pixels: Pixels | None,
-    window: tuple[float, float] | None,
+    heading: str,
+    found: dict[str, Any],
+    rows: Sequence[calcium_section.Row],
+    shots: Sequence[Shot],
 ) -> None:
     """precision_recall.png and, where pixels are known, overlays.png."""
-    images = study.point or study.images
-    limits = set(study.thresholds)
-    threshold = limits.pop() if len(limits) == 1 else None
-    heading = _heading(study)
-    curves = out / "precision_recall.png"
-    precision_recall(curves, study.images, study.classes, threshold, heading)
-    if pixels is None or limits:
-        return  # folds have thresholds of their own: see the report's gallery
-    chosen = choose(images, 0.0 if threshold is None else threshold, OVERLAYS)
-    items = [(seen, images[k]) for k in chosen if (seen := pixels(k)) is not None]
-    overlay_page(
-        out / "overlays.png",
-        items,
-        study.classes,
-        threshold,
-        heading,
-        most=OVERLAYS,
-        of=len(images),
-        window=window,
-    )
+    pictures.precision_recall(out / "precision_recall.png", found, heading)
+    if shots:
+        cut, _ = drawn_from(found)
+        edges = found["settings"]["size_px"]
+        shown = slides(shots, rows, edges, cut, budget=math.inf)
+        pictures.overlays(out / "overlays.png", shown, found, heading)
 
 
 def _versions() -> dict[str, str]:

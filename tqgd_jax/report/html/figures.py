@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from tqgd_jax.evaluation.measures.froc import NAMES
 from tqgd_jax.report.html import charts, metric_tables
 from tqgd_jax.report.html.charts import Bar
 from tqgd_jax.report.html.numbers import Numbers, pointer
@@ -33,20 +34,14 @@ class Calcium(NamedTuple):
 def precision_recall(numbers: Numbers, protocol: str) -> Plot:
     """Precision over recall at IoU 0.5 with the operating point."""
     found = numbers.results["protocols"][protocol]
-    point = [_value(found, f"point.iou0.5.{tail}") for tail in ("recall", "precision")]
-    recall, precision = point
-    operating = None
-    if recall is not None and precision is not None:
-        operating = recall, precision
+    point = operating_point(found)
     title = metric_tables.PROTOCOLS[protocol][0]
     alt = f"{title}: precision over recall at IoU 0.5; the figures are in the table below."
-    mark = Markup("")
-    if operating is not None:
-        mark = Markup(" The circle is the frozen threshold.")
+    mark = " The circle is the frozen threshold." if point else ""
     caption = Markup(
         "{}: precision and recall over all scores at IoU 0.5, envelope of the YOLOv5 "
         "rule, which also counts its straight way from the highest recall reached to "
-        "(1, 0).{} n = {} boxes in {} slices of {} patients."
+        "(1, 0), dotted here.{} n = {} boxes in {} slices of {} patients."
     ).format(
         title,
         mark,
@@ -56,9 +51,19 @@ def precision_recall(numbers: Numbers, protocol: str) -> Plot:
         ),
     )
     return Plot(
-        charts.precision_recall(found["curves"]["pr"], operating, protocol, alt),
+        charts.precision_recall(found["curves"]["pr"], point, protocol, alt),
         caption,
     )
+
+
+def operating_point(of: dict[str, Any]) -> tuple[float, float] | None:
+    """(recall, precision) of a protocol at the frozen threshold, if both are known."""
+    if "figures" not in of:
+        return None
+    recall, precision = (
+        _value(of, f"point.iou0.5.{name}") for name in ("recall", "precision")
+    )
+    return None if recall is None or precision is None else (recall, precision)
 
 
 def froc(numbers: Numbers, protocol: str) -> list[Plot]:
@@ -67,7 +72,7 @@ def froc(numbers: Numbers, protocol: str) -> list[Plot]:
     title = metric_tables.PROTOCOLS[protocol][0]
     plots = []
     for unit, curve in found["curves"].get("froc", {}).items():
-        dots = [_value(found, f"froc.{unit}.{rate}") for rate in charts.RATE_NAMES]
+        dots = [_value(found, f"froc.{unit}.{rate}") for rate in NAMES]
         what = {"lesion": "of 3-D lesions, per scan"}.get(unit, f"per {unit}")
         alt = f"{title}: FROC {what}; the figures are in the table below."
         level = f"{100 * numbers.results['settings']['level']:g} %"

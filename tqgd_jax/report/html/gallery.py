@@ -86,7 +86,7 @@ def slides(
     lesions: Sequence[Mapping[str, Any]],
     edges: Sequence[float],
     threshold: float | None,
-    budget: int = BUDGET,
+    budget: float = BUDGET,
 ) -> list[Slide]:
     """The slices in their order, as many as the budget of characters holds.
 

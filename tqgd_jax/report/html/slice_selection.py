@@ -7,8 +7,7 @@ from jaxtyping import Float
 
 from tqgd_jax.evaluation.calcium_section import Row
 from tqgd_jax.report.html.gallery import Shot, drawn, outcome
-from tqgd_jax.report.html.pixels import Pixels, hounsfield
-from tqgd_jax.report.overlays import windowed
+from tqgd_jax.report.html.pixels import Pixels, hounsfield, windowed
 from tqgd_jax.structures.evaluation_set import Study
 
 ERRORS = ("missed", "false alarm")
