@@ -56,7 +56,7 @@ def main(_: list[str]) -> None:
     from tqgd_jax.data import dataset
     from tqgd_jax.data.open import open_data
     from tqgd_jax.detector import Detector
-    from tqgd_jax.evaluation.evaluate import best_threshold
+    from tqgd_jax.evaluation.evaluator import best_threshold
     from tqgd_jax.evaluation.inputs import held_out
     from tqgd_jax.evaluation.settings import Rules
     from tqgd_jax.inference import detect, make_predict
@@ -138,7 +138,7 @@ def main(_: list[str]) -> None:
     if (threshold is None or whole) and "val" in splits and not DATA.value:
         # These weights were saved between two evaluations, or evaluated with other batch
         # statistics, or on the slices with boxes only.
-        threshold = best_threshold(images(splits["val"]), classes)
+        threshold = best_threshold(images(splits["val"]), run["classes"])
 
     found = held_out.placed(chosen, images(chosen), SPLIT.value)
     fold = chosen.fold if SPLIT.value == "test" else None

@@ -100,7 +100,7 @@ def judge(folder, args, done):
     from tqgd_jax.data import dataset
     from tqgd_jax.data.open import open_data
     from tqgd_jax.detector import Detector
-    from tqgd_jax.evaluation.evaluate import evaluate
+    from tqgd_jax.evaluation.evaluator import evaluate
     from tqgd_jax.inference import detect, make_predict
     from tqgd_jax.recalibration import make_recalibrate
     from tqgd_jax.training import state
@@ -134,7 +134,7 @@ def judge(folder, args, done):
                 dataset.in_order(test, config.eval.batch_size),
                 test.names,
             )
-            row[name] = evaluate(images, len(run["classes"]), threshold=None)["AP50"]
+            row[name] = evaluate(images, run["classes"])["AP50"]
         before = [r for r in losses(folder) if step - 50 < r["step"] <= step]
         for name in ("loss", "obj", "giou"):
             row[name] = float(np.mean([r[name] for r in before]))

@@ -1,4 +1,7 @@
-"""The judge: weights are copies of patients, reasons, strata."""
+"""The evaluator: by hand, weights are copies of patients, reasons, strata, speed."""
+
+import json
+import time
 
 import numpy as np
 import pytest
@@ -6,8 +9,7 @@ import pytest
 from tests.evaluation.cohorts import cohort, copied, image
 from tests.evaluation.test_average_precision import slow_yolo
 from tests.evaluation.test_yolo_matching import slow_match
-from tqgd_jax.evaluation.evaluate import evaluate
-from tqgd_jax.evaluation.evaluator import Judge
+from tqgd_jax.evaluation.evaluator import Judge, best_threshold, evaluate
 from tqgd_jax.structures.image import Lesion, Place
 
 CLASSES = ["a", "b"]
@@ -19,6 +21,118 @@ def figures(judge, keys=None):
 
 
 A, B, FAR = (0, 0, 10, 10), (20, 20, 24, 24), (50, 50, 60, 60)
+SET = [
+    image("two", [A, B], [A, FAR], [0.9, 0.4]),
+    image("empty", [], [A], [0.6]),  # a false positive
+    image("blank", [B], [], []),
+]
+
+
+def test_figures_by_hand():
+    # Falling scores: hit, false, false; three boxes.
+    got = evaluate(SET, ["a"], 0.5)
+    assert (got["images"], got["boxes"], got["detections"]) == (3, 3, 3)
+    assert (got["precision"], got["recall"]) == (1 / 2, 1 / 3)
+    assert got["f1"] == pytest.approx(2 / 5)
+    # The perfect box is a hit at all ten IoUs.
+    assert got["AP50"] == pytest.approx(got["AP50_95"])
+    assert json.loads(json.dumps(got, allow_nan=False)) == got
+    # COCO: precision 1 at the 34 recalls 0 to .33 of 101, then 0
+    assert Judge(SET, ["a"], 0.5).coco()["AP50"] == pytest.approx(34 / 101)
+    # Without the image that has no box, its detection is no false positive.
+    assert evaluate([SET[0], SET[2]], ["a"], 0.5)["precision"] == 1
+
+
+def test_the_frozen_threshold_stands_beside_the_optimistic_one():
+    got = evaluate(SET, ["a"], 0.95)
+    assert (got["threshold"], got["precision"], got["recall"]) == (0.95, None, 0)
+    best = got["optimistic"]
+    assert best["recall"] == pytest.approx(1 / 3, abs=1e-6)
+    assert 0.4 < best["threshold"] <= 0.9
+    assert best["threshold"] == best_threshold(SET, ["a"])
+    blind = evaluate(SET, ["a"])
+    assert [blind[name] for name in best] == [None] * 4
+    assert (blind["optimistic"], blind["AP50"]) == (best, got["AP50"])
+
+
+@pytest.mark.parametrize(
+    ("threshold", "expected"),
+    [(0.7, (3, 1, 2)), (0.700001, (2, 1, 3)), (0.0, (4, 4, 1)), (0.96, (0, 0, 5))],
+)
+def test_counts_at_a_frozen_threshold_are_exact(threshold, expected):
+    boxes = [(20 * k, 0, 20 * k + 9, 9) for k in range(5)]
+    dets = [*boxes[:2], FAR, boxes[2], FAR, boxes[3], FAR, FAR]
+    scores = [0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3]
+    got = figures(Judge([image("1", boxes, dets, scores)], ["a"], threshold))
+    assert tuple(got[f"point.iou0.5.{name}"] for name in ("tp", "fp", "fn")) == expected
+
+
+def test_classes_have_figures_each_and_absent_ones_no_part_in_the_mean():
+    item = image("a", [A, B], [A, B, FAR], [0.9, 0.8, 0.7])
+    item = item._replace(labels=np.array([0, 1]), det_labels=np.array([0, 0, 2]))
+    got = figures(Judge([item], ["x", "y", "z"], 0.5))
+    each = [[got[f"class.{c}.{k}"] for c in "xyz"] for k in ("boxes", "ap50", "recall")]
+    expected = [[1, 1, 0], [0.995, 0, np.nan], [1, 0, np.nan]]
+    np.testing.assert_allclose(each, expected)
+    assert got["ap.yolo.0.5"] == pytest.approx(0.995 / 2)  # classes x and y
+    assert got["point.iou0.5.recall"] == 1 / 2
+    assert got["point.iou0.5.precision"] == 1 / 2  # class x; class y detected nothing
+    assert [got[f"point.iou0.5.{k}"] for k in ("tp", "fp", "fn")] == [1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"det_scores": np.array([np.nan])}, "p7: det_boxes"),
+        ({"det_labels": np.array([1])}, "class indices of det_boxes"),
+        ({"labels": np.array([-1])}, "class indices of boxes"),
+    ],
+)
+def test_impossible_input_is_refused_with_its_image(change, message):
+    with pytest.raises(ValueError, match=message):
+        Judge([image("p7", [A], [A], [0.5])._replace(**change)], ["a"], 0.5)
+
+
+def test_order_of_detections_does_not_matter():
+    rng = np.random.default_rng(1)
+    k = 40
+    corner = rng.uniform(0, 50, (k, 2))
+    dets = np.concatenate([corner, corner + rng.uniform(5, 20, (k, 2))], 1)
+    scores = rng.permutation(k) / k
+    one = image("a", dets[:8], dets + 1, scores)
+    order = rng.permutation(k)
+    other = one._replace(det_boxes=dets[order] + 1, det_scores=scores[order])
+    got, again = (Judge([item], ["a"], 0.3) for item in (one, other))
+    assert got.coco() == again.coco()
+    np.testing.assert_equal(figures(got), figures(again))
+
+
+@pytest.mark.parametrize("flag", ["ignore", "iscrowd"])
+def test_ignored_boxes_are_not_missed_and_detections_in_them_not_false(flag):
+    # A is to be found; B is ignored, and the detection on it counts nowhere.
+    both = image("a", [A, B], [A, B, FAR], [0.9, 0.8, 0.7])
+    marked = both._replace(**{flag: np.array([False, True])})
+    without = image("a", [A], [A, FAR], [0.9, 0.7])
+    got, expected = (evaluate([item], ["a"], 0.5) for item in (marked, without))
+    assert got == expected | {"detections": 3}
+    # COCO's rule knows crowds alone: B and its detection count.
+    same = both if flag == "ignore" else without
+    twelve, others = (Judge([item], ["a"], 0.5).coco() for item in (marked, same))
+    assert twelve == others
+
+
+def test_300_images_of_300_detections_take_seconds():
+    rng = np.random.default_rng(0)
+    images = []
+    for i in range(300):
+        corner = rng.uniform(0, 500, (300, 2))
+        dets = np.concatenate([corner, corner + rng.uniform(4, 40, (300, 2))], 1)
+        boxes = dets[:5] + rng.normal(0, 1, (5, 4))
+        images.append(image(str(i), boxes, dets, rng.random(300)))
+    start = time.process_time()
+    evaluate(images, ["a"], 0.5)
+    # 2,000 images within 60 s are 9 s for 300; here it takes well under 2.
+    assert time.process_time() - start < 9
 
 
 @pytest.mark.parametrize(
@@ -82,20 +196,6 @@ def test_ap_by_yolo_rule_equals_the_rule_word_by_word_with_ignored_regions():
         assert figures(judge, [key])[key] == pytest.approx(np.mean(values), abs=1e-12)
 
 
-def test_the_judge_and_evaluate_agree():
-    images = cohort(8)
-    judge, results = Judge(images, CLASSES, 0.4), evaluate(images, 2, 0.4)
-    got = figures(judge)
-    assert got["ap.yolo.0.5"] == pytest.approx(results["AP50"], abs=1e-12)
-    assert got["ap.yolo.0.5:0.95"] == pytest.approx(results["AP50_95"], abs=1e-12)
-    for name in ("precision", "recall", "f1"):
-        assert got[f"point.iou0.5.{name}"] == pytest.approx(results[name])
-        assert judge.yolo()[name] == pytest.approx(results[name])
-    for name, count in results["counts"].items():
-        assert got[f"point.iou0.5.{name}"] == count
-    assert judge.coco() == results["coco"]
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_the_optimistic_threshold_is_the_best_of_all(seed):
     images = cohort(seed)
@@ -129,7 +229,7 @@ def test_the_threshold_may_lie_outside_of_0_to_1():
 
 def test_without_a_threshold_yolo_stands_at_its_own_best_point():
     judge = Judge(cohort(8), CLASSES, None)
-    values, best = judge.yolo(), evaluate(cohort(8), 2, None)["optimistic"]
+    values, best = judge.yolo(), evaluate(cohort(8), CLASSES)["optimistic"]
     assert {k: values[k] for k in best} == pytest.approx(best)
     assert judge.why("point.iou0.5.f1").startswith("no threshold")
     assert np.isnan(figures(judge)["size.px.0-10.recall"])
@@ -230,7 +330,9 @@ def test_degenerate_cohorts_have_figures_or_reasons(items, threshold):
     assert set(judge.yolo()) == {
         *("AP50", "AP50_95", "precision", "recall", "f1", "threshold"),
     }
-    assert len(judge.coco()) == 12
+    assert judge.coco()["AP50"] == (0 if there else None)
+    assert judge.best_point == (None,) * 4
+    json.dumps(evaluate(items, ["a"], threshold), allow_nan=False)
     assert judge.facts()["boxes"] == sum(int(i.counting.sum()) for i in items)
     assert len(judge.outcomes()) == len(items)
 

@@ -5,10 +5,8 @@ import pytest
 
 from tests.evaluation.cohorts import cohort, copied
 from tqgd_jax.evaluation.evaluator import Judge
-from tqgd_jax.evaluation.measures.froc import RATES, curve, sensitivity
+from tqgd_jax.evaluation.measures.froc import NAMES, RATES, curve, sensitivity
 from tqgd_jax.structures.image import Image, Place
-
-NAMES = ("1/8", "1/4", "1/2", "1", "2", "4", "8")
 
 
 def of(best, false, places=1, rates=RATES):

@@ -19,7 +19,7 @@ from tqgd_jax import detector
 from tqgd_jax.config import Data, Train
 from tqgd_jax.data import dataset as data_source
 from tqgd_jax.data.batches.resident import fits
-from tqgd_jax.evaluation.evaluate import evaluate
+from tqgd_jax.evaluation.evaluator import evaluate
 from tqgd_jax.inference import detect, make_predict
 from tqgd_jax.recalibration import make_recalibrate
 from tqgd_jax.training import loop
@@ -353,7 +353,7 @@ def test_overfitting_eight_images_finds_all_boxes(tmp_path):
     state = train(run, tmp_path, 200)
     predict = make_predict(run.detector, cfg, run.anchors)
     images = detect(predict, state.ema, data_source.in_order(source, 8), source.names)
-    figures = evaluate(images, 1, None)
+    figures = evaluate(images, ["square"])
     assert figures["boxes"] == sum(map(len, source.boxes))
     assert figures["AP50"] > 0.95
 
@@ -387,7 +387,7 @@ def test_evaluations_take_batch_statistics_anew_where_asked():
 
     def figures(variables):
         batches = data_source.in_order(val, cfg.eval.batch_size)
-        return evaluate(detect(predict, variables, batches, val.names), 1, None)
+        return evaluate(detect(predict, variables, batches, val.names), ["square"])
 
     assert found == figures(make_recalibrate(detector, cfg, squares(), 2)(ema))
     assert found != figures(ema)

@@ -146,7 +146,7 @@ INPUTS = (
 
 def _read(args: argparse.Namespace) -> "tuple[Study, dict[str, Any]]":
     """The study of the two files, its threshold frozen on others if they are given."""
-    from tqgd_jax.evaluation.evaluate import best_threshold
+    from tqgd_jax.evaluation.evaluator import best_threshold
     from tqgd_jax.evaluation.inputs import detections
 
     if args.ground_truth is None or (args.detections is None) == (
@@ -166,7 +166,7 @@ def _read(args: argparse.Namespace) -> "tuple[Study, dict[str, Any]]":
                 "without --threshold: the threshold is chosen on them"
             )
         held = detections.read(args.validation_ground_truth, args.validation_detections)
-        threshold = best_threshold(held.images, len(held.classes))
+        threshold = best_threshold(held.images, held.classes)
         source = "validation"
         if threshold is None:
             raise ValueError(

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 import numpy as np
 from jaxtyping import Bool, Int16, UInt8
 
+from tqgd_jax.ct.lesions import ARTERIES
 from tqgd_jax.evaluation.calcium.box_file import read_rows
 from tqgd_jax.evaluation.calcium.boxes import calcium_mask
 from tqgd_jax.evaluation.calcium.conventions import (
@@ -36,7 +37,7 @@ from tqgd_jax.evaluation.calcium.risk_categories import (
     scheme,
 )
 from tqgd_jax.evaluation.calcium.score import score
-from tqgd_jax.evaluation.calcium.scores import ARTERIES, Amount, Score, Spacing
+from tqgd_jax.evaluation.calcium.scores import Amount, Score, Spacing
 
 logger = logging.getLogger("tqgd_jax")
 

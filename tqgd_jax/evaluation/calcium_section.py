@@ -20,7 +20,7 @@ from tqgd_jax.evaluation.calcium.patient_scores import (
     Pixels,
     patient_scores,
 )
-from tqgd_jax.evaluation.calcium.risk_categories import categories, scheme
+from tqgd_jax.evaluation.calcium.risk_categories import category, scheme
 from tqgd_jax.evaluation.calcium.score import Amount
 from tqgd_jax.evaluation.settings import Rules
 from tqgd_jax.evaluation.statistics import bootstrap
@@ -87,7 +87,7 @@ def table(rows: Sequence[PatientScore], study: Study, rules: Rules) -> list[Row]
             "mass_mg": (row.reference.mass_mg, said and said.mass_mg),
             "lesions": row.lesions,
             "category": tuple(
-                None if score is None else _label(score, kinds)
+                None if score is None else kinds.labels[category(score, kinds)]
                 for score in (row.reference.agatston, said and said.agatston)
             ),
         }
@@ -236,10 +236,6 @@ def _overlap(
             ("volume_ppv", weights @ predicted),
         )
     }
-
-
-def _label(score: float, kinds: Any) -> str:
-    return kinds.labels[int(categories(np.array([score]), kinds)[0])]
 
 
 def _beside(rows: Sequence[PatientScore]) -> str:

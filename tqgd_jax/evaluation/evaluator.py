@@ -5,15 +5,15 @@ patients, of a fold, or of a permuted cohort. One path of code serves all.
 """
 
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from tqgd_jax.evaluation.matching import coco_figures as coco
-from tqgd_jax.evaluation.matching.matches import cohort
+from tqgd_jax.evaluation.matching.matches import Cohort
 from tqgd_jax.evaluation.matching.outcomes import Outcomes, outcomes
-from tqgd_jax.evaluation.matching.yolo import ALL_THRESHOLDS, THRESHOLDS
 from tqgd_jax.evaluation.measures import (
     at_threshold,
     best_f1,
@@ -33,6 +33,40 @@ LESIONS = (
 )
 
 
+def evaluate(
+    images: Sequence[Image], classes: Sequence[str], threshold: float | None = None
+) -> dict[str, Any]:
+    """Figures of a set of images by YOLOv5 v7.0's rule, as JSON can hold them.
+
+    Every image counts; detections on an image without boxes are false positives. A
+    figure that has no value is None. `Evaluator` has all other figures.
+
+    Args:
+      images: the whole set, also the images without boxes or detections.
+      classes: names by index; means are taken over those with ground truth.
+      threshold: confidence chosen on other images (`best_threshold`); None leaves
+        precision, recall and F1 empty.
+
+    Returns:
+      `AP50`, `AP50_95`, `precision`, `recall`, `f1`, `threshold`, `optimistic` (the last
+      four at the images' own best point), `images`, `boxes`, `detections`.
+    """
+    evaluator = Judge(images, classes, threshold)
+    best, facts = evaluator.best_point._asdict(), evaluator.facts()
+    unknown = dict.fromkeys(best) if threshold is None else {}
+    counts = {name: facts[name] for name in ("images", "boxes", "detections")}
+    return evaluator.yolo() | unknown | {"optimistic": best} | counts
+
+
+def best_threshold(images: Sequence[Image], classes: Sequence[str]) -> float | None:
+    """Confidence of the highest smoothed F1 at IoU 0.5 (YOLOv5 v7.0 rule).
+
+    To be called on validation images, and its value frozen for the test. None when no
+    detection finds a box: then there is nothing to choose by.
+    """
+    return Judge(images, classes, None).best_point.threshold
+
+
 class Judge:
     """Figures of a detector on a set of images.
 
@@ -49,7 +83,7 @@ class Judge:
         size_px: Sequence[float] = (10, 100, 200),
         size_mm2: Sequence[float] = (2, 20, 40),
     ):
-        """Matches all images once.
+        """Lays the images side by side; each rule matches once, when it is asked for.
 
         Args:
           images: in the order that breaks ties of confidence.
@@ -71,7 +105,7 @@ class Judge:
                 "one number, or None, stands for all of them"
             )
         self._thresholds = list(thresholds)
-        self._cohort = cohort(images, classes, self._thresholds)
+        self._cohort = Cohort(images, classes, self._thresholds)
         self._view, self.clusters = view(self._cohort)
         self._lesions = None
         self._groups = self._strata(size_px, size_mm2)
@@ -142,22 +176,27 @@ class Judge:
         frozen = None not in given and bool(given)
         keys = {"AP50": "ap.yolo.0.5", "AP50_95": "ap.yolo.0.5:0.95"}
         if frozen:
-            names = ("precision", "recall", "f1")
-            keys |= {name: f"point.iou0.5.{name}" for name in names}
-        values = self.figures(np.ones((1, len(self.clusters))), set(keys.values()))
-        found = {name: known(values[key][0]) for name, key in keys.items()}
+            keys |= {k: f"point.iou0.5.{k}" for k in ("precision", "recall", "f1")}
+        # Nothing is resampled, so the images may be one cluster, which is faster.
+        whole = self._view._replace(
+            clusters=1, owner=np.zeros(len(self._thresholds), int)
+        )
+        values: dict[str, Any] = {}
+        for family in (mean_ap, at_threshold):
+            values |= family.figures(whole, np.ones((1, 1)), keys.values())
+        six = {name: known(values[key][0]) for name, key in keys.items()}
         if not frozen:
-            return found | best_f1.yolo_point(self._view)._asdict()
-        return found | {"threshold": given.pop() if len(given) == 1 else None}
+            return six | self.best_point._asdict()
+        return six | {"threshold": given.pop() if len(given) == 1 else None}
 
     def coco(self) -> dict[str, float | None]:
         """The twelve figures of pycocotools; None where it says -1."""
-        strict = [float(t) in THRESHOLDS.tolist() for t in ALL_THRESHOLDS]
-        classes = [
-            m._replace(hit=m.hit[:, strict], false=m.false[:, strict])
-            for m in self._cohort.coco
-        ]
-        return coco.summarise(classes)
+        return coco.summarise(self._cohort.coco)
+
+    @cached_property
+    def best_point(self) -> best_f1.Point:
+        """YOLOv5 v7.0's best point of these very images: optimistic for them."""
+        return best_f1.yolo_point(self._view)
 
     def curves(
         self, weights: Weights | None = None, level: float = 0.95

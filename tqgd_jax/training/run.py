@@ -15,7 +15,7 @@ from tqgd_jax.data import dataset
 from tqgd_jax.data.batches import order, resident
 from tqgd_jax.data.dataset import Source
 from tqgd_jax.detector import Detector
-from tqgd_jax.evaluation.evaluate import evaluate
+from tqgd_jax.evaluation.evaluator import evaluate
 from tqgd_jax.inference import detect, make_predict
 from tqgd_jax.recalibration import make_recalibrate
 from tqgd_jax.training import optim, state
@@ -177,8 +177,8 @@ class Run:
     def _evaluator(self) -> Any:
         if self._val is None:
             return None
-        val, config, classes = self._val, self._config, len(self._train.classes)
-        detector = Detector(config.model, classes)
+        val, config, classes = self._val, self._config, self._train.classes
+        detector = Detector(config.model, len(classes))
         predict = make_predict(detector, config, self.anchors)
         recalibrate = make_recalibrate(
             detector, config, self._train, config.eval.recalibrate
@@ -187,6 +187,6 @@ class Run:
         def figures(ema: dict[str, Any]) -> dict[str, Any]:
             batches = dataset.in_order(val, config.eval.batch_size)
             images = detect(predict, recalibrate(ema), batches, val.names)
-            return evaluate(images, classes, threshold=None)
+            return evaluate(images, classes)
 
         return figures

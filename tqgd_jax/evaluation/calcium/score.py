@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int16, UInt8
 
+from tqgd_jax.ct.lesions import ARTERIES
 from tqgd_jax.evaluation.calcium.components import components
 from tqgd_jax.evaluation.calcium.conventions import (
     LOWEST,
@@ -14,7 +15,6 @@ from tqgd_jax.evaluation.calcium.conventions import (
     neighbours,
 )
 from tqgd_jax.evaluation.calcium.scores import (
-    ARTERIES,
     Amount,
     LesionScore,
     Score,

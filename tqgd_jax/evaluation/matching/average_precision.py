@@ -14,10 +14,6 @@ from jaxtyping import Bool, Float, Integer
 
 from tqgd_jax.evaluation.statistics.weighted import Before, Weights, by_rows, tally
 
-RULE = (
-    "YOLOv5 v7.0: precision envelope through (0, 1), linear at 101 recalls, trapezoid; "
-    "mean over classes with ground truth"
-)
 RECALLS = np.linspace(0, 1, 101)
 
 
@@ -75,7 +71,11 @@ def areas(ranking: Ranking, weights: Weights, rule: Rule) -> Float[np.ndarray, "
 
 
 def yolo(ranking: Ranking, weights: Weights) -> Float[np.ndarray, "b"]:
-    """`RULE`; 0 without detections, 0.995 for a perfect detector."""
+    """YOLOv5 v7.0's: envelope through (0, 1), linear at 101 recalls, trapezoid.
+
+    0 without detections. A perfect detector has 0.995: the curve falls to 0 at recall 1,
+    over half a step.
+    """
     true, precision = _at_ends(ranking, weights)
     boxes = np.maximum(weights @ ranking.boxes, 1)
     found = true[:, -1] if true.shape[1] else np.zeros(len(weights))
@@ -144,14 +144,3 @@ def envelope(
     recall = np.concatenate([[0.0], recall, [1.0]])
     precision = np.concatenate([[1.0], precision, [0.0]])
     return recall, np.maximum.accumulate(precision[::-1])[::-1]
-
-
-def average_precision(hit: Bool[np.ndarray, "k"], boxes: int) -> float:
-    """Area under `envelope` at 101 recalls; 0 without detections.
-
-    A perfect detector has 0.995: the curve falls to 0 at recall 1, over half a step.
-    COCO's rule differs: no point (0, 1), and the mean of a step curve.
-    """
-    cluster = np.zeros(len(hit), int)
-    ranking = rank(hit, ~hit, cluster, np.array([boxes], float))
-    return float(areas(ranking, np.ones((1, 1)), yolo)[0])

@@ -50,7 +50,7 @@ def outcomes(of: Cohort) -> list[Outcomes]:
         above = None if of.blind[i] else of.dets.above[dets]
         pair = [
             _outcome(of, marks, t, k, dets, boxes)
-            for k, (marks, t) in enumerate(((of.dets.yolo, HALF), (of.dets.centre, 0)))
+            for k, (marks, t) in enumerate(((of.yolo, HALF), (of.centre, 0)))
         ]
         rows.append(Outcomes(above, *pair))
     return rows
@@ -60,7 +60,7 @@ def _outcome(
     of: Cohort, marks: Marks, t: int, criterion: int, dets: slice, boxes: slice
 ) -> Outcome:
     hit, false = marks.hit[dets, t], marks.false[dets, t]
-    found, counting = of.boxes.found[criterion, boxes], of.boxes.counting[boxes]
+    found, counting = of.found[criterion, boxes], of.boxes.counting[boxes]
     judged = not of.blind[of.boxes.image[boxes]].any()
     return Outcome(
         hit=hit,

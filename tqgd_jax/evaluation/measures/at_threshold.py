@@ -73,13 +73,11 @@ def _counts(
     of: View, criterion: str, images: Bool[np.ndarray, "i"], label: int
 ) -> list[Float[np.ndarray, "c"]]:
     """Hits, false alarms and boxes of one class by cluster."""
-    dets, boxes = of.cohort.dets, of.cohort.boxes
-    if criterion == "centre":
-        hit, false = dets.centre.hit[:, 0], dets.centre.false[:, 0]
-    else:
-        t = place(float(criterion[3:]))
-        hit, false = dets.yolo.hit[:, t], dets.yolo.false[:, t]
-    said = dets.above & (dets.label == label) & images[dets.image]
-    there = boxes.counting & (boxes.label == label) & images[boxes.image]
-    counts = of.of_detections(said & hit), of.of_detections(said & false)
-    return [*counts, of.of_boxes(there)]
+    dets = of.cohort.dets
+    marks, t = of.cohort.centre, 0
+    if criterion != "centre":
+        marks, t = of.cohort.yolo, place(float(criterion[3:]))
+    above = dets.above & (dets.label == label) & images[dets.image]
+    boxes = of.cohort.boxes_of(label) & images[of.cohort.boxes.image]
+    hit, false = above & marks.hit[:, t], above & marks.false[:, t]
+    return [of.of_detections(hit), of.of_detections(false), of.of_boxes(boxes)]

@@ -48,10 +48,10 @@ def _known(of: View, unit: str) -> bool:
 def curve(of: View, unit: str) -> froc.Curve:
     """The FROC of slice boxes per scan or per slice, or of 3-D lesions per scan."""
     dets, boxes = of.cohort.dets, of.cohort.boxes
-    best, owner = boxes.best[boxes.counting], of.owner[boxes.image[boxes.counting]]
+    best, owner = of.cohort.best[boxes.counting], of.owner[boxes.image[boxes.counting]]
     if unit == "lesion":
         best, owner = _lesions(of, best, owner)
-    far, places = dets.far, of.slices if unit == "slice" else of.scans
+    far, places = of.cohort.far, of.slices if unit == "slice" else of.scans
     return froc.curve(best, owner, dets.score[far], of.owner[dets.image[far]], places)
 
 
@@ -100,15 +100,14 @@ def _lesions(
 
 
 def _precision_recall(of: View) -> dict[str, Any]:
-    dets, boxes = of.cohort.dets, of.cohort.boxes
     recalls, heights, reached = np.linspace(0, 1, POINTS), [], 0.0
     for c in range(len(of.cohort.classes)):
-        count = int((boxes.counting & (boxes.label == c)).sum())
+        count = int(of.cohort.boxes_of(c).sum())
         if not count:
             continue
-        mine = of.cohort.order[dets.label[of.cohort.order] == c]
-        hit, false = (k[mine, HALF] for k in (dets.yolo.hit, dets.yolo.false))
-        hit = hit[hit | false]
+        rows, marks = of.cohort.ranked(c), of.cohort.yolo
+        hit = marks.hit[rows, HALF]
+        hit = hit[hit | marks.false[rows, HALF]]
         reached = max(reached, float(hit.sum()) / count)
         curve = ap.envelope(hit, count) if len(hit) else ([0.0, 1.0], [0.0, 0.0])
         heights.append(np.interp(recalls, *curve))

@@ -13,7 +13,8 @@ from tqgd_jax.evaluation.statistics.weighted import Weights, mean
 
 IOUS = ("0.1", "0.3", "0.5", "0.75")
 RANGE = "0.5:0.95"  # the mean over `THRESHOLDS`
-KEYS = tuple(f"ap.{rule}.{iou}" for rule in ("yolo", "coco") for iou in (*IOUS, RANGE))
+NAMES = (*IOUS, RANGE)
+KEYS = tuple(f"ap.{rule}.{iou}" for rule in ("yolo", "coco") for iou in NAMES)
 
 
 def figures(
@@ -22,7 +23,7 @@ def figures(
     """Those of `KEYS` that are asked for."""
     found = {}
     for rule, function in (("yolo", yolo), ("coco", coco)):
-        wanted = {i for i in (*IOUS, RANGE) if f"ap.{rule}.{i}" in keys}
+        wanted = {i for i in NAMES if f"ap.{rule}.{i}" in keys}
         places = {i: place(float(i)) for i in wanted - {RANGE}}
         many = [place(float(t)) for t in THRESHOLDS] if RANGE in wanted else []
         values = {t: function(of, weights, t) for t in {*places.values(), *many}}
@@ -58,23 +59,21 @@ def yolo_ranking(
     of: View, label: int, t: int = HALF, images: Bool[np.ndarray, "i"] | None = None
 ) -> ap.Ranking:
     """One class by YOLOv5's rule; see `yolo`."""
-    dets, boxes = of.cohort.dets, of.cohort.boxes
-    mine = of.cohort.order[dets.label[of.cohort.order] == label]
-    there = boxes.counting & (boxes.label == label)
+    image = of.cohort.dets.image
+    rows, boxes = of.cohort.ranked(label), of.cohort.boxes_of(label)
     if images is not None:
-        mine, there = mine[images[dets.image[mine]]], there & images[boxes.image]
-    hit, false = dets.yolo.hit[mine, t], dets.yolo.false[mine, t]
-    return ap.rank(hit, false, of.owner[dets.image[mine]], of.of_boxes(there))
+        rows, boxes = rows[images[image[rows]]], boxes & images[of.cohort.boxes.image]
+    hit, false = of.cohort.yolo.hit[rows, t], of.cohort.yolo.false[rows, t]
+    return ap.rank(hit, false, of.owner[image[rows]], of.of_boxes(boxes))
 
 
 def coco(of: View, weights: Weights, t: int) -> Float[np.ndarray, "b"]:
     """By COCO's rule, boxes of all areas; `t` as for `yolo`."""
-    dets, boxes = of.cohort.dets, of.cohort.boxes
     values = []
     for label, matched in enumerate(of.cohort.coco):
         order = np.argsort(-matched.scores, kind="stable")
-        owner = of.owner[dets.image[of.cohort.coco_row[label][order]]]
-        there = of.of_boxes(boxes.coco & (boxes.label == label))
+        owner = of.owner[of.cohort.dets.image[matched.row[order]]]
+        boxes = of.of_boxes(of.cohort.coco_boxes & (of.cohort.boxes.label == label))
         hit, false = matched.hit[0, t, order], matched.false[0, t, order]
-        values.append(ap.areas(ap.rank(hit, false, owner, there), weights, ap.coco))
+        values.append(ap.areas(ap.rank(hit, false, owner, boxes), weights, ap.coco))
     return mean(np.array(values).reshape(len(values), len(weights)))

@@ -63,23 +63,21 @@ def of_boxes(of: View, chosen: Bool[np.ndarray, "n"], name: str) -> Figures:
     `recall` is by YOLOv5's rule at IoU 0.5, `centre` by the distance of centres; both
     of all classes together.
     """
-    boxes = of.cohort.boxes
-    chosen = chosen & boxes.counting
-    counts = [of.of_boxes(chosen), *(of.of_boxes(chosen & f) for f in boxes.found)]
-    return partial(_of_boxes, of, np.array(counts), name)
+    return partial(_of_boxes, of, chosen & of.cohort.boxes.counting, name)
 
 
 def _of_boxes(
     of: View,
-    counts: Float[np.ndarray, "3 c"],
+    chosen: Bool[np.ndarray, "n"],
     name: str,
     weights: Weights,
     keys: Collection[str],
 ) -> dict[str, Float[np.ndarray, "b"]]:
-    there, overlap, centre = counts @ weights.T
+    parts = [chosen, *(chosen & found for found in of.cohort.found)]
+    boxes, *hits = np.array([of.of_boxes(part) for part in parts]) @ weights.T
     known = np.where(weights @ of.blind > 0, np.nan, 1.0)
-    shares = [known * ratio(found, there) for found in (overlap, centre)]
-    values = zip(OF_BOXES, (there, *shares), strict=True)
+    shares = [known * ratio(hit, boxes) for hit in hits]
+    values = zip(OF_BOXES, (boxes, *shares), strict=True)
     return {f"{name}.{k}": v for k, v in values if f"{name}.{k}" in keys}
 
 
