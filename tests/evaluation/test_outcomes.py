@@ -13,12 +13,12 @@ def test_outcomes_say_what_became_of_each_detection_and_box():
     for part in (got.iou, got.centre):
         assert part.hit.tolist() == [False, True, False, True]
         assert part.box.tolist() == [-1, 0, -1, 1]
-        assert part.found.tolist() == [True, False]
+        assert part.detected.tolist() == [True, False]
         assert part.missed.tolist() == [False, True]
         assert not part.ignored.any()
     (blind,) = Judge([item], ["a"], None).outcomes()
     assert blind.above is None
-    assert not blind.iou.found.any()
+    assert not blind.iou.detected.any()
     assert not blind.iou.missed.any()
 
 
@@ -26,7 +26,7 @@ def test_outcomes_of_the_second_image_count_from_its_own_first_box():
     items = [image("1", [A, B], [A], [0.9]), image("2", [B, A], [A], [0.9])]
     got = Judge(items, ["a"], 0.5).outcomes()
     assert [part.iou.box.tolist() for part in got] == [[0], [1]]
-    assert [part.centre.found.tolist() for part in got] == [
+    assert [part.centre.detected.tolist() for part in got] == [
         [True, False],
         [False, True],
     ]

@@ -26,7 +26,7 @@ def test_pixels_become_eight_bit_grey_levels():
 def test_a_slide_counts_and_names_what_is_on_it():
     # b1: a small box missed, a large one found by a hit, a false alarm of 10 x 15.
     slide = slides(made_up.shots(), made_up.lesions(), EDGES, None)[3]
-    assert slide.told == "1 hit, 1 missed, 1 false alarm"
+    assert slide.caption == "1 hit, 1 missed, 1 false alarm"
     assert set(slide.tokens.split()) == {"missed:0", "hit:3", "false-alarm:2"}
     kinds = [mark.kind.split()[0] for mark in slide.marks]
     assert kinds == ["found", "hit", "false-alarm", "missed"]  # errors on top
@@ -60,7 +60,7 @@ def test_detections_that_do_not_count_are_not_drawn():
 def test_without_a_threshold_boxes_and_detections_are_drawn_as_not_judged():
     rows = [row | {"outcome": "", "above": ""} for row in made_up.lesions()]
     slide = slides(made_up.shots(), rows, EDGES, 0.7)[3]
-    assert slide.told == "not judged: 2 box, 1 detection"
+    assert slide.caption == "not judged: 2 box, 1 detection"
     kinds = [mark.kind.split()[0] for mark in slide.marks]
     assert kinds == ["found", "found", "detected"]
     assert slide.marks[2].label == "0.80"

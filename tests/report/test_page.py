@@ -311,4 +311,4 @@ def test_a_page_holds_so_many_rows_and_says_so(monkeypatch: pytest.MonkeyPatch):
     # The four boxes first, then the most confident detection.
     assert [cell[0] for cell in told.rows[-1].cells][:2] == ["A", "1"]
     assert [line.cells[2][0] for line in told.rows] == ["box"] * 4 + ["detection"]
-    assert told.told.startswith("5 of 9 rows (the page holds no more than 5)")
+    assert told.summary.startswith("5 of 9 rows (the page holds no more than 5)")

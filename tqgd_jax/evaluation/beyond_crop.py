@@ -36,12 +36,12 @@ def counts(study: Study) -> Iterator[tuple[int, int, int]]:
             yield k, int(cut.sum()), int(outside.sum())
 
 
-def told(found: dict[str, Any]) -> str:
+def sentence(section: dict[str, Any]) -> str:
     """The section in a sentence; empty where no box reaches beyond its image."""
-    if not found.get("images"):
+    if not section.get("images"):
         return ""
-    where = ", ".join(row["image"] for row in found["images"])
+    where = ", ".join(row["image"] for row in section["images"])
     return (
-        f"the crop cuts {found['cut']} and leaves out {found['outside']} of "
-        f"{found['boxes']} labelled boxes: {where}"
+        f"the crop cuts {section['cut']} and leaves out {section['outside']} of "
+        f"{section['boxes']} labelled boxes: {where}"
     )

@@ -77,18 +77,18 @@ def table(rows: Sequence[PatientScore], study: Study, rules: Rules) -> list[Row]
     """The rows of `patients.csv`; empty cells where there is no prediction."""
     places = {image.scan: image.place for image in study.images}
     kinds = scheme(rules.scheme)
-    found = []
+    lines = []
     for row in rows:
         place = places[row.patient, row.scan]
-        said = row.predicted
+        detected = row.predicted
         pairs = {
-            "agatston": (row.reference.agatston, said and said.agatston),
-            "volume_mm3": (row.reference.volume_mm3, said and said.volume_mm3),
-            "mass_mg": (row.reference.mass_mg, said and said.mass_mg),
+            "agatston": (row.reference.agatston, detected and detected.agatston),
+            "volume_mm3": (row.reference.volume_mm3, detected and detected.volume_mm3),
+            "mass_mg": (row.reference.mass_mg, detected and detected.mass_mg),
             "lesions": row.lesions,
             "category": tuple(
                 None if score is None else kinds.labels[category(score, kinds)]
-                for score in (row.reference.agatston, said and said.agatston)
+                for score in (row.reference.agatston, detected and detected.agatston)
             ),
         }
         values: Row = {
@@ -104,8 +104,8 @@ def table(rows: Sequence[PatientScore], study: Study, rules: Rules) -> list[Row]
         }
         for name, (reference, predicted) in pairs.items():
             values |= {f"reference_{name}": reference, f"predicted_{name}": predicted}
-        found.append({k: "" if v is None else v for k, v in values.items()})
-    return found
+        lines.append({k: "" if v is None else v for k, v in values.items()})
+    return lines
 
 
 def read(rows: Iterable[dict[str, str]], path: Path) -> list[PatientScore]:
@@ -121,7 +121,7 @@ def read(rows: Iterable[dict[str, str]], path: Path) -> list[PatientScore]:
             return None
         return Amount(score, volume, number(row, f"{kind}_mass_mg"))
 
-    found = []
+    result = []
     for line, row in enumerate(rows, 2):
         try:
             reference = amount(row, "reference")
@@ -129,7 +129,7 @@ def read(rows: Iterable[dict[str, str]], path: Path) -> list[PatientScore]:
                 raise ValueError("no reference score")
             few = row["predicted_lesions"]
             beside = row["area_difference_px"]
-            found.append(
+            result.append(
                 PatientScore(
                     patient=row["patient"],
                     scan=row["scan"],
@@ -144,7 +144,7 @@ def read(rows: Iterable[dict[str, str]], path: Path) -> list[PatientScore]:
             )
         except ValueError as error:
             raise ValueError(f"{path}, line {line}: {error}; evaluate again") from error
-    return found
+    return result
 
 
 def section(
@@ -161,7 +161,7 @@ def section(
         return {"reason": absent or "no scan has pixels to score"}
     kinds = scheme(rules.scheme)
     mine = [r for r in rows if r.convention == convention(rules.convention).name]
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "convention": rules.convention,
         "scheme": rules.scheme,
         "edges": list(kinds.edges),
@@ -173,11 +173,11 @@ def section(
     }
     both = [(r, r.predicted) for r in mine if r.predicted is not None]
     if not both:
-        return found | {
+        return result | {
             "reason": "no frozen threshold, so no predicted score to compare"
         }
     reference = np.array([row.reference.agatston for row, _ in both])
-    predicted = np.array([said.agatston for _, said in both])
+    predicted = np.array([other.agatston for _, other in both])
     names = sorted({row.patient for row, _ in both})
     index = np.array([names.index(row.patient) for row, _ in both])
 
@@ -190,19 +190,19 @@ def section(
         return values | _overlap(both, each)
 
     weights = bootstrap.resamples(len(names), rules.bootstraps, rules.seed)
-    found["figures"] = bootstrap.numbers(
+    result["figures"] = bootstrap.numbers(
         figures,
         weights,
         rules.level,
         lambda key: NO_VOLUME.get(key) or agreement.why(key, reference, predicted),
     )
-    found["confusion"] = agreement.confusion(reference, predicted, kinds).tolist()
-    found["bland_altman"] = {
+    result["confusion"] = agreement.confusion(reference, predicted, kinds).tolist()
+    result["bland_altman"] = {
         "patients": [row.patient for row, _ in both],
         "mean": ((reference + predicted) / 2).tolist(),
         "difference": (predicted - reference).tolist(),
     }
-    return found
+    return result
 
 
 Both = Sequence[tuple[PatientScore, Amount]]
@@ -211,8 +211,8 @@ Both = Sequence[tuple[PatientScore, Amount]]
 def _amounts(both: Both) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Reference and predicted volume, and mass where it is known."""
     pairs = {
-        "volume": [(row.reference.volume_mm3, said.volume_mm3) for row, said in both],
-        "mass": [(row.reference.mass_mg, said.mass_mg) for row, said in both],
+        "volume": [(row.reference.volume_mm3, other.volume_mm3) for row, other in both],
+        "mass": [(row.reference.mass_mg, other.mass_mg) for row, other in both],
     }
     return {
         kind: (np.array([p[0] for p in of]), np.array([p[1] for p in of]))
@@ -226,7 +226,7 @@ def _overlap(
 ) -> dict[str, Float[np.ndarray, "b"]]:
     """Volume sensitivity and PPV after orCaScore, of all scans together."""
     reference = np.array([row.reference.volume_mm3 for row, _ in both])
-    predicted = np.array([said.volume_mm3 for _, said in both])
+    predicted = np.array([other.volume_mm3 for _, other in both])
     share = np.array([row.volume_sensitivity for row, _ in both], float)
     shared = weights @ (np.nan_to_num(share) * reference)
     return {

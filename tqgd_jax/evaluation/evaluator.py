@@ -141,15 +141,15 @@ class Judge:
                 f"unknown figure {unknown[0]!r}; there are: {', '.join(self.keys)}"
             )
         weights = np.asarray(weights, np.float64)
-        found = {}
+        values = {}
         for family in (mean_ap, at_threshold, best_f1, curves):
-            found |= family.figures(self._view, weights, wanted)
+            values |= family.figures(self._view, weights, wanted)
         for name, (kinds, figures) in self._groups.items():
             if any(f"{name}.{k}" in wanted for k in kinds):
-                found |= figures(weights, wanted)
+                values |= figures(weights, wanted)
         if any(key.startswith("lesion3d.") for key in wanted):
-            found |= self._lesions_3d(weights)
-        return {key: found[key] for key in self.keys if key in wanted}
+            values |= self._lesions_3d(weights)
+        return {key: values[key] for key in self.keys if key in wanted}
 
     def facts(self) -> dict[str, Any]:
         """What was judged; `boxes` are those to be found."""

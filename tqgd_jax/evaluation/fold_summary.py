@@ -94,9 +94,9 @@ def section(
 
 def _spread(values: Float[np.ndarray, "f"]) -> dict[str, Any]:
     """Mean and SD (n - 1) over the folds that have a value."""
-    there = values[~np.isnan(values)]
+    defined = values[~np.isnan(values)]
     return {
-        "mean": float(there.mean()) if len(there) else None,
-        "sd": float(there.std(ddof=1)) if len(there) > 1 else None,
-        "folds": len(there),
+        "mean": float(defined.mean()) if len(defined) else None,
+        "sd": float(defined.std(ddof=1)) if len(defined) > 1 else None,
+        "folds": len(defined),
     }

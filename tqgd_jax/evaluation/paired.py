@@ -73,15 +73,15 @@ def compare(
     mine = np.concatenate([np.ones((1, n)), without, drawn, choice])
     other = np.concatenate([0 * mine[: -len(choice)], 1 - choice])
     values = _both(judge, mine, other, keys)
-    found = {}
+    rows = {}
     for key in keys:
         a, b = values[key]
         ends = np.cumsum([1, len(without), len(drawn)])
         parts = np.split(a - b, ends)[1:]
-        found[key] = _row(a[0], b[0], parts, n, level)
-        if found[key]["difference"] is None:
-            found[key]["reason"] = judge.why(key)
-    return found
+        rows[key] = _row(a[0], b[0], parts, n, level)
+        if rows[key]["difference"] is None:
+            rows[key]["reason"] = judge.why(key)
+    return rows
 
 
 def _both(

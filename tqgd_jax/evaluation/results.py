@@ -47,13 +47,13 @@ class Judged(NamedTuple):
         self, weights: Float[np.ndarray, "b c"]
     ) -> dict[str, Float[np.ndarray, "b"]]:
         """All figures; those at the frozen threshold from `point`."""
-        found = self.curve.figures(weights)
+        values = self.curve.figures(weights)
         if self.point is self.curve:
-            return found
+            return values
         other = self.point.figures(weights)
-        found |= {k: v for k, v in other.items() if not k.startswith(CURVES)}
-        gain = found["optimistic.f1"] - found["point.iou0.5.f1"]
-        return found | {"optimistic.gain": gain}
+        values |= {k: v for k, v in other.items() if not k.startswith(CURVES)}
+        gain = values["optimistic.f1"] - values["point.iou0.5.f1"]
+        return values | {"optimistic.gain": gain}
 
     def why(self, key: str) -> str:
         """Why a figure has no value."""

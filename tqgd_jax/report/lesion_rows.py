@@ -39,12 +39,12 @@ def rows(study: Study, judges: Judges, pixels: Pixels | None) -> Iterator[Row]:
         hu = hounsfield(pixels, k)
         shown = study.point[k] if study.point else image
         use = "point" if study.point else ""
-        found = [_box(study, shown, n, of[k]) for n in range(len(image.boxes))]
-        found += _detections(study, shown, of[k], first, hu, use)
+        result = [_box(study, shown, n, of[k]) for n in range(len(image.boxes))]
+        result += _detections(study, shown, of[k], first, hu, use)
         if study.point:
-            found += _detections(study, image, others[k], first, hu, "curve")
-        yield from found
-        first += len(found)
+            result += _detections(study, image, others[k], first, hu, "curve")
+        yield from result
+        first += len(result)
 
 
 def _box(study: Study, image: Image, n: int, of: Outcomes) -> Row:
@@ -66,7 +66,7 @@ def _box(study: Study, image: Image, n: int, of: Outcomes) -> Row:
 def _seen(of: Outcome, n: int, ignore: bool) -> str:
     if ignore:
         return "ignored"
-    return "found" if of.found[n] else "missed" if of.missed[n] else UNTOLD
+    return "found" if of.detected[n] else "missed" if of.missed[n] else UNTOLD
 
 
 def _detections(
@@ -77,14 +77,14 @@ def _detections(
     hu: np.ndarray | None,
     use: str,
 ) -> list[Row]:
-    found = []
+    result = []
     for n in np.argsort(-image.det_scores, kind="stable").tolist():
         row = _row(
             study, image, image.det_boxes[n], int(image.det_labels[n]), DETECTION
         )
         above = None if of.above is None or use == "curve" else bool(of.above[n])
         box = int(of.iou.box[n])
-        found.append(
+        result.append(
             row
             | {
                 "use": use,
@@ -96,7 +96,7 @@ def _detections(
                 "matched": first + box if box >= 0 else "",
             }
         )
-    return found
+    return result
 
 
 def _said(of: Outcome, n: int, above: bool | None) -> str:

@@ -136,7 +136,7 @@ def _panel(axes: Axes, slide: Slide, width: float) -> None:
             ha="left" if left else "right",
             va="top" if low else "bottom",
         )
-    axes.set_title(f"{slide.shot.image}: {slide.told}", color="white", size=11)
+    axes.set_title(f"{slide.shot.image}: {slide.caption}", color="white", size=11)
     axes.set(xlim=(0, w), ylim=(h, 0))
 
 

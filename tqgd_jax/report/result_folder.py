@@ -72,41 +72,41 @@ def make(
     """
     rules = rules.checked()
     fold_summary.thresholds(study)
-    with together(out, FILES | {page.PAGE}, RESULTS) as aside:
+    with together(out, FILES | {page.PAGE}, RESULTS) as draft:
         if scores is None:
             scores, unscored = _scored(study, pixels, rules, beyond)
         logger.info("matching the detections of %d images", len(study.images))
         judges = results.judges(study, rules)
         logger.info("figures from %d resamples of the patients", rules.bootstraps)
-        found = results.results(study, rules, judges, scores, unscored)
+        result = results.results(study, rules, judges, scores, unscored)
         inputs = dict(inputs or {})
         if pixels is not None:
             window, inputs["window"] = window_of(pixels, len(study.images), window)
-        found |= {"inputs": inputs, "versions": _versions()}
+        result |= {"inputs": inputs, "versions": _versions()}
         logger.info("writing the tables")
         rows = list(lesion_rows.rows(study, judges, pixels))
         patients = calcium_section.table(scores, study, rules)
         result_tables.write(
-            aside / "slices.csv", result_tables.SLICES, result_tables.slice_rows(study)
+            draft / "slices.csv", result_tables.SLICES, result_tables.slice_rows(study)
         )
-        result_tables.write(aside / "lesions.csv", result_tables.LESIONS, rows)
-        result_tables.write(aside / "patients.csv", calcium_section.COLUMNS, patients)
-        _json(aside / "ground_truth.json", coco_ground_truth(study))
-        _json(aside / "detections.json", coco_detections(study), indent=None)
+        result_tables.write(draft / "lesions.csv", result_tables.LESIONS, rows)
+        result_tables.write(draft / "patients.csv", calcium_section.COLUMNS, patients)
+        _json(draft / "ground_truth.json", coco_ground_truth(study))
+        _json(draft / "detections.json", coco_detections(study), indent=None)
         logger.info("drawing the report")
         seen = shots(study, rows, pixels, window, max(shown, OVERLAYS))
-        _pictures(aside, _heading(study), found, rows, seen[:OVERLAYS])
-        there = sorted({f.name for f in aside.iterdir()} | {RESULTS})
-        page.write(aside / page.PAGE, found, rows, patients, seen[:shown], there)
-        _json(aside / RESULTS, found)
-    return found
+        _pictures(draft, _heading(study), result, rows, seen[:OVERLAYS])
+        names = sorted({f.name for f in draft.iterdir()} | {RESULTS})
+        page.write(draft / page.PAGE, result, rows, patients, seen[:shown], names)
+        _json(draft / RESULTS, result)
+    return result
 
 
 def _json(path: Path, value: Any, indent: int | None = 1) -> None:
     path.write_bytes(json_bytes(value, indent=indent))
 
 
-def told(folder: Path) -> dict[str, Any]:
+def read_results(folder: Path) -> dict[str, Any]:
     """The results as they were written.
 
     Raises:
@@ -114,7 +114,7 @@ def told(folder: Path) -> dict[str, Any]:
     """
     path = folder / RESULTS
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        result = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(
             f"{folder}: no {RESULTS} ({error.strerror}); name a folder that eval.py "
@@ -122,21 +122,23 @@ def told(folder: Path) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise ValueError(f"{path}: not json ({error}); evaluate again") from error
-    if not isinstance(found, dict) or found.get("schema") != results.SCHEMA:
-        said = found.get("schema") if isinstance(found, dict) else type(found).__name__
+    if not isinstance(result, dict) or result.get("schema") != results.SCHEMA:
+        schema = (
+            result.get("schema") if isinstance(result, dict) else type(result).__name__
+        )
         raise ValueError(
-            f"{path}: the schema is {said!r}, this version reads {results.SCHEMA!r}; "
+            f"{path}: the schema is {schema!r}, this version reads {results.SCHEMA!r}; "
             "evaluate again"
         )
-    return found
+    return result
 
 
 def read(folder: Path) -> tuple[Study, dict[str, Any]]:
-    """What was judged, from the tables, and the results; ValueError as `told`."""
-    found, path = told(folder), folder / "lesions.csv"
+    """What was judged, from the tables, and the results; ValueError as `read_results`."""
+    result, path = read_results(folder), folder / "lesions.csv"
     slices = list(result_tables.read(folder / "slices.csv", result_tables.SLICES))
     rows = list(result_tables.read(path, result_tables.LESIONS))
-    settings, classes = found["settings"], tuple(found["input"]["classes"])
+    settings, classes = result["settings"], tuple(result["input"]["classes"])
     curve = [r for r in rows if r["use"] != "point"]
     point: Sequence = ()
     if settings["segmentation"]:
@@ -151,14 +153,14 @@ def read(folder: Path) -> tuple[Study, dict[str, Any]]:
         ),
         point=tuple(point),
         sizes=tuple((int(h), int(w)) for h, w in sizes if h and w),
-        title=found["title"],
+        title=result["title"],
         source=settings["threshold_source"],
-        stamp=found["stamp"],
-        note=found["note"],
+        stamp=result["stamp"],
+        note=result["note"],
         part=settings["part"],
         positive_only=settings["positive_only"],
     )
-    return checked(study), found
+    return checked(study), result
 
 
 def scores(folder: Path) -> list[PatientScore]:
@@ -219,17 +221,17 @@ def _heading(study: Study) -> str:
 def _pictures(
     out: Path,
     heading: str,
-    found: dict[str, Any],
+    result: dict[str, Any],
     rows: Sequence[calcium_section.Row],
     shots: Sequence[Shot],
 ) -> None:
     """precision_recall.png and, where pixels are known, overlays.png."""
-    pictures.precision_recall(out / "precision_recall.png", found, heading)
+    pictures.precision_recall(out / "precision_recall.png", result, heading)
     if shots:
-        cut, _ = drawn_from(found)
-        edges = found["settings"]["size_px"]
+        cut, _ = drawn_from(result)
+        edges = result["settings"]["size_px"]
         shown = slides(shots, rows, edges, cut, budget=math.inf)
-        pictures.overlays(out / "overlays.png", shown, found, heading)
+        pictures.overlays(out / "overlays.png", shown, result, heading)
 
 
 def _versions() -> dict[str, str]:

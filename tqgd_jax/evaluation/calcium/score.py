@@ -96,10 +96,10 @@ def judge(
             own &= voxels.label == value
         at, hu = voxels.at[own], voxels.hu[own]
         spots, points = _spots(at, hu, spacing, convention)
-        there = spots >= 0
-        counted[np.flatnonzero(own)[there]] = True
-        kept = (at[there], hu[there], spots[there], points)
-        lesions += _lesions(*kept, spacing, convention, calibration, artery)
+        scored = spots >= 0
+        counted[np.flatnonzero(own)[scored]] = True
+        chosen = (at[scored], hu[scored], spots[scored], points)
+        lesions += _lesions(*chosen, spacing, convention, calibration, artery)
     lesions.sort(key=lambda one: (one.z, one.box))
     arteries = {} if voxels.label is None else by_artery(lesions, calibration)
     return Score(total(lesions, calibration), tuple(lesions), arteries), counted

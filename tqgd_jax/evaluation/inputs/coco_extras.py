@@ -58,7 +58,7 @@ def lesions(of: Entries) -> list[Lesion]:
     """What annotations say beyond COCO, one each; empty when none says anything."""
     if not any(row.get(key) is not None for row in of.rows for key in LESION):
         return []
-    found = []
+    result = []
     for k, row in enumerate(of.rows):
         values = {key: row.get(key) or 0 for key in LESION[1:]}
         for key, value in values.items():
@@ -70,8 +70,8 @@ def lesions(of: Entries) -> list[Lesion]:
                 )
         area = float(values.pop("area_mm2"))
         whole = {key: int(value) for key, value in values.items()}
-        found.append(Lesion(_text(of, k, "artery"), area_mm2=area, **whole))
-    return found
+        result.append(Lesion(_text(of, k, "artery"), area_mm2=area, **whole))
+    return result
 
 
 def no_slice_twice(path: Path, images: Sequence[Image]) -> None:

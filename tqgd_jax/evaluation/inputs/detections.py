@@ -66,17 +66,17 @@ def read(
     Raises:
       ValueError: in one line with file, entry, value, rule and way out.
     """
-    said = coco_columns.load(ground_truth)
-    if not isinstance(said, dict):
+    document = coco_columns.load(ground_truth)
+    if not isinstance(document, dict):
         raise ValueError(
             f"{ground_truth}: ground truth is an object with 'images', 'annotations' "
-            f"and 'categories', this is a {type(said).__name__}; are ground truth and "
+            f"and 'categories', this is a {type(document).__name__}; are ground truth and "
             "detections swapped?"
         )
-    images = _images(coco_columns.entries(ground_truth, said, "images"))
-    category_of, classes = _categories(ground_truth, said)
+    images = _images(coco_columns.entries(ground_truth, document, "images"))
+    category_of, classes = _categories(ground_truth, document)
     image_of = {key: k for k, key in enumerate(images.ids)}
-    truth = coco_columns.entries(ground_truth, said, "annotations")
+    truth = coco_columns.entries(ground_truth, document, "annotations")
     boxes = _boxes(truth, image_of, category_of, "list it there")
     if truth.rows and "id" in truth.rows[0]:  # COCO wants one, no figure needs it
         coco_columns.ids(truth)
@@ -85,7 +85,7 @@ def read(
     _no_empty(truth, boxes.corners, ignore | iscrowd)
     lesions = coco_extras.lesions(truth)
     dets, scores = _detections(detections, image_of, category_of)
-    found = [
+    evaluated = [
         Image(
             name=name,
             boxes=boxes.corners[b],
@@ -112,10 +112,10 @@ def read(
         *coco_remarks.of_boxes("annotations", boxes.corners, boxes.image, images.sizes),
         *coco_remarks.of_boxes("detections", dets.corners, dets.image, images.sizes),
     ]
-    thresholds: list[float | None] = [threshold] * len(found)
+    thresholds: list[float | None] = [threshold] * len(evaluated)
     if patients is not None:
         table = read_table(patients)
-        found, own = apply(found, table, images.ids)
+        evaluated, own = apply(evaluated, table, images.ids)
         notes += [table.note] if table.note else []
         if own is not None and threshold is not None:
             raise ValueError(
@@ -123,14 +123,14 @@ def read(
                 "one of them"
             )
         thresholds = thresholds if own is None else [*own]
-    coco_extras.no_slice_twice(ground_truth, found)
-    if alone := sum(not image.place.patient for image in found):
-        notes.append(ALONE.format(alone, len(found)))
-    info = said.get("info")
+    coco_extras.no_slice_twice(ground_truth, evaluated)
+    if alone := sum(not image.place.patient for image in evaluated):
+        notes.append(ALONE.format(alone, len(evaluated)))
+    info = document.get("info")
     info = info if isinstance(info, dict) else {}
     return checked(
         Study(
-            images=tuple(found),
+            images=tuple(evaluated),
             classes=classes,
             thresholds=tuple(thresholds),
             sizes=images.sizes,
@@ -167,9 +167,9 @@ def _images(of: Entries) -> Images:
     )
 
 
-def _categories(path: Path, said: Entry) -> tuple[dict[Key, int], tuple[str, ...]]:
+def _categories(path: Path, document: Entry) -> tuple[dict[Key, int], tuple[str, ...]]:
     """Class index by category id, and names by index."""
-    of = coco_columns.entries(path, said, "categories")
+    of = coco_columns.entries(path, document, "categories")
     keys = coco_columns.ids(of)
     if not keys:
         raise ValueError(
@@ -205,15 +205,15 @@ def _detections(
     if path is None:
         of = Entries("no detections", [])
     else:
-        said = coco_columns.load(path)
-        if isinstance(said, dict) and isinstance(said.get("annotations"), list):
-            of = Entries(f"{path}: annotations", said["annotations"])
-        elif isinstance(said, list):
-            of = Entries(f"{path}: ", said)
+        document = coco_columns.load(path)
+        if isinstance(document, dict) and isinstance(document.get("annotations"), list):
+            of = Entries(f"{path}: annotations", document["annotations"])
+        elif isinstance(document, list):
+            of = Entries(f"{path}: ", document)
         else:
             raise ValueError(
                 f"{path}: detections are a list of objects with image_id, category_id, "
-                f"bbox and score, got {short(said)}"
+                f"bbox and score, got {short(document)}"
             )
     rule = "detections are judged on images and categories that the ground truth lists"
     return _boxes(of, image_of, category_of, rule), coco_columns.scores(of)

@@ -53,8 +53,8 @@ def boxes_of(
                 "are of the same pixels, so resample the map first"
             )
         lesion &= hu >= LOWEST
-    found: Any = ndimage.label(lesion, np.ones((3, 3)))
-    parts = found[0]
+    labelled: Any = ndimage.label(lesion, np.ones((3, 3)))
+    parts = labelled[0]
     boxes, scores = [], []
     for k, (ys, xs) in enumerate(ndimage.find_objects(parts), 1):
         inside = probability[ys, xs][parts[ys, xs] == k].astype(np.float64)

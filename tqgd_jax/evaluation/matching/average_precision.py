@@ -78,12 +78,12 @@ def yolo(ranking: Ranking, weights: Weights) -> Float[np.ndarray, "b"]:
     """
     true, precision = _at_ends(ranking, weights)
     boxes = np.maximum(weights @ ranking.boxes, 1)
-    found = true[:, -1] if true.shape[1] else np.zeros(len(weights))
-    last = found / np.maximum(found + weights @ ranking.all_false, 1)
+    hits = true[:, -1] if true.shape[1] else np.zeros(len(weights))
+    last = hits / np.maximum(hits + weights @ ranking.all_false, 1)
     index = _search(true / boxes[:, None], "right")
     values = np.take_along_axis(precision, index, axis=1)
     # With all boxes found only recall 1 is beyond, and the line ends there in 0.
-    slope = last / np.maximum(1 - found / boxes, 1e-12)
+    slope = last / np.maximum(1 - hits / boxes, 1e-12)
     beyond = index == true.shape[1]
     values = np.where(beyond, slope[:, None] * (1 - RECALLS), values)
     return (values.sum(axis=1) - (values[:, 0] + values[:, -1]) / 2) / 100
@@ -101,12 +101,12 @@ def _at_ends(
     ranking: Ranking, weights: Weights
 ) -> tuple[Float[np.ndarray, "b r"], Float[np.ndarray, "b r+1"]]:
     """Hits up to the end of each run; the best precision from there on, then a 0."""
-    true, said = ranking.true(weights), ranking.false(weights)
-    said += true
+    true, detected = ranking.true(weights), ranking.false(weights)
+    detected += true
     # Runs of weight 0 may come before everything else: 0 of 0.
-    np.divide(true, np.maximum(said, 1, out=said), out=said)
+    np.divide(true, np.maximum(detected, 1, out=detected), out=detected)
     precision = np.zeros((len(weights), true.shape[1] + 1))
-    np.maximum.accumulate(said[:, ::-1], axis=1, out=precision[:, -2::-1])
+    np.maximum.accumulate(detected[:, ::-1], axis=1, out=precision[:, -2::-1])
     return true, precision
 
 

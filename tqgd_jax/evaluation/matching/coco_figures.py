@@ -89,9 +89,9 @@ def match(image: Image, label: int) -> Matched:
     """
     mine = image.labels == label
     boxes, crowd = image.boxes[mine].astype(np.float64), image.crowd[mine]
-    kept = np.flatnonzero(image.det_labels == label)
-    kept = kept[np.argsort(-image.det_scores[kept], kind="stable")][: LIMITS[-1]]
-    dets = image.det_boxes[kept].astype(np.float64)
+    rows = np.flatnonzero(image.det_labels == label)
+    rows = rows[np.argsort(-image.det_scores[rows], kind="stable")][: LIMITS[-1]]
+    dets = image.det_boxes[rows].astype(np.float64)
     skip = ignored_boxes(image)[:, mine]
     hit = np.zeros((len(AREAS), len(ALL_THRESHOLDS), len(dets)), bool)
     ignored = hit.copy()
@@ -108,9 +108,9 @@ def match(image: Image, label: int) -> Matched:
         ignored[r, t, k] = ~some[r, t]
         free[r, t, taken[r, t]] = crowd[taken[r, t]]
     false = ~hit & ~ignored & ~_outside(box_area(dets))[:, None, :]
-    turn = np.arange(len(kept))
+    turn = np.arange(len(rows))
     counts = (~skip).sum(axis=1)
-    return Matched(kept, image.det_scores[kept], turn, hit, false, counts)
+    return Matched(rows, image.det_scores[rows], turn, hit, false, counts)
 
 
 def ignored_boxes(image: Image) -> Bool[np.ndarray, "r n"]:

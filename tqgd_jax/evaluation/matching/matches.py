@@ -149,7 +149,7 @@ class Cohort:
         return _joined([m.best for m in self._near], np.float64)
 
     @cached_property
-    def found(self) -> Bool[np.ndarray, "2 n"]:
+    def detected(self) -> Bool[np.ndarray, "2 n"]:
         """Boxes found above the threshold by YOLOv5's rule at IoU 0.5, and by centre."""
         rows = np.zeros((2, len(self.boxes.label)), bool)
         for row, marks, t in zip(

@@ -15,14 +15,14 @@ class Outcome(NamedTuple):
       hit: true positives, whatever the threshold.
       ignored: neither true nor false.
       box: index in the image of the box that a hit has found, else -1.
-      found: boxes found at the threshold; none where there is no threshold.
+      detected: boxes found at the threshold; none where there is no threshold.
       missed: boxes that count and are not found at the threshold; none likewise.
     """
 
     hit: Bool[np.ndarray, "k"]
     ignored: Bool[np.ndarray, "k"]
     box: Integer[np.ndarray, "k"]
-    found: Bool[np.ndarray, "n"]
+    detected: Bool[np.ndarray, "n"]
     missed: Bool[np.ndarray, "n"]
 
 
@@ -60,12 +60,12 @@ def _outcome(
     of: Cohort, marks: Marks, t: int, criterion: int, dets: slice, boxes: slice
 ) -> Outcome:
     hit, false = marks.hit[dets, t], marks.false[dets, t]
-    found, counting = of.found[criterion, boxes], of.boxes.counting[boxes]
+    detected, counting = of.detected[criterion, boxes], of.boxes.counting[boxes]
     judged = not of.blind[of.boxes.image[boxes]].any()
     return Outcome(
         hit=hit,
         ignored=~hit & ~false,
         box=np.where(hit, marks.box[dets] - boxes.start, -1),
-        found=found,
-        missed=counting & ~found & judged,
+        detected=detected,
+        missed=counting & ~detected & judged,
     )

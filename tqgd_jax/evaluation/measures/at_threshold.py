@@ -20,12 +20,12 @@ def figures(
     of: View, weights: Weights, keys: Collection[str]
 ) -> dict[str, Float[np.ndarray, "b"]]:
     """Those of `KEYS` that are asked for."""
-    found = {}
+    result = {}
     for criterion in CRITERIA:
         wanted = [n for n in NAMES if f"point.{criterion}.{n}" in keys]
         values = at_threshold(of, weights, criterion) if wanted else {}
-        found |= {f"point.{criterion}.{name}": values[name] for name in wanted}
-    return found
+        result |= {f"point.{criterion}.{name}": values[name] for name in wanted}
+    return result
 
 
 def at_threshold(

@@ -24,7 +24,7 @@ def figures(
     of: View, weights: Weights, keys: Collection[str]
 ) -> dict[str, Float[np.ndarray, "b"]]:
     """Those of `KEYS` that are asked for: sensitivities at seven rates and their mean."""
-    found = {}
+    result = {}
     for unit in UNITS:
         names = [f"froc.{unit}.{name}" for name in (*froc.NAMES, "cpm")]
         if not set(names) & set(keys):
@@ -34,8 +34,8 @@ def figures(
         else:
             values = froc.sensitivity(curve(of, unit), weights, np.array(froc.RATES))
         pairs = zip(names, [*values, values.mean(axis=0)], strict=True)
-        found |= {key: value for key, value in pairs if key in keys}
-    return found
+        result |= {key: value for key, value in pairs if key in keys}
+    return result
 
 
 def _known(of: View, unit: str) -> bool:
@@ -74,12 +74,12 @@ def drawn(of: View, weights: Weights | None, level: float) -> dict[str, Any]:
         weights = bootstrap.resamples(of.clusters, len(weights), seed=0)
     units = [unit for unit in UNITS if _known(of, unit)]
     empty = {"fp": [], "sensitivity": [], "low": [], "high": []}
-    there = bool(of.cohort.boxes.counting.any())
+    labelled = bool(of.cohort.boxes.counting.any())
     return {
         "pr": _precision_recall(of),
         "froc": {
             unit: _froc(curve(of, unit), weights, level)
-            if there and unit in units
+            if labelled and unit in units
             else empty
             for unit in UNITS
         },

@@ -21,16 +21,16 @@ def figures(
     of: View, weights: Weights, keys: Collection[str]
 ) -> dict[str, Float[np.ndarray, "b"]]:
     """Those of `KEYS` that are asked for."""
-    found = {}
+    result = {}
     for rule, function in (("yolo", yolo), ("coco", coco)):
         wanted = {i for i in NAMES if f"ap.{rule}.{i}" in keys}
         places = {i: place(float(i)) for i in wanted - {RANGE}}
         many = [place(float(t)) for t in THRESHOLDS] if RANGE in wanted else []
         values = {t: function(of, weights, t) for t in {*places.values(), *many}}
-        found |= {f"ap.{rule}.{iou}": values[t] for iou, t in places.items()}
+        result |= {f"ap.{rule}.{iou}": values[t] for iou, t in places.items()}
         if many:
-            found[f"ap.{rule}.{RANGE}"] = np.mean([values[t] for t in many], axis=0)
-    return found
+            result[f"ap.{rule}.{RANGE}"] = np.mean([values[t] for t in many], axis=0)
+    return result
 
 
 def yolo(

@@ -10,13 +10,13 @@ OF_DETECTIONS = ("precision", "ppv", "lesion3d.f1", "lesion3d.volume_f1")
 GROUPS = ("size.", "artery.", "scanner.", "class.")
 
 
-def why(of: View, key: str, there: int) -> str:
+def why(of: View, key: str, sought: int) -> str:
     """A sentence for a key of `Judge.figures` whose value is NaN.
 
     Args:
       of: the cohort.
       key: of the figure.
-      there: boxes that the figure looks for.
+      sought: boxes that the figure looks for.
     """
     boxes = of.cohort.boxes
     if not len(of.owner):
@@ -34,7 +34,7 @@ def why(of: View, key: str, there: int) -> str:
         return "no image has a known spacing"
     if key.startswith("optimistic."):
         return "no detection finds a box"
-    if key.startswith(GROUPS) and not there:
+    if key.startswith(GROUPS) and not sought:
         return "no ground-truth box is of this group"
     if key.endswith(OF_DETECTIONS):
         return "no detection reaches the threshold"

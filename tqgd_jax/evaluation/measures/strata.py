@@ -53,8 +53,8 @@ def box_groups(
         for image in of.cohort.images
     ]
     arteries = np.array([name for of_image in names for name in of_image], str)
-    there = sorted(set(arteries[boxes.counting].tolist()) - {""})
-    return groups | {f"artery.{name}": arteries == name for name in there}
+    present = sorted(set(arteries[boxes.counting].tolist()) - {""})
+    return groups | {f"artery.{name}": arteries == name for name in present}
 
 
 def of_boxes(of: View, chosen: Bool[np.ndarray, "n"], name: str) -> Figures:
@@ -73,7 +73,7 @@ def _of_boxes(
     weights: Weights,
     keys: Collection[str],
 ) -> dict[str, Float[np.ndarray, "b"]]:
-    parts = [chosen, *(chosen & found for found in of.cohort.found)]
+    parts = [chosen, *(chosen & detected for detected in of.cohort.detected)]
     boxes, *hits = np.array([of.of_boxes(part) for part in parts]) @ weights.T
     known = np.where(weights @ of.blind > 0, np.nan, 1.0)
     shares = [known * ratio(hit, boxes) for hit in hits]
@@ -88,12 +88,12 @@ def of_images(
 
     The detections of other images or classes count nowhere.
     """
-    there = of.cohort.boxes.counting.copy()
+    boxes = of.cohort.boxes.counting.copy()
     if images is not None:
-        there &= images[of.cohort.boxes.image]
+        boxes &= images[of.cohort.boxes.image]
     if label is not None:
-        there &= of.cohort.boxes.label == label
-    return partial(_of_images, of, images, label, of.of_boxes(there), name)
+        boxes &= of.cohort.boxes.label == label
+    return partial(_of_images, of, images, label, of.of_boxes(boxes), name)
 
 
 def _of_images(

@@ -75,9 +75,9 @@ def known(value: float) -> float | None:
 
 def mean(values: Float[np.ndarray, "k *n"]) -> Float[np.ndarray, "*n"]:
     """Over the first axis, without NaN; NaN where there is nothing else."""
-    there = ~np.isnan(values)
-    total = np.where(there, values, 0.0).sum(axis=0)
-    return ratio(total, there.sum(axis=0).astype(np.float64))
+    defined = ~np.isnan(values)
+    total = np.where(defined, values, 0.0).sum(axis=0)
+    return ratio(total, defined.sum(axis=0).astype(np.float64))
 
 
 def by_rows(

@@ -45,7 +45,7 @@ def load(runs: Sequence[Path], rules: Rules) -> list[Model]:
         a folder that is named twice.
     """
     seen: dict[Path, Path] = {}
-    found = []
+    models = []
     for run, name in zip(runs, names(runs), strict=True):
         folders = results_of(run)
         for folder in folders:
@@ -58,8 +58,8 @@ def load(runs: Sequence[Path], rules: Rules) -> list[Model]:
             study, results = result_folder.read(folders[0])
         else:
             study, results = _pooled(run, folders, rules)
-        found.append(Model(name, folders, study, results))
-    return found
+        models.append(Model(name, folders, study, results))
+    return models
 
 
 def results_of(run: Path) -> tuple[Path, ...]:
@@ -96,7 +96,9 @@ def names(runs: Sequence[Path]) -> list[str]:
 def _pooled(
     run: Path, folders: Sequence[Path], rules: Rules
 ) -> tuple[Study, dict[str, Any]]:
-    if whole := [f for f in folders if not result_folder.told(f)["settings"]["part"]]:
+    if whole := [
+        f for f in folders if not result_folder.read_results(f)["settings"]["part"]
+    ]:
         raise ValueError(
             f"{run}: {len(folders)} results, and {whole[0]} is no fold of several; name "
             f"one of them: {', '.join(map(str, folders[:4]))}"

@@ -123,8 +123,8 @@ def froc(
             axes.plot(x, np.append(y, y[-1]), color=colour, ls=dash, lw=2)
         else:
             _nothing(axes)
-        there = [(r, d) for r, d in zip(RATES, dots, strict=True) if d is not None]
-        for r, d in there:
+        known = [(r, d) for r, d in zip(RATES, dots, strict=True) if d is not None]
+        for r, d in known:
             axes.plot(r, d, "o", ms=5, mfc=PAPER, mec=colour, mew=1.5, clip_on=False)
         axes.set_xscale("log", base=2)
         axes.set(xlim=(1 / 8, 8), ylim=(0, 1.02), ylabel="sensitivity")
@@ -144,10 +144,10 @@ def bars(groups: dict[str, Sequence[Bar]], name: str, axis: str, alt: str) -> Ma
         width = 0.8 / max(1, len(groups))
         for k, (group, row) in enumerate(groups.items()):
             x = np.arange(len(row)) + (k - (len(groups) - 1) / 2) * width
-            there = [i for i, bar in enumerate(row) if bar.value is not None]
+            known = [i for i, bar in enumerate(row) if bar.value is not None]
             axes.bar(
-                x[there],
-                [row[i].value or 0.0 for i in there],
+                x[known],
+                [row[i].value or 0.0 for i in known],
                 width * 0.92,
                 color=COLOURS[k],
                 alpha=0.75,
@@ -155,11 +155,11 @@ def bars(groups: dict[str, Sequence[Bar]], name: str, axis: str, alt: str) -> Ma
                 edgecolor=PAPER,
                 label=group,
             )
-            for i in there:
+            for i in known:
                 low, high = row[i].low, row[i].high
                 if low is not None and high is not None:
                     axes.plot([x[i]] * 2, [low, high], color=INK, lw=1.5)
-            for i in set(range(len(row))) - set(there):
+            for i in set(range(len(row))) - set(known):
                 axes.text(x[i], 0.02, DASH, ha="center")
         if not names:
             _nothing(axes)

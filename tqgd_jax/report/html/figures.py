@@ -33,8 +33,8 @@ class Calcium(NamedTuple):
 
 def precision_recall(numbers: Numbers, protocol: str) -> Plot:
     """Precision over recall at IoU 0.5 with the operating point."""
-    found = numbers.results["protocols"][protocol]
-    point = operating_point(found)
+    section = numbers.results["protocols"][protocol]
+    point = operating_point(section)
     title = metric_tables.PROTOCOLS[protocol][0]
     alt = f"{title}: precision over recall at IoU 0.5; the figures are in the table below."
     mark = " The circle is the frozen threshold." if point else ""
@@ -51,7 +51,7 @@ def precision_recall(numbers: Numbers, protocol: str) -> Plot:
         ),
     )
     return Plot(
-        charts.precision_recall(found["curves"]["pr"], point, protocol, alt),
+        charts.precision_recall(section["curves"]["pr"], point, protocol, alt),
         caption,
     )
 
@@ -68,11 +68,11 @@ def operating_point(of: dict[str, Any]) -> tuple[float, float] | None:
 
 def froc(numbers: Numbers, protocol: str) -> list[Plot]:
     """FROC of each unit there is a curve of."""
-    found = numbers.results["protocols"][protocol]
+    section = numbers.results["protocols"][protocol]
     title = metric_tables.PROTOCOLS[protocol][0]
     plots = []
-    for unit, curve in found["curves"].get("froc", {}).items():
-        dots = [_value(found, f"froc.{unit}.{rate}") for rate in NAMES]
+    for unit, curve in section["curves"].get("froc", {}).items():
+        dots = [_value(section, f"froc.{unit}.{rate}") for rate in NAMES]
         what = {"lesion": "of 3-D lesions, per scan"}.get(unit, f"per {unit}")
         alt = f"{title}: FROC {what}; the figures are in the table below."
         level = f"{100 * numbers.results['settings']['level']:g} %"
@@ -88,7 +88,7 @@ def froc(numbers: Numbers, protocol: str) -> list[Plot]:
             "seven rates of the table; {}. n = {} boxes in {} scans, {} slices."
         ).format(title, what, band, *n.values())
         place = "slice" if unit == "slice" else "scan"
-        if found[f"{place}s"] < FEW:
+        if section[f"{place}s"] < FEW:
             caption += Markup(
                 " With fewer than {} {}s, 1/8 false alarms per {} are less than one "
                 "false alarm in all of them."
@@ -108,13 +108,13 @@ def strata(
     """Bars of the share found in each stratum; None when none or too many."""
     table = metric_tables.strata(family, corner, unit, known)
     titles = {"recall": "IoU 0.5", "centre": "centre-hit"}
-    found = numbers.results["protocols"][protocol]["figures"] if known else {}
+    values = numbers.results["protocols"][protocol]["figures"] if known else {}
     groups: dict[str, Sequence[Bar]] = {}
     for tail, title in titles.items():
         keys = [(n, k) for n, ks in table.rows for k in ks if k.endswith(f".{tail}")]
         if keys:
             groups[title] = [
-                _bar(name.removesuffix(f" {unit}"), found[key]) for name, key in keys
+                _bar(name.removesuffix(f" {unit}"), values[key]) for name, key in keys
             ]
     if not groups or len(table.rows) > MOST:
         return None
@@ -145,17 +145,17 @@ def _intervals(groups: dict[str, Sequence[Bar]], level: str) -> str:
 
 def calcium(numbers: Numbers) -> Calcium:
     """Agreement of the scans' scores; `results["calcium"]` must hold figures."""
-    found = numbers.results["calcium"]
-    cuts = metric_tables.cuts(found["figures"])
-    agreement = [key for key in found["figures"] if key not in cuts.keys]
-    shares = [[c / max(1, sum(row)) for c in row] for row in found["confusion"]]
+    section = numbers.results["calcium"]
+    cuts = metric_tables.cuts(section["figures"])
+    agreement = [key for key in section["figures"] if key not in cuts.keys]
+    shares = [[c / max(1, sum(row)) for c in row] for row in section["confusion"]]
     plots = [_bland_altman(numbers, log=False), _bland_altman(numbers, log=True)]
     return Calcium(agreement, cuts, plots, shares)
 
 
 def _bland_altman(numbers: Numbers, *, log: bool) -> Plot:
-    found = numbers.results["calcium"]
-    mean, difference = (found["bland_altman"][k] for k in ("mean", "difference"))
+    section = numbers.results["calcium"]
+    mean, difference = (section["bland_altman"][k] for k in ("mean", "difference"))
     start = "log_" if log else ""
     if log:
         pairs = [
@@ -164,7 +164,7 @@ def _bland_altman(numbers: Numbers, *, log: bool) -> Plot:
         ]
         mean = [(a + b) / 2 for a, b in pairs]
         difference = [b - a for a, b in pairs]
-    lines = [_value(found, f"{start}{k}") for k in ("loa_low", "bias", "loa_high")]
+    lines = [_value(section, f"{start}{k}") for k in ("loa_low", "bias", "loa_high")]
     of = "log(score + 1)" if log else "score"
     svg = charts.bland_altman(
         mean,
@@ -178,19 +178,19 @@ def _bland_altman(numbers: Numbers, *, log: bool) -> Plot:
         pointer("calcium", "figures", f"{start}{k}")
         for k in ("bias", "loa_low", "loa_high")
     ]
-    there = all(at.rpartition("/")[2] in found["figures"] for at in limits)
+    known = all(at.rpartition("/")[2] in section["figures"] for at in limits)
     caption = Markup("Bland-Altman of {}, a dot a scan, n = {}.").format(
         of, numbers.number("/calcium/scans")
     )
-    if there:
+    if known:
         caption += Markup(" Bias {}, limits of agreement {} to {}.").format(
             *(numbers.number(f"{at}/value") for at in limits)
         )
     return Plot(svg, caption)
 
 
-def _value(found: dict[str, Any], key: str) -> float | None:
-    return found["figures"].get(key, {}).get("value")
+def _value(section: dict[str, Any], key: str) -> float | None:
+    return section["figures"].get(key, {}).get("value")
 
 
 def _bar(name: str, figure: dict[str, Any]) -> Bar:

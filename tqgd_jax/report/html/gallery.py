@@ -57,7 +57,7 @@ class Mark(NamedTuple):
     width: float
     height: float
     label: str
-    told: str
+    title: str
 
 
 class Slide(NamedTuple):
@@ -68,7 +68,7 @@ class Slide(NamedTuple):
       png: its picture, base64.
       width, height: of the picture, px.
       marks: outlines on it.
-      told: how many of each outcome there are.
+      caption: how many of each outcome there are.
       tokens: "outcome:stratum" of each, for the filters.
     """
 
@@ -77,7 +77,7 @@ class Slide(NamedTuple):
     width: int
     height: int
     marks: list[Mark]
-    told: str
+    caption: str
     tokens: str
 
 
@@ -127,11 +127,11 @@ def drawn(row: Mapping[str, Any], threshold: float | None) -> bool:
 
 def outcome(row: Mapping[str, Any]) -> str:
     """Outcome at IoU 0.5 under its name in `OUTCOMES`, else empty."""
-    told = str(row["outcome"] or row["kind"])
-    return told if told in OUTCOMES else ""
+    name = str(row["outcome"] or row["kind"])
+    return name if name in OUTCOMES else ""
 
 
-def told(counts: Mapping[str, int]) -> str:
+def caption(counts: Mapping[str, int]) -> str:
     """How many of each outcome a slice has: `1 hit, 0 missed, 2 false alarms`."""
     if unjudged := [f"{counts[k]} {k}" for k in ("box", "detection") if counts.get(k)]:
         return f"not judged: {', '.join(unjudged)}"
@@ -162,16 +162,16 @@ def _slide(
         if kind:
             tokens[f"{kind.replace(' ', '-')}:{stratum(row, edges)}"] = None
     marks = [_mark(row, h, w) for row in rows]
-    return Slide(shot, png, w, h, marks, told(counts), " ".join(tokens))
+    return Slide(shot, png, w, h, marks, caption(counts), " ".join(tokens))
 
 
 def _mark(row: Mapping[str, Any], h: int, w: int) -> Mark:
     x0, y0, x1, y1 = (float(row[key]) for key in ("x0", "y0", "x1", "y1"))
-    kind, told = OUTCOMES[outcome(row)]
+    kind, title = OUTCOMES[outcome(row)]
     label = {"missed": "missed", "ignored": "ignored"}.get(kind, "")
     if row["kind"] == "detection":
         label = f"{float(row['score']):.2f}"
-    told = f"{told}, {x1 - x0:g} x {y1 - y0:g} px at x {x0:g}, y {y0:g}"
+    title = f"{title}, {x1 - x0:g} x {y1 - y0:g} px at x {x0:g}, y {y0:g}"
     # What lies beyond the picture is marked at its edge.
     x0, x1 = (min(max(x, 0.0), w) for x in (x0, x1))
     y0, y1 = (min(max(y, 0.0), h) for y in (y0, y1))
@@ -183,7 +183,7 @@ def _mark(row: Mapping[str, Any], h: int, w: int) -> Mark:
     if right < 20:
         kind += " left"
     place = (round(p, 4) for p in (left, top, right - left, bottom - top))
-    return Mark(kind, *place, label=label, told=told)
+    return Mark(kind, *place, label=label, title=title)
 
 
 def _png(pixels: Float[np.ndarray, "h w"]) -> str:

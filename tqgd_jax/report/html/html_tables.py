@@ -51,11 +51,11 @@ class Line(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """A table of boxes and detections; `told` says which rows are here."""
+    """A table of boxes and detections; `summary` says which rows are here."""
 
     columns: list[str]
     rows: list[Line]
-    told: str
+    summary: str
 
 
 class Patients(NamedTuple):
@@ -95,11 +95,11 @@ def lesion_table(
     lines = [
         Line(place.get(row["image"]), [_cell(row, key) for key in keys]) for row in rows
     ]
-    told = f"{len(rows):,} of {total:,} rows"
+    summary = f"{len(rows):,} of {total:,} rows"
     if len(rows) < len(used):
-        told += f" (the page holds no more than {LIMIT:,})"
-    told += ": labelled boxes, and the detections that are drawn."
-    return Lines([LESIONS[key] for key in keys], lines, told)
+        summary += f" (the page holds no more than {LIMIT:,})"
+    summary += ": labelled boxes, and the detections that are drawn."
+    return Lines([LESIONS[key] for key in keys], lines, summary)
 
 
 def patient_table(
@@ -110,9 +110,9 @@ def patient_table(
     used = results["calcium"].get("convention")
     if used and rows and "convention" in rows[0]:
         rows = [row for row in rows if row["convention"] == used]
-    there = list(rows[0]) if rows else []
-    first = [key for key in PATIENTS if key in there]
-    keys = [*first, *(key for key in there if key not in first)]
+    present = list(rows[0]) if rows else []
+    first = [key for key in PATIENTS if key in present]
+    keys = [*first, *(key for key in present if key not in first)]
     keys = [key for key in keys if any(_has(row, key) for row in rows)]
     keys = [key for key in keys if key not in ("convention", "scheme")]  # said above
     columns = [

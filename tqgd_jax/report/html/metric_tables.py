@@ -117,10 +117,10 @@ def grid(
         made = pattern.format(row=row, column=column)
         return made if made in known else ""
 
-    kept = [c for c in columns if any(key(r, c[0]) for r, _ in rows)]
-    lines = [(title, tuple(key(r, c) for c, _ in kept)) for r, title in rows]
-    there = tuple((title, keys) for title, keys in lines if any(keys))
-    return Grid(corner, tuple(title for _, title in kept), there)
+    shown = [c for c in columns if any(key(r, c[0]) for r, _ in rows)]
+    lines = [(title, tuple(key(r, c) for c, _ in shown)) for r, title in rows]
+    filled = tuple((title, keys) for title, keys in lines if any(keys))
+    return Grid(corner, tuple(title for _, title in shown), filled)
 
 
 def strata(prefix: str, corner: str, unit: str, known: Collection[str]) -> Grid:
@@ -181,8 +181,8 @@ def lesions(known: Collection[str]) -> Grid:
 
 def cuts(known: Collection[str]) -> Grid:
     """Detection of patients at or above a score."""
-    found = dict.fromkeys(k.partition(".")[0] for k in known if k.startswith("cut"))
-    rows = [(cut, f"at or above {cut.removeprefix('cut')}") for cut in found]
+    scores = dict.fromkeys(k.partition(".")[0] for k in known if k.startswith("cut"))
+    rows = [(cut, f"at or above {cut.removeprefix('cut')}") for cut in scores]
     tails = ("sensitivity", "specificity", "ppv", "npv", "f1")
     columns = [(t, {"ppv": "PPV", "npv": "NPV"}.get(t, t.capitalize())) for t in tails]
     return grid("Score", columns, rows, "{row}.{column}", known)

@@ -48,7 +48,7 @@ def render(
     """
     numbers = Numbers(results)
     edges = results["settings"]["size_px"]
-    cut, told = page_sections.drawn_from(results)
+    cut, drawn_rule = page_sections.drawn_from(results)
     shown = slides(gallery, lesions, edges, cut)
     known = {p: page_sections.known_keys(results, p) for p in metric_tables.PROTOCOLS}
     tables = {p: page_sections.tables(keys) for p, keys in known.items()}
@@ -119,7 +119,7 @@ def render(
         window=results.get("inputs", {}).get("window", ""),
         gallery_patients=sorted({slide.shot.patient for slide in shown}),
         strata_names=size_names(edges),
-        drawn_from=told,
+        drawn_from=drawn_rule,
         lesions=lesion_table(used, len(lesions), shown, results["input"]["classes"]),
         settings=page_sections.settings(results),
         provenance=page_sections.provenance(results),

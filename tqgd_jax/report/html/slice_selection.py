@@ -35,15 +35,15 @@ def shots(
     for k, row in enumerate(rows):
         of[row["image"]].append(k)
     order = ranked(study, [[rows[k] for k in of[i.name]] for i in study.images])
-    found: dict[int, Shot] = {}
+    chosen: dict[int, Shot] = {}
     left = order
-    while left and len(found) < most:
-        missing = most - len(found)
+    while left and len(chosen) < most:
+        missing = most - len(chosen)
         batch, left = left[:missing], left[missing:]
         for k in sorted(batch):  # scan after scan, so that none is read twice
             if (seen := _grey(pixels, k, window)) is not None:
                 image = study.images[k]
-                found[k] = Shot(
+                chosen[k] = Shot(
                     image=image.name,
                     patient=image.patient,
                     scan=image.place.scan,
@@ -52,7 +52,7 @@ def shots(
                     pixels=seen,
                     rows=of[image.name],
                 )
-    return [found[k] for k in order if k in found]
+    return [chosen[k] for k in order if k in chosen]
 
 
 def ranked(study: Study, rows: Sequence[Sequence[Row]]) -> list[int]:
