@@ -58,18 +58,18 @@ def main(_: list[str]) -> None:
     from tqgd_jax.detector import Detector
     from tqgd_jax.evaluation.evaluator import best_threshold
     from tqgd_jax.evaluation.inputs import held_out
-    from tqgd_jax.evaluation.settings import Rules
+    from tqgd_jax.evaluation.settings import EvaluationSettings
     from tqgd_jax.inference import detect, make_predict
     from tqgd_jax.recalibration import make_recalibrate
     from tqgd_jax.report import result_folder
     from tqgd_jax.report.text import terminal
-    from tqgd_jax.structures.evaluation_set import Study, checked
+    from tqgd_jax.structures.evaluation_set import EvaluationSet, checked
     from tqgd_jax.training import state
     from tqgd_jax.training.records import workdir
     from tqgd_jax.training.records.checkpoint import Checkpoints
     from tqgd_jax.training.runtime import compile_cache, sharding
 
-    rules = Rules(
+    rules = EvaluationSettings(
         bootstraps=BOOTSTRAPS.value,
         convention=CONVENTION.value,
         scheme=SCHEME.value,
@@ -154,7 +154,7 @@ def main(_: list[str]) -> None:
         threshold = None
     if SPLIT.value == "train":
         stamp = "; ".join(filter(None, [stamp, "these very images were trained on"]))
-    study = Study(
+    study = EvaluationSet(
         images=tuple(found),
         classes=tuple(run["classes"]),
         thresholds=(threshold,) * len(found),

@@ -12,11 +12,11 @@ import pytest
 
 from tests.report.test_comparison import study
 from tqgd_jax.commands.compare import main
-from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report import result_folder
 
 ROOT = Path(__file__).parents[2]
-RULES = Rules(bootstraps=40)
+RULES = EvaluationSettings(bootstraps=40)
 QUICK = ["--bootstraps=40", "--repeats=300", "--keys", "point.iou0.5.recall"]
 
 

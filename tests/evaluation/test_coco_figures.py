@@ -5,7 +5,7 @@ import pytest
 
 from tests.evaluation.cohorts import image
 from tests.report.coco_files import NAMES, twelve
-from tqgd_jax.evaluation.evaluator import Judge
+from tqgd_jax.evaluation.evaluator import Evaluator
 from tqgd_jax.structures.image import Image
 
 
@@ -41,7 +41,7 @@ def reference(images, num_classes, ious=None):
 
 def coco(images, num_classes):
     """Our figures."""
-    return Judge(images, [str(c) for c in range(num_classes)], None).coco()
+    return Evaluator(images, [str(c) for c in range(num_classes)], None).coco()
 
 
 def random_images(
@@ -106,9 +106,9 @@ def test_twelve_figures_equal_pycocotools(case):
 @pytest.mark.parametrize("case", CASES)
 def test_ap_at_loose_and_strict_ious_equals_pycocotools(case):
     images = random_images(np.random.default_rng(7), 25, *case)
-    judge = Judge(images, [str(c) for c in range(case[0])], None)
+    evaluator = Evaluator(images, [str(c) for c in range(case[0])], None)
     keys = [f"ap.coco.{iou}" for iou in ("0.1", "0.3", "0.5", "0.75", "0.5:0.95")]
-    values = judge.figures(np.ones((1, len(judge.clusters))), keys)
+    values = evaluator.figures(np.ones((1, len(evaluator.clusters))), keys)
     expected = reference(images, case[0], [0.1, 0.3, 0.5, 0.75])
     expected.append(reference(images, case[0])["AP"])
     got = [values[key][0] for key in keys]

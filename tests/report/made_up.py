@@ -8,7 +8,7 @@ import numpy as np
 from tqgd_jax.evaluation.evaluator import LESIONS
 from tqgd_jax.evaluation.measures import at_threshold, best_f1, curves, mean_ap, strata
 from tqgd_jax.evaluation.measures.froc import NAMES, RATES
-from tqgd_jax.report.html.gallery import Shot
+from tqgd_jax.report.html.gallery import SelectedSlice
 
 COUNTS = ("tp", "fp", "fn", "boxes", "reference", "detected")
 # name, patient, z, [(kind, x0, y0, x1, y1, outcome, score)]
@@ -318,7 +318,7 @@ def lesions() -> list[dict[str, Any]]:
     return rows
 
 
-def shots(side: int = 64) -> list[Shot]:
+def selected_slices(side: int = 64) -> list[SelectedSlice]:
     """Pictures of `SLICES`: a disc with bright spots at the labelled boxes."""
     y, x = np.mgrid[:side, :side]
     rows = lesions()
@@ -331,5 +331,5 @@ def shots(side: int = 64) -> list[Shot]:
             if rows[i]["kind"] == "box":
                 x0, y0, x1, y1 = (int(rows[i][c]) for c in ("x0", "y0", "x1", "y1"))
                 pixels[y0:y1, x0:x1] = 0.95
-        made.append(Shot(image, patient, "", z, "", pixels, mine))
+        made.append(SelectedSlice(image, patient, "", z, "", pixels, mine))
     return made

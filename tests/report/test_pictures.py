@@ -6,12 +6,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from tqgd_jax.evaluation import results as assemble
-from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report import lesion_rows, pictures
 from tqgd_jax.report.html.gallery import slides
 from tqgd_jax.report.html.pixels import windowed
-from tqgd_jax.report.html.slice_selection import shots
-from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.report.html.slice_selection import select_slices
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image
 
 
@@ -37,16 +37,16 @@ SET = [
 def evaluated(images, threshold=0.5, classes=("calcium",)):
     source = "none" if threshold is None else "validation"
     limits = (threshold,) * len(images)
-    study = Study(tuple(images), classes, limits, source=source)
-    judges = assemble.judges(study, rules := Rules(bootstraps=20))
-    return study, judges, assemble.results(study, rules, judges)
+    study = EvaluationSet(tuple(images), classes, limits, source=source)
+    evaluators = assemble.evaluators(study, rules := EvaluationSettings(bootstraps=20))
+    return study, evaluators, assemble.results(study, rules, evaluators)
 
 
 def overlays(path, images, pixels, threshold=0.5, *, heading="t", window=None, most=12):
     """The picture of `images`, drawn from the rows of lesions.csv."""
-    study, judges, results = evaluated(images, threshold)
-    rows = list(lesion_rows.rows(study, judges, None))
-    chosen = shots(study, rows, lambda _: pixels, window, most)
+    study, evaluators, results = evaluated(images, threshold)
+    rows = list(lesion_rows.rows(study, evaluators, None))
+    chosen = select_slices(study, rows, lambda _: pixels, window, most)
     shown = slides(chosen, rows, (10, 100), threshold)
     pictures.overlays(path, shown, results, heading)
     return matplotlib.image.imread(path)

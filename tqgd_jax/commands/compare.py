@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _compare(args: argparse.Namespace) -> None:
     from tqgd_jax.evaluation import paired
-    from tqgd_jax.evaluation.settings import Rules
+    from tqgd_jax.evaluation.settings import EvaluationSettings
     from tqgd_jax.io.atomic import together
     from tqgd_jax.report.comparison import differences, models
     from tqgd_jax.report.result_files import json_bytes
@@ -58,7 +58,7 @@ def _compare(args: argparse.Namespace) -> None:
         if args.out is not None:  # before the work: can anything be written there?
             aside = stack.enter_context(together(args.out, FILES, FILES[-1]))
         logger.info("reading %d runs", len(args.runs))
-        rules = Rules(bootstraps=args.bootstraps, seed=args.seed)
+        rules = EvaluationSettings(bootstraps=args.bootstraps, seed=args.seed)
         loaded = models.load(args.runs, rules)
         logger.info("comparing, with %d exchanges of patients", args.repeats)
         found = differences.compare(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tqgd_jax.structures.evaluation_set import Study
+    pass
 
 # Before NumPy is imported: its threads spin on products as small as the referee's.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -66,13 +66,13 @@ def _one_use(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from tqgd_jax.evaluation.settings import Rules
+    from tqgd_jax.evaluation.settings import EvaluationSettings
     from tqgd_jax.report import result_folder
     from tqgd_jax.report.comparison import pooling
     from tqgd_jax.report.text import terminal
     from tqgd_jax.structures.evaluation_set import checked
 
-    rules = Rules(
+    rules = EvaluationSettings(
         bootstraps=args.bootstraps,
         seed=args.seed,
         level=args.level,

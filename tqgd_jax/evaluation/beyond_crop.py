@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from tqgd_jax.overlap import beyond
-from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 
 UNKNOWN = "the sizes of the images are not known"
 
 
-def section(study: Study) -> dict[str, Any]:
+def section(study: EvaluationSet) -> dict[str, Any]:
     """`beyond` of the results: how many boxes their image cuts or leaves out, and where."""
     if not study.sizes:
         return {"reason": UNKNOWN}
@@ -27,7 +27,7 @@ def section(study: Study) -> dict[str, Any]:
     }
 
 
-def counts(study: Study) -> Iterator[tuple[int, int, int]]:
+def counts(study: EvaluationSet) -> Iterator[tuple[int, int, int]]:
     """(image, boxes cut, boxes outside) of each image that has such boxes."""
     for k, (h, w) in enumerate(study.sizes):
         image = study.images[k]

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from tqgd_jax.evaluation.calcium import agreement
-from tqgd_jax.evaluation.calcium.convention_agreement import spread
+from tqgd_jax.evaluation.calcium.convention_agreement import convention_agreement
 from tqgd_jax.evaluation.calcium.conventions import CONVENTIONS, convention
 from tqgd_jax.evaluation.calcium.patient_scores import (
     Beyond,
@@ -22,10 +22,10 @@ from tqgd_jax.evaluation.calcium.patient_scores import (
 )
 from tqgd_jax.evaluation.calcium.risk_categories import category, scheme
 from tqgd_jax.evaluation.calcium.score import Amount
-from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.evaluation.statistics import bootstrap
 from tqgd_jax.evaluation.statistics.weighted import ratio
-from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 
 Row = dict[str, Any]  # a line of a csv
 COLUMNS = (
@@ -49,7 +49,7 @@ NO_VOLUME = {
 }
 
 
-def can_be_scored(study: Study) -> bool:
+def can_be_scored(study: EvaluationSet) -> bool:
     """Whether the boxes are lesions of scans whose pixels were labelled.
 
     A box that was drawn around a heart or a tumour has no labelled calcium in it.
@@ -60,7 +60,10 @@ def can_be_scored(study: Study) -> bool:
 
 
 def scores(
-    study: Study, pixels: Pixels, rules: Rules, beyond: Beyond = lambda _: ()
+    study: EvaluationSet,
+    pixels: Pixels,
+    rules: EvaluationSettings,
+    beyond: Beyond = lambda _: (),
 ) -> list[PatientScore]:
     """Every scan under every convention."""
     return patient_scores(
@@ -73,7 +76,9 @@ def scores(
     )
 
 
-def table(rows: Sequence[PatientScore], study: Study, rules: Rules) -> list[Row]:
+def table(
+    rows: Sequence[PatientScore], study: EvaluationSet, rules: EvaluationSettings
+) -> list[Row]:
     """The rows of `patients.csv`; empty cells where there is no prediction."""
     places = {image.scan: image.place for image in study.images}
     kinds = scheme(rules.scheme)
@@ -148,7 +153,7 @@ def read(rows: Iterable[dict[str, str]], path: Path) -> list[PatientScore]:
 
 
 def section(
-    rows: Sequence[PatientScore], rules: Rules, absent: str = ""
+    rows: Sequence[PatientScore], rules: EvaluationSettings, absent: str = ""
 ) -> dict[str, Any]:
     """`calcium` of the results, or the reason why there is none.
 
@@ -169,7 +174,7 @@ def section(
         "source": SOURCE + _beside(mine),
         "patients": len({r.patient for r in mine}),
         "scans": len(mine),
-        "spread": spread(rows, rules.convention, rules.scheme),
+        "spread": convention_agreement(rows, rules.convention, rules.scheme),
     }
     both = [(r, r.predicted) for r in mine if r.predicted is not None]
     if not both:

@@ -7,13 +7,13 @@ import numpy as np
 from jaxtyping import Float
 
 from tqgd_jax.evaluation.statistics.weighted import known
-from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image
 
 Figures = Callable[[Float[np.ndarray, "b c"]], dict[str, Float[np.ndarray, "b"]]]
 
 
-def alone(study: Study) -> str:
+def alone(study: EvaluationSet) -> str:
     """Which fold of several the images are, empty when they are no single fold.
 
     Images that all name one fold are that fold alone, whatever the study says.
@@ -24,7 +24,7 @@ def alone(study: Study) -> str:
     return f"fold {name}" if (name := names.pop()) else ""
 
 
-def thresholds(study: Study) -> dict[str, float | None]:
+def thresholds(study: EvaluationSet) -> dict[str, float | None]:
     """The threshold of each named fold; empty without folds.
 
     Raises ValueError when one fold has two: a fold has one model, and so one threshold.

@@ -7,17 +7,19 @@ import numpy as np
 
 from tqgd_jax.evaluation.calcium_section import Row
 from tqgd_jax.evaluation.matching.outcomes import Outcome, Outcomes
-from tqgd_jax.evaluation.results import Judges
+from tqgd_jax.evaluation.results import Evaluators
 from tqgd_jax.report.html.pixels import Pixels, hounsfield
 from tqgd_jax.report.result_tables import BOX, DETECTION, LESIONS
-from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image
 
 EMPTY: Row = dict.fromkeys(LESIONS, "")
 UNTOLD = ""  # outcome of a detection that no threshold judges
 
 
-def rows(study: Study, judges: Judges, pixels: Pixels | None) -> Iterator[Row]:
+def rows(
+    study: EvaluationSet, evaluators: Evaluators, pixels: Pixels | None
+) -> Iterator[Row]:
     """By image, labelled boxes first, then detections, most confident first.
 
     `outcome` (IoU 0.5, YOLOv5 rule) and `outcome_centre` are, of a box, "found",
@@ -29,11 +31,11 @@ def rows(study: Study, judges: Judges, pixels: Pixels | None) -> Iterator[Row]:
 
     Args:
       study: what was judged.
-      judges: of the study.
+      evaluators: of the study.
       pixels: image k; HU when they are int16.
     """
-    of = judges.clinical.point.outcomes()
-    others = judges.clinical.curve.outcomes() if study.point else ()
+    of = evaluators.clinical.point.outcomes()
+    others = evaluators.clinical.curve.outcomes() if study.point else ()
     first = 0  # row of the image's first box
     for k, image in enumerate(study.images):
         hu = hounsfield(pixels, k)
@@ -47,7 +49,7 @@ def rows(study: Study, judges: Judges, pixels: Pixels | None) -> Iterator[Row]:
         first += len(result)
 
 
-def _box(study: Study, image: Image, n: int, of: Outcomes) -> Row:
+def _box(study: EvaluationSet, image: Image, n: int, of: Outcomes) -> Row:
     row = _row(study, image, image.boxes[n], int(image.labels[n]), BOX)
     lesion = image.lesions[n] if image.lesions else None
     if lesion is not None:
@@ -70,7 +72,7 @@ def _seen(of: Outcome, n: int, ignore: bool) -> str:
 
 
 def _detections(
-    study: Study,
+    study: EvaluationSet,
     image: Image,
     of: Outcomes,
     first: int,
@@ -107,7 +109,9 @@ def _said(of: Outcome, n: int, above: bool | None) -> str:
     return "hit" if of.hit[n] else "ignored" if of.ignored[n] else "false alarm"
 
 
-def _row(study: Study, image: Image, box: np.ndarray, label: int, kind: str) -> Row:
+def _row(
+    study: EvaluationSet, image: Image, box: np.ndarray, label: int, kind: str
+) -> Row:
     x0, y0, x1, y1 = box.astype(np.float64).tolist()
     place = image.place
     right, down = place.crop[:2] if place.crop else (0, 0)

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from tqgd_jax.report.html import charts, figures
-from tqgd_jax.report.html.gallery import OUTCOMES, Slide
+from tqgd_jax.report.html.gallery import OUTCOMES, GalleryImage
 from tqgd_jax.report.html.page_sections import drawn_from
 
 # By kind of mark: colour, line style, width in points, distance from the box in screen
@@ -52,7 +52,7 @@ def precision_recall(path: Path, results: dict[str, Any], heading: str) -> None:
 
 @mpl.rc_context({"text.parse_math": False})  # a name may hold a dollar
 def overlays(
-    path: Path, slides: Sequence[Slide], results: dict[str, Any], heading: str
+    path: Path, slides: Sequence[GalleryImage], results: dict[str, Any], heading: str
 ) -> None:
     """A grid of slices with the marks that the page has on them.
 
@@ -103,11 +103,11 @@ def overlays(
     _save(figure, path)
 
 
-def _panel(axes: Axes, slide: Slide, width: float) -> None:
+def _panel(axes: Axes, slide: GalleryImage, width: float) -> None:
     """One slice with its marks; `width` is that of the panel in screen px."""
     h, w = slide.height, slide.width
     axes.imshow(
-        slide.shot.pixels,
+        slide.selected.pixels,
         cmap="gray",
         vmin=0,
         vmax=1,
@@ -136,7 +136,7 @@ def _panel(axes: Axes, slide: Slide, width: float) -> None:
             ha="left" if left else "right",
             va="top" if low else "bottom",
         )
-    axes.set_title(f"{slide.shot.image}: {slide.caption}", color="white", size=11)
+    axes.set_title(f"{slide.selected.image}: {slide.caption}", color="white", size=11)
     axes.set(xlim=(0, w), ylim=(h, 0))
 
 

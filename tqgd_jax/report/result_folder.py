@@ -17,16 +17,16 @@ import numpy as np
 from tqgd_jax.evaluation import calcium_section, fold_summary, results
 from tqgd_jax.evaluation.beyond_crop import counts
 from tqgd_jax.evaluation.calcium.patient_scores import Beyond, PatientScore
-from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.io.atomic import together
 from tqgd_jax.report import lesion_rows, pictures, result_tables
 from tqgd_jax.report.html import page
-from tqgd_jax.report.html.gallery import Shot, slides
+from tqgd_jax.report.html.gallery import SelectedSlice, slides
 from tqgd_jax.report.html.page_sections import drawn_from
 from tqgd_jax.report.html.pixels import Pixels, hounsfield, window_of
-from tqgd_jax.report.html.slice_selection import shots
+from tqgd_jax.report.html.slice_selection import select_slices
 from tqgd_jax.report.result_files import coco_detections, coco_ground_truth, json_bytes
-from tqgd_jax.structures.evaluation_set import Study, checked
+from tqgd_jax.structures.evaluation_set import EvaluationSet, checked
 
 logger = logging.getLogger("tqgd_jax")
 RESULTS = "results.json"
@@ -41,8 +41,8 @@ LINE = 90  # letters of a picture's heading
 
 def make(
     out: Path,
-    study: Study,
-    rules: Rules,
+    study: EvaluationSet,
+    rules: EvaluationSettings,
     *,
     pixels: Pixels | None = None,
     window: tuple[float, float] | None = None,
@@ -76,15 +76,15 @@ def make(
         if scores is None:
             scores, unscored = _scored(study, pixels, rules, beyond)
         logger.info("matching the detections of %d images", len(study.images))
-        judges = results.judges(study, rules)
+        evaluators = results.evaluators(study, rules)
         logger.info("figures from %d resamples of the patients", rules.bootstraps)
-        result = results.results(study, rules, judges, scores, unscored)
+        result = results.results(study, rules, evaluators, scores, unscored)
         inputs = dict(inputs or {})
         if pixels is not None:
             window, inputs["window"] = window_of(pixels, len(study.images), window)
         result |= {"inputs": inputs, "versions": _versions()}
         logger.info("writing the tables")
-        rows = list(lesion_rows.rows(study, judges, pixels))
+        rows = list(lesion_rows.rows(study, evaluators, pixels))
         patients = calcium_section.table(scores, study, rules)
         result_tables.write(
             draft / "slices.csv", result_tables.SLICES, result_tables.slice_rows(study)
@@ -94,7 +94,7 @@ def make(
         _json(draft / "ground_truth.json", coco_ground_truth(study))
         _json(draft / "detections.json", coco_detections(study), indent=None)
         logger.info("drawing the report")
-        seen = shots(study, rows, pixels, window, max(shown, OVERLAYS))
+        seen = select_slices(study, rows, pixels, window, max(shown, OVERLAYS))
         _pictures(draft, _heading(study), result, rows, seen[:OVERLAYS])
         names = sorted({f.name for f in draft.iterdir()} | {RESULTS})
         page.write(draft / page.PAGE, result, rows, patients, seen[:shown], names)
@@ -133,7 +133,7 @@ def read_results(folder: Path) -> dict[str, Any]:
     return result
 
 
-def read(folder: Path) -> tuple[Study, dict[str, Any]]:
+def read(folder: Path) -> tuple[EvaluationSet, dict[str, Any]]:
     """What was judged, from the tables, and the results; ValueError as `read_results`."""
     result, path = read_results(folder), folder / "lesions.csv"
     slices = list(result_tables.read(folder / "slices.csv", result_tables.SLICES))
@@ -145,7 +145,7 @@ def read(folder: Path) -> tuple[Study, dict[str, Any]]:
         others = [r for r in rows if r["use"] != "curve"]
         point = result_tables.images(slices, others, classes, path)
     sizes = [(r["height"], r["width"]) for r in slices]
-    study = Study(
+    study = EvaluationSet(
         images=tuple(result_tables.images(slices, curve, classes, path)),
         classes=classes,
         thresholds=tuple(
@@ -170,9 +170,9 @@ def scores(folder: Path) -> list[PatientScore]:
 
 
 def _scored(
-    study: Study,
+    study: EvaluationSet,
     pixels: Pixels | None,
-    rules: Rules,
+    rules: EvaluationSettings,
     beyond: Beyond | None = None,
 ) -> tuple[list[PatientScore], str]:
     """Calcium of every scan, or why there is none."""
@@ -204,7 +204,7 @@ def _scored(
         return [], str(error)
 
 
-def _heading(study: Study) -> str:
+def _heading(study: EvaluationSet) -> str:
     """What stands on a picture, so that it does not say more alone than on the page."""
     part = fold_summary.alone(study)
     protocol = (
@@ -223,14 +223,14 @@ def _pictures(
     heading: str,
     result: dict[str, Any],
     rows: Sequence[calcium_section.Row],
-    shots: Sequence[Shot],
+    slices: Sequence[SelectedSlice],
 ) -> None:
     """precision_recall.png and, where pixels are known, overlays.png."""
     pictures.precision_recall(out / "precision_recall.png", result, heading)
-    if shots:
+    if slices:
         cut, _ = drawn_from(result)
         edges = result["settings"]["size_px"]
-        shown = slides(shots, rows, edges, cut, budget=math.inf)
+        shown = slides(slices, rows, edges, cut, budget=math.inf)
         pictures.overlays(out / "overlays.png", shown, result, heading)
 
 

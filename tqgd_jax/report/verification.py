@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tqgd_jax.evaluation import calcium_section, results
-from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report import lesion_rows, result_folder, result_tables
 from tqgd_jax.report.html import page_reader
 from tqgd_jax.report.html.gallery import caption, drawn, outcome
@@ -34,14 +34,14 @@ def again(folder: Path) -> tuple[int, list[str]]:
     """
     study, written = result_folder.read(folder)
     settings = written["settings"]
-    rules = Rules(**{k: settings[k] for k in Rules._fields})
+    rules = EvaluationSettings(**{k: settings[k] for k in EvaluationSettings._fields})
     rules = rules._replace(
         size_px=tuple(rules.size_px), size_mm2=tuple(rules.size_mm2)
     ).checked()
     scores = result_folder.scores(folder)
     unscored = "" if scores else written["calcium"].get("reason", "")
-    judges = results.judges(study, rules)
-    made = results.results(study, rules, judges, scores, unscored)
+    evaluators = results.evaluators(study, rules)
+    made = results.results(study, rules, evaluators, scores, unscored)
     made = json.loads(json_bytes(made)) | {k: written.get(k) for k in BESIDE}
     wrong = [f"results.json{line}" for line in differences(written, made)]
 
@@ -49,7 +49,7 @@ def again(folder: Path) -> tuple[int, list[str]]:
     wrong += _other(path, result_tables.SLICES, result_tables.slice_rows(study))
     patients = calcium_section.table(scores, study, rules)
     wrong += _other(folder / "patients.csv", calcium_section.COLUMNS, patients)
-    rows, path = lesion_rows.rows(study, judges, None), folder / "lesions.csv"
+    rows, path = lesion_rows.rows(study, evaluators, None), folder / "lesions.csv"
     wrong += _other(path, result_tables.LESIONS, rows, MEASURED)
 
     path = folder / "report.html"

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from tqgd_jax.structures.image import Image, check
 
 
-class Study(NamedTuple):
+class EvaluationSet(NamedTuple):
     """A set of judged images.
 
     Attributes:
@@ -39,7 +39,7 @@ class Study(NamedTuple):
     positive_only: bool = False
 
 
-def checked(study: Study) -> Study:
+def checked(study: EvaluationSet) -> EvaluationSet:
     """The study itself. Raises ValueError for what no figure could be computed from."""
     check(study.images, len(study.classes))
     n = len(study.images)

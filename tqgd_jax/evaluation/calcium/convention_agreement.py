@@ -15,7 +15,7 @@ from tqgd_jax.evaluation.calcium.risk_categories import (
 )
 
 
-def spread(
+def convention_agreement(
     rows: Sequence[PatientScore], base: str = "orcascore", by: str = "standard"
 ) -> dict[str, Any]:
     """Reference scores of the same voxels under every convention and every scheme.

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int16
 
 from tqgd_jax.evaluation.calcium.boxes import Crop, Part, Row, assemble, calcium_mask
 from tqgd_jax.evaluation.calcium.conventions import LOWEST, Convention
-from tqgd_jax.evaluation.calcium.score import Marked, judge, marked
+from tqgd_jax.evaluation.calcium.score import Marked, marked, score_marked
 from tqgd_jax.evaluation.calcium.scores import Amount, Spacing
 from tqgd_jax.structures.image import Image
 
@@ -120,7 +120,7 @@ def _row(
     calibration: float | None,
     difference: int | None,
 ) -> PatientScore:
-    reference, counted = judge(truth, spacing, rules, calibration)
+    reference, counted = score_marked(truth, spacing, rules, calibration)
     alone = PatientScore(
         *key,
         convention=rules.name,
@@ -133,7 +133,7 @@ def _row(
     )
     if detected is None:
         return alone
-    predicted, counting = judge(detected, spacing, rules, calibration)
+    predicted, counting = score_marked(detected, spacing, rules, calibration)
     labelled, seen = truth.flat[counted], detected.flat[counting]
     both = len(np.intersect1d(labelled, seen, assume_unique=True))
     return alone._replace(

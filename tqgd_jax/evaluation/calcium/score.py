@@ -48,7 +48,7 @@ def score(
     Raises:
       ValueError: for a spacing or a calibration that is not above 0.
     """
-    return judge(marked(hu, mask), spacing, convention, calibration)[0]
+    return score_marked(marked(hu, mask), spacing, convention, calibration)[0]
 
 
 class Marked(NamedTuple):
@@ -78,7 +78,7 @@ def marked(
     return Marked(flat, at, hu.ravel()[flat], label)
 
 
-def judge(
+def score_marked(
     voxels: Marked,
     spacing: Spacing,
     convention: Convention,

@@ -15,7 +15,7 @@ from tqgd_jax.evaluation.inputs.patient_table import apply
 from tqgd_jax.evaluation.inputs.patient_table import read as read_table
 from tqgd_jax.io import coco_columns
 from tqgd_jax.io.coco_columns import Entries, Entry, Key, short
-from tqgd_jax.structures.evaluation_set import Study, checked
+from tqgd_jax.structures.evaluation_set import EvaluationSet, checked
 from tqgd_jax.structures.image import Image, Place
 
 ALONE = (
@@ -46,12 +46,12 @@ def read(
     detections: Path | None,
     patients: Path | None = None,
     threshold: float | None = None,
-) -> Study:
+) -> EvaluationSet:
     """Reads COCO json: ground truth, and a list of results with bbox xywh and score.
 
     Images may say more than COCO asks for: `patient`, `scan`, `scanner`, `fold`, `z`,
     `spacing` (dz, dy, dx mm) and `crop` (x0, y0, x1, y1 px); so may annotations, see
-    `Lesion`, and `info`: `stamp`, `part` and `positive_only`, see `Study`. An image
+    `Lesion`, and `info`: `stamp`, `part` and `positive_only`, see `EvaluationSet`. An image
     without patient is its scan's, or stands for itself. An annotation with `iscrowd` or
     `ignore` is a region to ignore; COCO's figures know `iscrowd` alone, and take sizes
     from `area`, as pycocotools does.
@@ -129,7 +129,7 @@ def read(
     info = document.get("info")
     info = info if isinstance(info, dict) else {}
     return checked(
-        Study(
+        EvaluationSet(
             images=tuple(evaluated),
             classes=classes,
             thresholds=tuple(thresholds),

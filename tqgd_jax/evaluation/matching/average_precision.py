@@ -12,7 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
-from tqgd_jax.evaluation.statistics.weighted import Before, Weights, by_rows, tally
+from tqgd_jax.evaluation.statistics.weighted import (
+    CumulativeCounts,
+    Weights,
+    by_rows,
+    count_by_cluster,
+)
 
 RECALLS = np.linspace(0, 1, 101)
 
@@ -27,8 +32,8 @@ class Ranking(NamedTuple):
       boxes: ground-truth boxes of each cluster.
     """
 
-    true: Before
-    false: Before
+    true: CumulativeCounts
+    false: CumulativeCounts
     all_false: Float[np.ndarray, "c"]
     boxes: Float[np.ndarray, "c"]
 
@@ -57,9 +62,9 @@ def rank(
     run = np.cumsum(ends) - ends
     runs = int(ends.sum())
     return Ranking(
-        Before(cluster[hit], run[hit], clusters, runs),
-        Before(cluster[~hit], run[~hit], clusters, runs),
-        tally(cluster[~hit], clusters),
+        CumulativeCounts(cluster[hit], run[hit], clusters, runs),
+        CumulativeCounts(cluster[~hit], run[~hit], clusters, runs),
+        count_by_cluster(cluster[~hit], clusters),
         boxes,
     )
 

@@ -67,7 +67,7 @@ class Boxes(NamedTuple):
     area_mm2: Float[np.ndarray, "n"]
 
 
-class Cohort:
+class Matches:
     """The columns of a set of images; each rule matches when it is first asked for.
 
     Attributes:

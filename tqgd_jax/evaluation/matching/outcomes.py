@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Integer
 
-from tqgd_jax.evaluation.matching.matches import HALF, Cohort, Marks
+from tqgd_jax.evaluation.matching.matches import HALF, Marks, Matches
 
 
 class Outcome(NamedTuple):
@@ -40,7 +40,7 @@ class Outcomes(NamedTuple):
     centre: Outcome
 
 
-def outcomes(of: Cohort) -> list[Outcomes]:
+def outcomes(of: Matches) -> list[Outcomes]:
     """Of all images, in their order."""
     first = np.cumsum([0, *(len(image.boxes) for image in of.images)])
     start = np.cumsum([0, *(len(image.det_boxes) for image in of.images)])
@@ -57,7 +57,7 @@ def outcomes(of: Cohort) -> list[Outcomes]:
 
 
 def _outcome(
-    of: Cohort, marks: Marks, t: int, criterion: int, dets: slice, boxes: slice
+    of: Matches, marks: Marks, t: int, criterion: int, dets: slice, boxes: slice
 ) -> Outcome:
     hit, false = marks.hit[dets, t], marks.false[dets, t]
     detected, counting = of.detected[criterion, boxes], of.boxes.counting[boxes]

@@ -9,9 +9,9 @@ from jaxtyping import Bool, Float
 from tqgd_jax.evaluation.matching.average_precision import precision_recall
 from tqgd_jax.evaluation.matching.matches import HALF
 from tqgd_jax.evaluation.measures import at_threshold
-from tqgd_jax.evaluation.statistics.by_patient import View
+from tqgd_jax.evaluation.statistics.by_patient import ByPatient
 from tqgd_jax.evaluation.statistics.weighted import (
-    Before,
+    CumulativeCounts,
     Weights,
     by_rows,
     mean,
@@ -48,7 +48,7 @@ class Point(NamedTuple):
 
 
 def figures(
-    of: View, weights: Weights, keys: Collection[str]
+    of: ByPatient, weights: Weights, keys: Collection[str]
 ) -> dict[str, Float[np.ndarray, "b"]]:
     """Those of `KEYS` that are asked for.
 
@@ -65,45 +65,45 @@ def figures(
     return {key: value for key, value in values if key in keys}
 
 
-def yolo_point(of: View) -> Point:
+def yolo_point(of: ByPatient) -> Point:
     """The best point as YOLOv5 prints it: interpolated and smoothed, on these images."""
-    classes, marks = [], of.cohort.yolo
-    for c in range(len(of.cohort.classes)):
-        rows = of.cohort.ranked(c)
+    classes, marks = [], of.matches.yolo
+    for c in range(len(of.matches.classes)):
+        rows = of.matches.ranked(c)
         hit, false = marks.hit[rows, HALF], marks.false[rows, HALF]
         rows, hit = rows[hit | false], hit[hit | false]
-        boxes = int(of.cohort.boxes_of(c).sum())
-        classes.append(Ranked(of.cohort.dets.score[rows], hit, boxes))
+        boxes = int(of.matches.boxes_of(c).sum())
+        classes.append(Ranked(of.matches.dets.score[rows], hit, boxes))
     return best_point(classes)
 
 
 class Class(NamedTuple):
     """One class: true and false positives from each confidence up, boxes by cluster."""
 
-    true: Before
-    false: Before
+    true: CumulativeCounts
+    false: CumulativeCounts
     boxes: Float[np.ndarray, "c"]
 
 
-def _prepared(of: View) -> tuple[Float[np.ndarray, "s"], Sequence[Class]]:
+def _prepared(of: ByPatient) -> tuple[Float[np.ndarray, "s"], Sequence[Class]]:
     """Confidences of the hits, falling: between them F1 only sinks. And each class."""
-    dets, marks = of.cohort.dets, of.cohort.yolo
+    dets, marks = of.matches.dets, of.matches.yolo
     hit, false = marks.hit[:, HALF], marks.false[:, HALF]
     confidences = np.unique(dets.score[hit])[::-1]
     place = np.searchsorted(-confidences, -dets.score)
     owner = of.owner[dets.image]
 
-    def events(chosen: np.ndarray) -> Before:
+    def events(chosen: np.ndarray) -> CumulativeCounts:
         where = owner[chosen], place[chosen]
-        return Before(*where, of.clusters, len(confidences))
+        return CumulativeCounts(*where, of.clusters, len(confidences))
 
     return confidences, [
         Class(
             events(hit & (dets.label == c)),
             events(false & (dets.label == c)),
-            of.of_boxes(of.cohort.boxes_of(c)),
+            of.of_boxes(of.matches.boxes_of(c)),
         )
-        for c in range(len(of.cohort.classes))
+        for c in range(len(of.matches.classes))
     ]
 
 

@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from tqgd_jax.evaluation.statistics.weighted import (
-    Before,
+    CumulativeCounts,
     Weights,
     by_rows,
+    count_by_cluster,
     ratio,
-    tally,
 )
 
 RATES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
@@ -34,9 +34,9 @@ class Curve(NamedTuple):
       places: scans or slices of each cluster.
     """
 
-    hits: Before
-    before: Before
-    so_far: Before
+    hits: CumulativeCounts
+    before: CumulativeCounts
+    so_far: CumulativeCounts
     units: Float[np.ndarray, "c"]
     places: Float[np.ndarray, "c"]
 
@@ -62,10 +62,16 @@ def curve(
     scores = -np.unique(-best[hit])  # falling
     steps, rising = len(scores), -scores
     return Curve(
-        Before(owner[hit], np.searchsorted(rising, -best[hit]), clusters, steps),
-        Before(false_owner, np.searchsorted(rising, -false, "right"), clusters, steps),
-        Before(false_owner, np.searchsorted(rising, -false, "left"), clusters, steps),
-        tally(owner, clusters),
+        CumulativeCounts(
+            owner[hit], np.searchsorted(rising, -best[hit]), clusters, steps
+        ),
+        CumulativeCounts(
+            false_owner, np.searchsorted(rising, -false, "right"), clusters, steps
+        ),
+        CumulativeCounts(
+            false_owner, np.searchsorted(rising, -false, "left"), clusters, steps
+        ),
+        count_by_cluster(owner, clusters),
         places,
     )
 

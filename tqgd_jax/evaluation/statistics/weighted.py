@@ -16,12 +16,14 @@ CELLS = 2**20  # numbers in an array of resamples worked on at once: 8 MiB
 DENSE = 16  # a product with zeros costs this much less than one with a sparse matrix
 
 
-def tally(cluster: Integer[np.ndarray, "m"], clusters: int) -> Float[np.ndarray, "c"]:
+def count_by_cluster(
+    cluster: Integer[np.ndarray, "m"], clusters: int
+) -> Float[np.ndarray, "c"]:
     """How many of the things are each cluster's."""
     return np.bincount(cluster, minlength=clusters).astype(np.float64)
 
 
-class Before:
+class CumulativeCounts:
     """Weighted number of events at or before each of several places in a ranking."""
 
     def __init__(

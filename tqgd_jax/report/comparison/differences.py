@@ -8,7 +8,7 @@ from tqgd_jax.evaluation import paired
 from tqgd_jax.evaluation.results import CURVES
 from tqgd_jax.report.comparison.models import Model
 from tqgd_jax.report.html.numbers import TOLERANCE
-from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image
 
 SCHEMA = "tqgd_jax.comparison/1"
@@ -144,7 +144,7 @@ def _pair(
 
 
 def _judged(
-    study: Study, protocol: str, at_point: bool
+    study: EvaluationSet, protocol: str, at_point: bool
 ) -> tuple[list[Image], list[float | None]]:
     """Images of the protocol and their thresholds."""
     images = study.point if at_point and study.point else study.images

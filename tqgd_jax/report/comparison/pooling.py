@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tqgd_jax.evaluation.calcium.patient_scores import PatientScore
 from tqgd_jax.report import result_folder
-from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image
 
 
@@ -20,7 +20,7 @@ class Pooled(NamedTuple):
       unscored: why there are no scores.
     """
 
-    study: Study
+    study: EvaluationSet
     scores: list[PatientScore]
     unscored: str
 

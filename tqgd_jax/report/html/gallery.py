@@ -28,7 +28,7 @@ OUTCOMES = {
 }
 
 
-class Shot(NamedTuple):
+class SelectedSlice(NamedTuple):
     """A slice to show.
 
     Attributes:
@@ -60,11 +60,11 @@ class Mark(NamedTuple):
     title: str
 
 
-class Slide(NamedTuple):
+class GalleryImage(NamedTuple):
     """A slice as the template draws it.
 
     Attributes:
-      shot: the slice.
+      selected: the slice.
       png: its picture, base64.
       width, height: of the picture, px.
       marks: outlines on it.
@@ -72,7 +72,7 @@ class Slide(NamedTuple):
       tokens: "outcome:stratum" of each, for the filters.
     """
 
-    shot: Shot
+    selected: SelectedSlice
     png: str
     width: int
     height: int
@@ -82,16 +82,16 @@ class Slide(NamedTuple):
 
 
 def slides(
-    shots: Sequence[Shot],
+    slices: Sequence[SelectedSlice],
     lesions: Sequence[Mapping[str, Any]],
     edges: Sequence[float],
     threshold: float | None,
     budget: float = BUDGET,
-) -> list[Slide]:
+) -> list[GalleryImage]:
     """The slices in their order, as many as the budget of characters holds.
 
     Args:
-      shots: slices.
+      slices: the selected ones.
       lesions: rows of lesions.csv.
       edges: of the size strata, box area in px.
       threshold: detections below it are not drawn where lesions.csv does not say which
@@ -99,12 +99,12 @@ def slides(
       budget: characters of base64 in all.
     """
     made, used = [], 0
-    for shot in shots:
-        png = _png(shot.pixels)
+    for one in slices:
+        png = _png(one.pixels)
         used += len(png)
         if used > budget:
             break
-        made.append(_slide(shot, png, lesions, edges, threshold))
+        made.append(_slide(one, png, lesions, edges, threshold))
     return made
 
 
@@ -143,14 +143,14 @@ def caption(counts: Mapping[str, int]) -> str:
 
 
 def _slide(
-    shot: Shot,
+    one: SelectedSlice,
     png: str,
     lesions: Sequence[Mapping[str, Any]],
     edges: Sequence[float],
     threshold: float | None,
-) -> Slide:
-    h, w = shot.pixels.shape
-    rows = [lesions[k] for k in shot.rows if drawn(lesions[k], threshold)]
+) -> GalleryImage:
+    h, w = one.pixels.shape
+    rows = [lesions[k] for k in one.rows if drawn(lesions[k], threshold)]
     rows = [row for row in rows if outcome(row)]
     rows.sort(key=lambda row: list(OUTCOMES).index(outcome(row)))
     counts = Counter(map(outcome, rows))
@@ -162,7 +162,7 @@ def _slide(
         if kind:
             tokens[f"{kind.replace(' ', '-')}:{stratum(row, edges)}"] = None
     marks = [_mark(row, h, w) for row in rows]
-    return Slide(shot, png, w, h, marks, caption(counts), " ".join(tokens))
+    return GalleryImage(one, png, w, h, marks, caption(counts), " ".join(tokens))
 
 
 def _mark(row: Mapping[str, Any], h: int, w: int) -> Mark:

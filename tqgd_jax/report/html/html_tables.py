@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tqgd_jax.report.html.gallery import Slide
+from tqgd_jax.report.html.gallery import GalleryImage
 
 # Rows of a page; with more, a browser gets slow. The csv holds all.
 LIMIT = 3000
@@ -69,7 +69,7 @@ class Patients(NamedTuple):
 def lesion_table(
     used: Sequence[Mapping[str, Any]],
     total: int,
-    slides: Sequence[Slide],
+    slides: Sequence[GalleryImage],
     classes: Sequence[str],
 ) -> Lines:
     """All boxes, then the detections that count, most confident first, to `LIMIT`.
@@ -84,7 +84,7 @@ def lesion_table(
     dets = [row for row in used if row["kind"] != "box"]
     dets.sort(key=lambda row: -float(row["score"]))
     rows = [*boxes, *dets][:LIMIT]
-    place = {slide.shot.image: k for k, slide in enumerate(slides)}
+    place = {slide.selected.image: k for k, slide in enumerate(slides)}
     keys = [key for key in LESIONS if key in ALWAYS or any(_has(r, key) for r in rows)]
     if len(classes) < 2 and "class" in keys:
         keys.remove("class")
