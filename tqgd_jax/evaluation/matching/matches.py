@@ -96,7 +96,10 @@ class Matches:
         self.blind = np.array([t is None for t in thresholds], bool)
         counts = [len(i.boxes) for i in images]
         area = [box_area(i.boxes.astype(np.float64)) for i in images]
-        mm2 = [np.nan if s is None else s[1] * s[2] for s in map(_spacing, images)]
+        mm2 = [
+            np.nan if s is None else s[1] * s[2]
+            for s in (i.place.spacing for i in images)
+        ]
         self.boxes = Boxes(
             image=np.repeat(np.arange(len(images)), counts),
             label=_joined([i.labels for i in images], int),
@@ -183,10 +186,6 @@ class Matches:
         box = _joined(boxes, int)
         starts = np.cumsum([0, *(len(i.boxes) for i in self.images)])
         return np.where(box >= 0, box + starts[self.dets.image], -1)
-
-
-def _spacing(image: Image) -> tuple[float, float, float] | None:
-    return image.place.spacing
 
 
 def _joined(parts: Sequence[np.ndarray], kind: type, *columns: int) -> np.ndarray:
