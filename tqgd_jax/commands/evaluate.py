@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    pass
+    from tqgd_jax.structures.evaluation_set import EvaluationSet
 
 # Before NumPy is imported: its threads spin on products as small as the referee's.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -144,7 +144,7 @@ INPUTS = (
 )
 
 
-def _read(args: argparse.Namespace) -> "tuple[Study, dict[str, Any]]":
+def _read(args: argparse.Namespace) -> "tuple[EvaluationSet, dict[str, Any]]":
     """The study of the two files, its threshold frozen on others if they are given."""
     from tqgd_jax.evaluation.evaluator import best_threshold
     from tqgd_jax.evaluation.inputs import detections
@@ -206,7 +206,7 @@ def _read(args: argparse.Namespace) -> "tuple[Study, dict[str, Any]]":
     return judged, {name: str(path) for name, path in named.items() if path}
 
 
-def _apart(held: "Study", judged: "Study") -> None:
+def _apart(held: "EvaluationSet", judged: "EvaluationSet") -> None:
     """Refuses a threshold chosen on what is judged."""
     for what in ("name", "patient"):
         both = {getattr(i, what) for i in held.images}
