@@ -104,7 +104,7 @@ class TrainStep:
         on, off = np.ones(steps, bool), np.zeros(steps, bool)
         rate = np.full(steps, 1e-3, np.float32)
         momentum = np.full(steps, 0.937, np.float32)
-        self._hyper = Hyper(rate, rate, momentum, on, off, on)
+        self._hyper = Hyper(rate, rate, momentum, on, off)
         self._state = program.place(create(detector, cfg))
         self._program, self._compilation = program, Compilation(program)
         self.metrics = self()

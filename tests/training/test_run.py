@@ -286,18 +286,6 @@ def test_skip_leaves_the_step_out_and_says_so(poisoned, tmp_path, caplog):
         train(with_policy(poisoned, "skip", limit=0), tmp_path / "none", 5)
 
 
-def test_rewind_goes_back_and_leaves_the_step_out(poisoned, tmp_path, caplog):
-    skipped = train(with_policy(poisoned, "skip"), tmp_path / "skip", 7)
-    caplog.clear()
-    rewound = train(with_policy(poisoned, "rewind"), tmp_path / "rewind", 7)
-    same_bits(skipped, rewound)
-    assert "Going back to the last checkpoint" in caplog.text
-    assert [row["step"] for row in rows(tmp_path / "rewind")] == [1, 2, 3, 4, 5, 6, 7]
-    checkpoints = Checkpoints(tmp_path / "rewind" / "checkpoints")
-    assert checkpoints.restore(poisoned.create())[1]["left_out"] == [4]
-    checkpoints.close()
-
-
 def test_out_of_memory_names_the_settings_and_changes_none(
     waiting, whole, tmp_path, monkeypatch
 ):

@@ -48,7 +48,7 @@ def create(detector: Detector, config: Config) -> TrainState:
     else:
         variables = initial(shapes, config.seed, thr.init)
     params, batch_stats = variables["params"], variables["batch_stats"]
-    zero = Hyper(*(jnp.zeros((), t) for t in ("f4", "f4", "f4", "?", "?", "?")))
+    zero = Hyper(*(jnp.zeros((), t) for t in ("f4", "f4", "f4", "?", "?")))
     tx = sgd(config.optim, config.data.batch_size, zero)
     waits = accumulation(config.optim, config.data.batch_size) > 1
     return TrainState(

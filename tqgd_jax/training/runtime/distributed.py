@@ -241,9 +241,6 @@ class _Silent(Journal):
     def __init__(self, judged: int):
         self.judged = judged
 
-    def back_to(self, step: int) -> None:
-        pass
-
     def start_clock(self, step: int) -> None:
         pass
 
