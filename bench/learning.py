@@ -1,6 +1,6 @@
 """Does it learn, and when? `python -m bench.learning --data_dir DIR --out OUT`.
 
-DIR is a gated phantom (`python -m tqgd_jax.phantom --out DIR --patients 36 --slices 20`).
+DIR is a gated phantom (`tqgd phantom --out DIR --patients 36 --slices 20`).
 `configs/tqgdnet.py` is trained with each stem and seed through `train.py`, on the slices
 with calcium of two folds of three. Each checkpoint is then judged on those of the third:
 weights as they are and averaged (EMA), batch statistics running and taken anew over

@@ -1,6 +1,6 @@
 """What docs/design/0014-lesions-in-3d.md chose between, on a phantom's boxes.
 
-`python -m bench.linking --phantom DIR`, DIR made by `python -m tqgd_jax.phantom`: slice
+`python -m bench.linking --phantom DIR`, DIR made by `tqgd phantom`: slice
 boxes of its masks are linked without their lesion numbers, by several rules, and
 compared with the numbers; then they are shifted, enlarged and put anywhere, as a
 detector might, to see which of them meet a lesion.

@@ -7,7 +7,7 @@
     python -m bench.referee coverage    # how often nominal 95 % intervals hold the truth
 
 `volume` counts without the reading and writing of files, `command` is the whole of
-`python -m tqgd_jax.commands.evaluate` and then its `--verify`. Each prints one line of
+`tqgd evaluate` and then its `--verify`. Each prints one line of
 JSON a figure.
 """
 
@@ -100,7 +100,7 @@ def timed(cohort: list[Image], repeats: int) -> dict[str, float]:
 def command(cohort: list[Image]) -> list[dict[str, Any]]:
     """Wall and processor seconds and peak memory of the command on files."""
     study = Study(tuple(cohort), ("calcium",), (0.5,) * len(cohort))
-    evaluate = (sys.executable, "-m", "tqgd_jax.commands.evaluate")
+    evaluate = (sys.executable, "-m", "tqgd_jax", "evaluate")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         files = {

@@ -21,8 +21,10 @@ FLOORS = [
     {"data"},
     {"evaluation"},
     {"inference", "recalibration", "training"},
+    {"predictor"},
     {"report"},
     {"commands"},
+    {"__main__"},
 ]
 
 

@@ -2,7 +2,7 @@
 
 Every figure comes with its interval from resampled patients, or with the reason why it
 has none. The two protocols stand side by side and are never mixed: `clinical` judges
-all slices, `paper` only those with a labelled box (H 34).
+all slices, `paper` only those with a labelled box (docs/design/0015).
 """
 
 from collections.abc import Sequence
@@ -193,7 +193,7 @@ def _headline(study: Study, protocols: dict[str, Any]) -> dict[str, Any]:
     if part := fold_summary.alone(study):
         reason = (
             f"{part}: one fold is no result; pool the folds with `python -m "
-            "tqgd_jax.commands.evaluate --pool DIR DIR ... --out DIR`"
+            "tqgd evaluate --pool DIR DIR ... --out DIR`"
         )
     keys = [] if reason else list(HEADLINE)
     return {"protocol": protocol, "keys": keys, "reason": reason}

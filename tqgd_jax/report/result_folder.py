@@ -117,7 +117,7 @@ def told(folder: Path) -> dict[str, Any]:
     except OSError as error:
         raise ValueError(
             f"{folder}: no {RESULTS} ({error.strerror}); name a folder that eval.py "
-            "or `python -m tqgd_jax.commands.evaluate` wrote to its end"
+            "or `tqgd evaluate` wrote to its end"
         ) from error
     except ValueError as error:
         raise ValueError(f"{path}: not json ({error}); evaluate again") from error
@@ -186,7 +186,7 @@ def _scored(
             f"labelled boxes of {len(lost)} images reach beyond them, and their pixels "
             "are not known there: the reference would lack their calcium. Name the "
             "folder of the scans (--data_dir of eval.py, --pixels of "
-            "tqgd_jax.commands.evaluate)"
+            "tqgd evaluate)"
         )
 
     def known(k: int) -> np.ndarray:

@@ -14,7 +14,7 @@ class Study(NamedTuple):
       thresholds: of each image, the confidence from which a detection counts; folds have
         models, and so thresholds, of their own. None: none was chosen beforehand.
       point: the images again with the detections of the operating point, when these are
-        others than the curves' (segmentation, spec J.4); empty: they are the same.
+        others than the curves' (segmentation); empty: they are the same.
       sizes: (height, width) of each image, px; empty when unknown.
       title: of the report.
       source: where the thresholds come from: "validation", "given" or "none".

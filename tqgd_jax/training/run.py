@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tqgd_jax.config import Config
 from tqgd_jax.data import dataset
 from tqgd_jax.data.batches import order, resident
 from tqgd_jax.data.dataset import Source
+from tqgd_jax.data.open import open_data
 from tqgd_jax.detector import Detector
 from tqgd_jax.evaluation.evaluate import evaluate
 from tqgd_jax.inference import detect, make_predict
@@ -21,6 +23,7 @@ from tqgd_jax.recalibration import make_recalibrate
 from tqgd_jax.training import optim, state
 from tqgd_jax.training.loop import Loop
 from tqgd_jax.training.non_finite import Trouble
+from tqgd_jax.training.records import workdir as workdirs
 from tqgd_jax.training.runtime import distributed, sharding
 from tqgd_jax.training.state import TrainState
 from tqgd_jax.training.step import make_train_step
@@ -190,3 +193,35 @@ class Run:
             return evaluate(images, classes, threshold=None)
 
         return figures
+
+
+def train(config: Config, workdir: str | Path) -> None:
+    """Trains a detector, or goes on with it: what `train.py` does.
+
+    Args:
+      config: settings; `config.data.dir` is the folder of images or scans.
+      workdir: folder of the run, made if needed.
+
+    Raises:
+      ValueError: what cannot be trained; nothing is written then.
+      RuntimeError: another process is training there.
+    """
+    folder = Path(workdir).expanduser().absolute()
+    splits = open_data(config)
+    images = dataset.required(splits, "train", config)
+    if images.stamp:
+        log.warning("NOT A RESULT: %s", images.stamp)
+    first = distributed.first()
+    with workdirs.claimed(folder) if first else nullcontext():
+        # What cannot work is refused before anything is written.
+        run = Run(config, images, splits.get("val"))
+        distributed.same(config, run.facts())
+        if first:
+            workdirs.record(folder, config, run.facts())
+        run.train(folder)
+    if first:
+        evaluated = next(s for s in ("test", "val", "train") if s in splits)
+        log.info(
+            "done: %s; next: python eval.py --workdir=%s --split=%s",
+            *(folder, folder, evaluated),
+        )

@@ -90,7 +90,7 @@ def named(root: Path, said: str) -> Path:
     raise ValueError(
         f"data.split: no file {said!r}; there are: auto, folds, ratio, a csv file with "
         "the columns image and split, or a json manifest of folds (python -m "
-        "tqgd_jax.commands.folds)"
+        "tqgd folds)"
     )
 
 

@@ -1,4 +1,4 @@
-"""Probability maps of a segmentation in the place of detections (spec J.4)."""
+"""Probability maps of a segmentation in the place of detections."""
 
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath

@@ -173,7 +173,7 @@ def _as_told(
             if not same:
                 raise ValueError(
                     f"{one.folders[0]}: results.json says {key} = {value}, its tables "
-                    f"{again}; `python -m tqgd_jax.commands.evaluate --verify "
+                    f"{again}; `tqgd evaluate --verify "
                     f"{one.folders[0]}` tells more"
                 )
 

@@ -73,7 +73,7 @@ def results_of(run: Path) -> tuple[Path, ...]:
             return tuple(file.parent for file in files)
     raise ValueError(
         f"{run}: no results.json in it or below; judge the run first, with eval.py or "
-        "`python -m tqgd_jax.commands.evaluate`"
+        "`tqgd evaluate`"
     )
 
 
