@@ -22,7 +22,7 @@ from tqgd_jax.ct.crop import crops
 from tqgd_jax.ct.heart import find_heart, read_boxes
 from tqgd_jax.ct.lesions import lesion_boxes
 from tqgd_jax.io.volumes import read_mask, read_volume
-from tqgd_jax.union_area import beyond
+from tqgd_jax.overlap import beyond
 
 KEY = {
     "volume_windows": ("yellow", "crop of the whole scan (per=volume)"),

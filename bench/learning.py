@@ -1,6 +1,6 @@
 """Does it learn, and when? `python -m bench.learning --data_dir DIR --out OUT`.
 
-DIR is a gated phantom (`python -m tqgd_jax.phantom --out DIR --patients 36 --slices 20`).
+DIR is a gated phantom (`tqgd phantom --out DIR --patients 36 --slices 20`).
 `configs/tqgdnet.py` is trained with each stem and seed through `train.py`, on the slices
 with calcium of two folds of three. Each checkpoint is then judged on those of the third:
 weights as they are and averaged (EMA), batch statistics running and taken anew over
@@ -100,7 +100,7 @@ def judge(folder, args, done):
     from tqgd_jax.data import dataset
     from tqgd_jax.data.open import open_data
     from tqgd_jax.detector import Detector
-    from tqgd_jax.evaluation.evaluate import evaluate
+    from tqgd_jax.evaluation.evaluator import evaluate
     from tqgd_jax.inference import detect, make_predict
     from tqgd_jax.recalibration import make_recalibrate
     from tqgd_jax.training import state
@@ -134,7 +134,7 @@ def judge(folder, args, done):
                 dataset.in_order(test, config.eval.batch_size),
                 test.names,
             )
-            row[name] = evaluate(images, len(run["classes"]), threshold=None)["AP50"]
+            row[name] = evaluate(images, run["classes"])["AP50"]
         before = [r for r in losses(folder) if step - 50 < r["step"] <= step]
         for name in ("loss", "obj", "giou"):
             row[name] = float(np.mean([r[name] for r in before]))
@@ -150,11 +150,11 @@ def draw(args, rows, path):
 
     figure, axes = plt.subplots(3, 1, figsize=(8, 9), sharex=True, layout="constrained")
     for k, stem in enumerate(args.stems):
+        label = f"stem={stem}"
         for seed in range(args.seeds):
             folder = workdir(args, stem, seed)
             if not (folder / "metrics.jsonl").exists():
                 continue
-            label = None if seed else f"stem={stem}"
             style = {"color": f"C{k}", "alpha": 1.0 if seed == 0 else 0.55}
             steps = losses(folder)
             at = [r["step"] for r in steps][SMOOTH - 1 :]
@@ -163,6 +163,7 @@ def draw(args, rows, path):
                 if len(values) >= SMOOTH:
                     mean = np.convolve(values, np.ones(SMOOTH) / SMOOTH, "valid")
                     axis.plot(at, mean, label=label, **style)
+            label = None  # once for each stem
             own = [r for r in rows if (r["stem"], r["seed"]) == (stem, seed)]
             for name, line in (("ema", "-"), ("ema_anew", "--")):
                 axes[2].plot(

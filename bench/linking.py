@@ -1,6 +1,6 @@
 """What docs/design/0014-lesions-in-3d.md chose between, on a phantom's boxes.
 
-`python -m bench.linking --phantom DIR`, DIR made by `python -m tqgd_jax.phantom`: slice
+`python -m bench.linking --phantom DIR`, DIR made by `tqgd phantom`: slice
 boxes of its masks are linked without their lesion numbers, by several rules, and
 compared with the numbers; then they are shifted, enlarged and put anywhere, as a
 detector might, to see which of them meet a lesion.
@@ -16,7 +16,7 @@ import numpy as np
 from tqgd_jax.ct.lesions import lesion_boxes
 from tqgd_jax.evaluation.measures.lesions3d import link, link_detections
 from tqgd_jax.io.volumes import read_mask, read_volume
-from tqgd_jax.iou import box_iou
+from tqgd_jax.overlap import box_iou
 from tqgd_jax.structures.image import Image, Lesion, Place
 
 ABOVE = 130  # HU

@@ -13,7 +13,7 @@ from tqgd_jax.detector import Detector
 from tqgd_jax.nn.blocks import Conv
 from tqgd_jax.structures.batch import Targets
 from tqgd_jax.training.optim import Hyper
-from tqgd_jax.training.runtime.sharding import Program
+from tqgd_jax.training.runtime.sharding import CompiledSteps
 from tqgd_jax.training.state import create
 from tqgd_jax.training.step import make_learn
 from tqgd_jax.xla import compiler_options
@@ -57,7 +57,7 @@ def boxes_of(cfg):
 
 
 class Compilation:
-    """Compiles a `Program` ahead of its first call, to time it and to look into it.
+    """Compiles a `CompiledSteps` ahead of its first call, to time it and to look into it.
 
     Attributes:
       seconds: tracing, lowering and compiling.
@@ -78,7 +78,7 @@ class Compilation:
 
 
 class TrainStep:
-    """`step.make_learn` in the loop of `parallel.Program`: all but the augmentation."""
+    """`step.make_learn` in the loop of `CompiledSteps`: all but the augmentation."""
 
     def __init__(self, cfg, images, boxes, valid, steps=1):
         """Puts state and images on the device and compiles.
@@ -99,12 +99,12 @@ class TrainStep:
             return learn(state, images, targets, hyper)
 
         targets = Targets(boxes, np.zeros(valid.shape, np.int32), valid)
-        program = Program(cfg, step, constant=(images, targets), steps=steps)
+        program = CompiledSteps(cfg, step, constant=(images, targets), steps=steps)
         self._inputs = [(np.arange(len(images), dtype=np.int32),)] * steps
         on, off = np.ones(steps, bool), np.zeros(steps, bool)
         rate = np.full(steps, 1e-3, np.float32)
         momentum = np.full(steps, 0.937, np.float32)
-        self._hyper = Hyper(rate, rate, momentum, on, off, on)
+        self._hyper = Hyper(rate, rate, momentum, on, off)
         self._state = program.place(create(detector, cfg))
         self._program, self._compilation = program, Compilation(program)
         self.metrics = self()

@@ -63,7 +63,7 @@ def read_phantom(folder: Path, count: int) -> list[Scan]:
 
     files = sorted((folder / "Training Set" / "Images").glob("*P1CTI.mhd"))[:count]
     if not files:
-        raise ValueError(f"{folder}: holds no phantom; run python -m tqgd_jax.phantom")
+        raise ValueError(f"{folder}: holds no phantom; run tqgd phantom")
     return [_scan(sitk.ReadImage(str(file))) for file in files]
 
 

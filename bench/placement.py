@@ -1,8 +1,8 @@
 """`stream` against `resident`, training end to end: `python -m bench.placement`.
 
 The steps of a `training.run.Run` with everything in them (input, augmentation, forward,
-loss, backward, update) through its `Program`, without evaluation and checkpoints. Both
-train the same bits.
+loss, backward, update) through its `CompiledSteps`, without evaluation and checkpoints.
+Both train the same bits.
 """
 
 import argparse

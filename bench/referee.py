@@ -7,7 +7,7 @@
     python -m bench.referee coverage    # how often nominal 95 % intervals hold the truth
 
 `volume` counts without the reading and writing of files, `command` is the whole of
-`python -m tqgd_jax.commands.evaluate` and then its `--verify`. Each prints one line of
+`tqgd evaluate` and then its `--verify`. Each prints one line of
 JSON a figure.
 """
 
@@ -23,12 +23,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tqgd_jax.evaluation.evaluator import Judge
+from tqgd_jax.evaluation.evaluator import Evaluator
 from tqgd_jax.evaluation.matching.average_precision import areas, rank, yolo
 from tqgd_jax.evaluation.statistics import bootstrap
 from tqgd_jax.evaluation.statistics.weighted import ratio
 from tqgd_jax.report.result_files import coco_detections, coco_ground_truth, json_bytes
-from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image, Place
 
 
@@ -74,21 +74,21 @@ def peak() -> float:
 def timed(cohort: list[Image], repeats: int) -> dict[str, float]:
     """Seconds to match the cohort and to resample all its figures."""
     start = time.perf_counter(), time.process_time()
-    judge = Judge(cohort, ["calcium"], 0.5)
+    evaluator = Evaluator(cohort, ["calcium"], 0.5)
     built = time.perf_counter()
-    weights = bootstrap.resamples(len(judge.clusters), repeats, seed=0)
-    bootstrap.numbers(judge.figures, weights, 0.95, judge.why)
+    weights = bootstrap.resamples(len(evaluator.clusters), repeats, seed=0)
+    bootstrap.numbers(evaluator.figures, weights, 0.95, evaluator.why)
     resampled = time.perf_counter(), time.process_time()
-    for part in (judge.coco, judge.yolo, judge.facts, judge.outcomes):
+    for part in (evaluator.coco, evaluator.yolo, evaluator.facts, evaluator.outcomes):
         part()
-    judge.curves(weights[:2000])
+    evaluator.curves(weights[:2000])
     end = time.perf_counter(), time.process_time()
     return {
-        "patients": len(judge.clusters),
+        "patients": len(evaluator.clusters),
         "images": len(cohort),
         "boxes": sum(len(i.boxes) for i in cohort),
         "detections": sum(len(i.det_boxes) for i in cohort),
-        "figures": len(judge.keys),
+        "figures": len(evaluator.keys),
         "match_s": round(built - start[0], 2),
         "resample_s": round(resampled[0] - built, 2),
         "rest_s": round(end[0] - resampled[0], 2),
@@ -99,8 +99,8 @@ def timed(cohort: list[Image], repeats: int) -> dict[str, float]:
 
 def command(cohort: list[Image]) -> list[dict[str, Any]]:
     """Wall and processor seconds and peak memory of the command on files."""
-    study = Study(tuple(cohort), ("calcium",), (0.5,) * len(cohort))
-    evaluate = (sys.executable, "-m", "tqgd_jax.commands.evaluate")
+    study = EvaluationSet(tuple(cohort), ("calcium",), (0.5,) * len(cohort))
+    evaluate = (sys.executable, "-m", "tqgd_jax", "evaluate")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         files = {

@@ -6,7 +6,7 @@ folded (no letterbox, no NMS). Both libraries run in one process and take turns,
 a noisy machine is equally noisy for both: a round is one warm-up and `--repeats` timed
 calls of each. On a GPU a call of the training step is several steps between two looks
 of the host, for both. Ratios are of medians, time ours / time PyTorch: below 1, ours is
-faster. Ours is `training.step.make_learn` in `training.parallel.Program`, and
+faster. Ours is `training.step.make_learn` in `runtime.sharding.CompiledSteps`, and
 `Detector.deployed`; compile time is that of tracing and compiling, of PyTorch the first
 call less a usual one.
 """

@@ -1,7 +1,7 @@
 """A detector of hearts for `data.crop.method`, as the paper crops with YOLOv5 (§3.1).
 
 Its boxes come from a csv (scan, z, x0, y0, x1, y1); the CT phantom writes one. After
-training: `python -m tqgd_jax.commands.hearts --workdir RUN --data_dir DIR
+training: `tqgd hearts --workdir RUN --data_dir DIR
 --out hearts.csv`.
 """
 

@@ -16,7 +16,7 @@ from tqgd_jax.detector import Detector
 
 
 def c3(i: int, o: int, n: int = 1) -> int:
-    """Parameters of a C3, spec A.2: convolutions, then gain and bias of batch norms."""
+    """Parameters of a C3 (YOLOv5): convolutions, then gain and bias of batch norms."""
     h = o // 2
     return 2 * i * h + 2 * h * o + 10 * n * h * h + 2 * (2 * h + o) + 4 * n * h
 

@@ -12,8 +12,8 @@ from tqgd_jax.augment import letterbox
 from tqgd_jax.config import Config
 from tqgd_jax.decode import decode, nms, unletterbox
 from tqgd_jax.detector import Detector
-from tqgd_jax.evaluation.evaluate import Image
 from tqgd_jax.structures.batch import Arr, Batch, Detections
+from tqgd_jax.structures.image import Image
 from tqgd_jax.xla import compiler_options
 
 Predict = Callable[[Mapping[str, Any], Batch], Detections]

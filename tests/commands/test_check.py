@@ -118,7 +118,7 @@ def test_unusable_folders(tmp_path, capsys):
 
 
 def test_as_a_command(tmp_path):
-    words = [sys.executable, "-m", "tqgd_jax.commands.check", str(small(tmp_path))]
+    words = [sys.executable, "-m", "tqgd_jax", "check", str(small(tmp_path))]
     root = Path(__file__).parents[2]
     done = subprocess.run(
         words, cwd=root, capture_output=True, encoding="utf-8", check=False

@@ -1,4 +1,4 @@
-"""`python -m tqgd_jax.commands.compare`: from folders of results to tables."""
+"""`tqgd compare`: from folders of results to tables."""
 
 import json
 import os
@@ -12,11 +12,11 @@ import pytest
 
 from tests.report.test_comparison import study
 from tqgd_jax.commands.compare import main
-from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report import result_folder
 
 ROOT = Path(__file__).parents[2]
-RULES = Rules(bootstraps=40)
+RULES = EvaluationSettings(bootstraps=40)
 QUICK = ["--bootstraps=40", "--repeats=300", "--keys", "point.iou0.5.recall"]
 
 
@@ -122,7 +122,7 @@ def test_a_wrong_command_line_ends_with_its_usage(words, capsys):
     with pytest.raises(SystemExit) as end:
         main(words)
     assert end.value.code == 2
-    assert "usage: python -m tqgd_jax.commands.compare" in capsys.readouterr().err
+    assert "usage: tqgd compare" in capsys.readouterr().err
 
 
 def test_the_command_loads_no_framework(runs):

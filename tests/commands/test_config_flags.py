@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 def run(name: str, *words: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", f"tqgd_jax.commands.{name}", *words],
+        [sys.executable, "-m", "tqgd_jax", name, *words],
         capture_output=True,
         encoding="utf-8",
         cwd=ROOT,
@@ -29,14 +29,14 @@ def run(name: str, *words: str) -> subprocess.CompletedProcess:
     [
         ("folds", "--config.data.nope=1", "Data has no field 'nope'"),
         ("pack", "--config.data.hold_ot=1", "did you mean 'hold_out'?"),
-        ("export", "--config.hold_out=1", "did you mean 'data.hold_out'?"),
+        ("convert", "--config.hold_out=1", "did you mean 'data.hold_out'?"),
         ("pack", "stray", "unknown words ['stray']"),
         ("pack", "--config=nowhere.py", "No such file or directory: 'nowhere.py'; the"),
     ],
 )
 def test_a_wrong_word_is_refused_in_one_line(tmp_path, name, word, says):
     words = [f"--out={tmp_path / 'new' / 'out.x'}", word]
-    words += ["--format=coco"] * (name == "export")
+    words += ["--format=coco"] * (name == "convert")
     done = run(name, *words)
     assert done.returncode == 2
     assert says in done.stderr
@@ -70,3 +70,22 @@ def test_no_room_is_told_before_the_data_are_read(tmp_path):
     with pytest.raises(ValueError, match=r"x\.npz is a folder; name a file"):
         pack.pack(nowhere, tmp_path / "x.npz")
     config_flags.make_room(tmp_path / "x.npz", folder=True)
+
+
+def test_a_configuration_is_found_by_its_name_wherever_the_command_runs(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    words = ["x", "--config=configs/demo.py", "--config", "nuclei", "--config.seed=1"]
+    monkeypatch.setattr(sys, "argv", [*words, "--config=nowhere.py"])
+    config_flags.find_config()
+    home = ROOT / "configs"
+    assert sys.argv[1:] == [
+        f"--config={home / 'demo.py'}",
+        *("--config", str(home / "nuclei.py")),
+        *("--config.seed=1", "--config=nowhere.py"),
+    ]
+    (tmp_path / "demo.py").touch()  # one's own comes first
+    monkeypatch.setattr(sys, "argv", ["x", "--config=demo.py"])
+    config_flags.find_config()
+    assert sys.argv == ["x", "--config=demo.py"]

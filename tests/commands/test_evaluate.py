@@ -1,4 +1,4 @@
-"""`python -m tqgd_jax.commands.evaluate` as a stranger's detector meets it."""
+"""`tqgd evaluate` as a stranger's detector meets it."""
 
 import json
 import os
@@ -67,7 +67,7 @@ def results(folder):
 def test_the_golden_case_by_yolov5s_rule(tmp_path, capsys):
     gt, dt = golden(tmp_path)
     out = tmp_path / "out"
-    assert evaluate("--ground-truth", gt, "--detections", dt, "--out", out) == 0
+    assert evaluate("--ground_truth", gt, "--detections", dt, "--out", out) == 0
     yolo = results(out)["yolo"]
     assert yolo["threshold_source"] == "optimistic"
     golden_figures = {"precision": 0.649983, "recall": 0.8, "f1": 0.717231}
@@ -81,7 +81,7 @@ def test_the_golden_case_by_yolov5s_rule(tmp_path, capsys):
 
 def test_a_given_threshold_counts_exactly(tmp_path):
     gt, dt = golden(tmp_path)
-    words = ["--ground-truth", gt, "--detections", dt, "--out", tmp_path / "out"]
+    words = ["--ground_truth", gt, "--detections", dt, "--out", tmp_path / "out"]
     assert evaluate(*words, "--threshold", 0.6) == 0
     yolo = results(tmp_path / "out")["yolo"]
     # Five detections, three of them hits, five boxes.
@@ -91,9 +91,9 @@ def test_a_given_threshold_counts_exactly(tmp_path):
 
 def test_a_threshold_is_chosen_on_validation_files(tmp_path):
     gt, dt = golden(tmp_path)
-    words = ["--ground-truth", gt, "--detections", dt, "--out", tmp_path / "out"]
+    words = ["--ground_truth", gt, "--detections", dt, "--out", tmp_path / "out"]
     val_gt, val_dt = golden(tmp_path / "val", suffix=".jpg")
-    held = ["--validation-ground-truth", val_gt, "--validation-detections", val_dt]
+    held = ["--validation_ground_truth", val_gt, "--validation_detections", val_dt]
     assert evaluate(*words, *held) == 0
     found = results(tmp_path / "out")
     assert found["settings"]["threshold_source"] == "validation"
@@ -103,8 +103,8 @@ def test_a_threshold_is_chosen_on_validation_files(tmp_path):
 
 def test_a_threshold_is_never_chosen_on_what_is_judged(tmp_path, capsys):
     gt, dt = golden(tmp_path)
-    words = ["--ground-truth", gt, "--detections", dt, "--out", tmp_path / "out"]
-    held = ["--validation-ground-truth", gt, "--validation-detections", dt]
+    words = ["--ground_truth", gt, "--detections", dt, "--out", tmp_path / "out"]
+    held = ["--validation_ground_truth", gt, "--validation_detections", dt]
     assert evaluate(*words, *held) == 2
     assert "image 'a.png' is in the validation files" in capsys.readouterr().err
 
@@ -112,7 +112,7 @@ def test_a_threshold_is_never_chosen_on_what_is_judged(tmp_path, capsys):
 def test_what_was_given_is_never_overwritten(tmp_path, capsys):
     gt, dt = golden(tmp_path)
     before = Path(gt).read_bytes()
-    words = ["--ground-truth", gt, "--detections", dt]
+    words = ["--ground_truth", gt, "--detections", dt]
     assert evaluate(*words, "--out", tmp_path) == 2
     assert "would be overwritten" in capsys.readouterr().err
     assert Path(gt).read_bytes() == before
@@ -123,15 +123,15 @@ def test_what_was_given_is_never_overwritten(tmp_path, capsys):
 
 def test_images_without_boxes_are_not_positive_only(tmp_path, capsys):
     gt, dt = golden(tmp_path)
-    words = ["--ground-truth", gt, "--detections", dt, "--out", tmp_path / "out"]
-    assert evaluate(*words, "--positive-only") == 2
+    words = ["--ground_truth", gt, "--detections", dt, "--out", tmp_path / "out"]
+    assert evaluate(*words, "--positive_only") == 2
     assert "1 of the 2 images have no box" in capsys.readouterr().err
 
 
 def test_a_changed_result_does_not_verify(tmp_path, capsys):
     gt, dt = golden(tmp_path)
     out = tmp_path / "out"
-    evaluate("--ground-truth", gt, "--detections", dt, "--out", out)
+    evaluate("--ground_truth", gt, "--detections", dt, "--out", out)
     found = results(out)
     found["coco"]["AP50"] += 1e-6
     write(out / "results.json", found)
@@ -152,7 +152,7 @@ def test_probability_maps_take_the_place_of_detections(tmp_path):
     np.save(maps / "a.npy", p)
     Picture.fromarray(np.zeros((100, 100), np.uint8)).save(maps / "b.png")
     out = tmp_path / "out"
-    assert evaluate("--ground-truth", gt, "--probabilities", maps, "--out", out) == 0
+    assert evaluate("--ground_truth", gt, "--probabilities", maps, "--out", out) == 0
     found = results(out)
     assert found["input"]["detections"] == 3
     assert found["yolo"]["precision"] == 1 / 2
@@ -166,9 +166,9 @@ def test_probability_maps_take_the_place_of_detections(tmp_path):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--detections", "dt.json"], "give --ground-truth"),
-        (["--ground-truth", "gt.json"], "one of --detections"),
-        (["--ground-truth", "none.json", "--detections", "dt.json"], "none.json"),
+        (["--detections", "dt.json"], "give --ground_truth"),
+        (["--ground_truth", "gt.json"], "one of --detections"),
+        (["--ground_truth", "none.json", "--detections", "dt.json"], "none.json"),
         (["--verify", "nowhere"], "nowhere: no results.json"),
         (["--pool", "nowhere"], "nowhere: no results.json"),
     ],
@@ -193,7 +193,7 @@ def test_what_cannot_be_judged_ends_in_one_line(
         (["--seed", "-1"], "seed must be 0 or more"),
         (["--window", "500", "100"], "must rise"),
         (["--gallery", "-1"], "--gallery must be 0 or more"),
-        (["--size-px", "100", "10"], "must rise"),
+        (["--size_px", "100", "10"], "must rise"),
         (["--convention", "agatstn"], "there are: orcascore"),
         (["--scheme", "five"], "there are: standard"),
         (["--threshold", "nan"], "threshold"),
@@ -204,7 +204,7 @@ def test_a_wrong_rule_is_refused_before_anything_is_written(
 ):
     gt, dt = golden(tmp_path)
     out = tmp_path / "out"
-    words = ["--ground-truth", gt, "--detections", dt, "--out", str(out), *setting]
+    words = ["--ground_truth", gt, "--detections", dt, "--out", str(out), *setting]
     assert main(words) == 2
     assert told in capsys.readouterr().err
     assert not out.exists()
@@ -214,7 +214,7 @@ def test_a_wrong_rule_is_refused_before_anything_is_written(
     "words",
     [
         ["--pool", "a", "b", "--threshold", "0.3"],
-        ["--pool", "a", "b", "--ground-truth", "gt.json"],
+        ["--pool", "a", "b", "--ground_truth", "gt.json"],
         ["--verify", "a", "--detections", "dt.json"],
     ],
 )
@@ -231,7 +231,7 @@ def test_one_fold_named_in_the_table_of_patients_is_no_headline(tmp_path, capsys
     table.write_text("image,patient,fold\na.png,A,1\nb.png,B,1\n", "utf-8")
     out = tmp_path / "out"
     words = [
-        "--ground-truth",
+        "--ground_truth",
         gt,
         "--detections",
         dt,
@@ -253,7 +253,7 @@ def test_neither_jax_nor_tensorflow_is_loaded(tmp_path):
     gt, dt = golden(tmp_path)
     code = (
         "import sys; from tqgd_jax.commands.evaluate import main; "
-        f"main(['--ground-truth', {gt!r}, '--detections', {dt!r}, '--bootstraps', '20', "
+        f"main(['--ground_truth', {gt!r}, '--detections', {dt!r}, '--bootstraps', '20', "
         f"'--out', {str(tmp_path / 'out')!r}]); print(*sys.modules)"
     )
     done = subprocess.run(

@@ -7,46 +7,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from tests import image_sets
-from tests.ct_sets import config, orcascore, write
-from tests.image_sets import picture, voc_set
+from tests.ct_sets import config, orcascore
+from tests.image_sets import voc_set
 from tests.xla import COMPILES_QUICKLY
-from tqgd_jax.commands.hearts import of_images, of_scan
-from tqgd_jax.config import Crop, Data
+from tqgd_jax.config import Crop
 from tqgd_jax.ct.heart import read_boxes
-from tqgd_jax.data.dataset import in_order
-from tqgd_jax.data.discover.scan_folder import ScanFiles
 from tqgd_jax.data.open import open_data
 
 ROOT = Path(__file__).parents[2]
-
-
-def test_slices_of_a_scan_are_images_without_labels(tmp_path):
-    hu = np.arange(5 * 3 * 4).reshape(5, 3, 4).astype(np.int16)
-    path = write(tmp_path / "a.mhd", hu)
-    source = of_scan(ScanFiles("a", "a", path))
-    assert source.names == list("01234")
-    made = list(in_order(source, 2))
-    assert [b.index[:, 0].tolist() for b in made] == [[0, 1], [2, 3], [4, -1]]
-    pixels = np.concatenate([b.image[:, 0, :, :, 0] for b in made])
-    assert np.array_equal(pixels[:5], hu)
-    assert not pixels[5].any()
-    assert made[0].size.tolist() == [[[3, 4]], [[3, 4]]]
-
-
-def test_images_of_several_sizes_and_folders_need_no_labels(tmp_path):
-    picture(tmp_path / "p1" / "a.png", h=20, w=30, value=3)
-    picture(tmp_path / "p2" / "a.png", h=24, w=26, value=4)
-    source = of_images(tmp_path, Data())
-    assert source.names == ["p1/a", "p2/a"]
-    (batch,) = in_order(source, 2)
-    assert batch.image.shape == (2, 1, 24, 30, 1)
-    assert batch.size[:, 0].tolist() == [[20, 30], [24, 26]]
-    assert batch.image[:, 0, 0, 0, 0].tolist() == [3, 4]
-    with pytest.raises(ValueError, match=r"uint8 images .* data\.window=\(-150, 750\)"):
-        of_images(tmp_path, Data(window=(-150.0, 750.0)))
 
 
 def run(*words: str) -> str:
@@ -81,7 +51,8 @@ def hearts(root: Path, out: Path, *more: str) -> str:
     )
     return run(
         "-m",
-        "tqgd_jax.commands.hearts",
+        "tqgd_jax",
+        "hearts",
         f"--workdir={work}",
         f"--data_dir={root}",
         f"--out={out}",

@@ -1,4 +1,4 @@
-"""The command `python -m tqgd_jax.commands.score`, on files of known content."""
+"""The command `tqgd score`, on files of known content."""
 
 import json
 import random
@@ -144,7 +144,8 @@ def test_a_reader_that_stops_early_gets_no_traceback(scan, boxes):
     command = [
         sys.executable,
         "-m",
-        "tqgd_jax.commands.score",
+        "tqgd_jax",
+        "score",
         "--scan",
         scan,
         "--boxes",
@@ -203,7 +204,8 @@ def test_a_wrong_row_has_nothing_on_stdout(scan, boxes):
         [
             sys.executable,
             "-m",
-            "tqgd_jax.commands.score",
+            "tqgd_jax",
+            "score",
             "--scan",
             scan,
             "--boxes",
@@ -214,9 +216,7 @@ def test_a_wrong_row_has_nothing_on_stdout(scan, boxes):
         cwd=ROOT,
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(
-        f"tqgd_jax.commands.score: {boxes}:3: box (14, 4, 9, 8)"
-    )
+    assert done.stderr.startswith(f"tqgd score: {boxes}:3: box (14, 4, 9, 8)")
 
 
 def test_scoring_needs_neither_jax_nor_an_image_library():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tqgd_jax.ct.crop import crops, from_crop, to_crop, widened
-from tqgd_jax.union_area import beyond
+from tqgd_jax.overlap import beyond
 
 NAN = [np.nan] * 4
 SHAPE = (100, 200)  # height, width

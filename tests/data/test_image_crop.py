@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.image_sets import config, table, voc
-from tqgd_jax.commands.export import write_png
+from tqgd_jax.commands.convert import write_png
 from tqgd_jax.commands.pack import pack
 from tqgd_jax.config import Crop
 from tqgd_jax.data.open import open_data

@@ -168,7 +168,7 @@ def test_pack_by_command(cfg, tmp_path):
     out = tmp_path / "cli.npz"
     words = ["--data_dir", cfg.data.dir, "--out", str(out)]
     words += [f"--config.data.prepared_dir={cfg.data.prepared_dir}"]
-    run = [sys.executable, "-m", "tqgd_jax.commands.pack", *words]
+    run = [sys.executable, "-m", "tqgd_jax", "pack", *words]
     done = subprocess.run(
         run, cwd=ROOT, capture_output=True, encoding="utf-8", check=False
     )

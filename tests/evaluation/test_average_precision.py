@@ -5,27 +5,27 @@ import pytest
 
 from tqgd_jax.evaluation.matching.average_precision import (
     areas,
-    average_precision,
     coco,
     precision_recall,
     rank,
     yolo,
 )
-from tqgd_jax.evaluation.measures.operating_point import (
-    Counts,
-    Ranked,
-    at_threshold,
-    best_point,
-)
+from tqgd_jax.evaluation.measures.best_f1 import Ranked, best_point
 
 SCORES = np.array([0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3])
 HIT = np.array([1, 1, 0, 1, 0, 1, 0, 0], bool)
 CASE = Ranked(SCORES, HIT, 5)
 
 
+def area(hit, boxes, rule=yolo):
+    """Average precision of a ranking."""
+    ranking = rank(hit, ~hit, np.zeros(len(hit), int), np.array([boxes], float))
+    return areas(ranking, np.ones((1, 1)), rule)[0]
+
+
 def test_worked_case():
     # YOLOv5 v7.0 on these eight detections of five boxes
-    assert average_precision(HIT, 5) == pytest.approx(0.730833, abs=5e-7)
+    assert area(HIT, 5) == pytest.approx(0.730833, abs=5e-7)
     best = best_point([CASE])
     assert best.precision == pytest.approx(0.649983, abs=5e-7)
     assert best.recall == pytest.approx(0.8, abs=1e-9)
@@ -56,24 +56,7 @@ def test_precision_and_recall_after_each_detection():
     ],
 )
 def test_area_by_hand(hit, boxes, expected):
-    got = average_precision(np.array(hit, bool), boxes)
-    assert got == pytest.approx(expected, abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("threshold", "expected"),
-    [(0.7, (3, 1, 2)), (0.700001, (2, 1, 3)), (0.0, (4, 4, 1)), (0.96, (0, 0, 5))],
-)
-def test_counts_at_a_frozen_threshold_are_exact(threshold, expected):
-    assert at_threshold(CASE, threshold) == Counts(*expected)
-
-
-def test_figures_of_counts():
-    counts = Counts(tp=3, fp=1, fn=2)
-    assert (counts.precision, counts.recall) == (3 / 4, 3 / 5)
-    assert counts.f1 == pytest.approx(2 * 0.75 * 0.6 / 1.35)
-    nothing = Counts(0, 0, 0)
-    assert (nothing.precision, nothing.recall, nothing.f1) == (None, None, None)
+    assert area(np.array(hit, bool), boxes) == pytest.approx(expected, abs=1e-12)
 
 
 def test_best_point_is_the_mean_over_classes_with_ground_truth():
@@ -116,20 +99,15 @@ def test_both_rules_equal_their_definitions_on_random_rankings(rule, slow):
         k, more = rng.integers(0, 60), rng.integers(0, 20)
         hit = rng.random(k) < rng.random()
         boxes = int(hit.sum() + more * rng.integers(0, 2)) or 1
-        ranking = rank(hit, ~hit, np.zeros(k, int), np.array([boxes], float))
-        got = areas(ranking, np.ones((1, 1)), rule)[0]
-        assert got == pytest.approx(slow(hit, boxes), abs=1e-12)
+        assert area(hit, boxes, rule) == pytest.approx(slow(hit, boxes), abs=1e-12)
 
 
 @pytest.mark.parametrize("boxes", [50, 100, 200])
 def test_recalls_that_fall_on_the_grid_are_read_as_the_definitions_read_them(boxes):
     # k / boxes and the grid's k * .01 differ in the last bit for some k.
     hit = np.random.default_rng(1).random(4 * boxes) < 0.2
-    ranking = rank(hit, ~hit, np.zeros(4 * boxes, int), np.array([boxes], float))
-    one = np.ones((1, 1))
     for rule, slow in ((yolo, slow_yolo), (coco, slow_coco)):
-        expected = slow(hit, boxes)
-        assert areas(ranking, one, rule)[0] == pytest.approx(expected, abs=1e-12)
+        assert area(hit, boxes, rule) == pytest.approx(slow(hit, boxes), abs=1e-12)
 
 
 @pytest.mark.parametrize(("rule", "slow"), [(yolo, slow_yolo), (coco, slow_coco)])

@@ -6,12 +6,12 @@ import pytest
 from tests.report.studies import nothing, study
 from tqgd_jax.evaluation import results
 from tqgd_jax.evaluation.beyond_crop import section
-from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report import result_folder, verification
 from tqgd_jax.report.text.terminal import summary
 from tqgd_jax.structures.evaluation_set import checked
 
-RULES = Rules(bootstraps=20)
+RULES = EvaluationSettings(bootstraps=20)
 LEFT = 40  # px that the narrow crop leaves out
 
 
@@ -75,10 +75,10 @@ def test_boxes_beyond_their_image_are_counted_and_listed(narrow):
 
 def test_a_box_outside_is_missed_and_keeps_its_size(narrow):
     whole, _, made, *_ = narrow
-    judged = results.judges(made, RULES)
+    judged = results.evaluators(made, RULES)
     found = results.results(made, RULES, judged)
     figures = found["protocols"]["clinical"]["figures"]
-    before = results.results(whole, RULES, results.judges(whole, RULES))
+    before = results.results(whole, RULES, results.evaluators(whole, RULES))
     others = before["protocols"]["clinical"]["figures"]
     _, outside = by_hand(whole)
     missed = figures["point.centre.fn"]["value"]

@@ -7,7 +7,7 @@ import pytest
 
 from bench.referee import coverage
 from tests.evaluation.cohorts import cohort
-from tqgd_jax.evaluation.evaluator import Judge
+from tqgd_jax.evaluation.evaluator import Evaluator
 from tqgd_jax.evaluation.statistics.bootstrap import interval, numbers, resamples
 from tqgd_jax.structures.image import Image, Place
 
@@ -32,20 +32,20 @@ def test_nominal_95_percent_intervals_cover_the_truth_in_500_cohorts():
 
 def test_vectorised_figures_equal_a_loop_over_copied_images():
     images = cohort(2, regions=False)
-    judge = Judge(images, ["a", "b"], 0.4)
-    weights = resamples(len(judge.clusters), 12, seed=3)
+    evaluator = Evaluator(images, ["a", "b"], 0.4)
+    weights = resamples(len(evaluator.clusters), 12, seed=3)
     keys = ["ap.yolo.0.5", "ap.coco.0.5:0.95", "point.iou0.5.f1", "froc.scan.cpm"]
-    got = judge.figures(weights, keys)
+    got = evaluator.figures(weights, keys)
     for row, times in enumerate(weights):
         copies = []
-        for patient, count in zip(judge.clusters, times, strict=True):
+        for patient, count in zip(evaluator.clusters, times, strict=True):
             mine = [i for i in images if i.patient == patient]
             for c in range(int(count)):
                 copies += [
                     i._replace(place=i.place._replace(patient=f"{patient}.{c}"))
                     for i in mine
                 ]
-        literal = Judge(copies, ["a", "b"], 0.4)
+        literal = Evaluator(copies, ["a", "b"], 0.4)
         expected = literal.figures(np.ones((1, len(literal.clusters))), keys)
         for key in keys:
             assert got[key][row] == pytest.approx(expected[key][0], abs=1e-6), key
@@ -79,9 +79,9 @@ def test_an_interval_is_widened_when_one_patient_holds_most():
 
 
 def test_numbers_have_a_value_and_an_interval_or_a_reason():
-    judge = Judge(cohort(1), ["a", "b"], 0.4)
-    found = numbers(judge.figures, resamples(6, 100, 0), 0.95, judge.why)
-    assert list(found) == list(judge.keys)
+    evaluator = Evaluator(cohort(1), ["a", "b"], 0.4)
+    found = numbers(evaluator.figures, resamples(6, 100, 0), 0.95, evaluator.why)
+    assert list(found) == list(evaluator.keys)
     for number in found.values():
         assert set(number) == {"value", "low", "high", "reason"}
         assert (number["reason"] == "") == (number["low"] is not None)
@@ -136,17 +136,17 @@ BOX = (0, 0, 10, 10)
     ],
 )
 def test_degenerate_cohorts_have_a_reason(images, key, value, reason):
-    judge = Judge(images, ["a"], 0.5)
-    weights = resamples(len(judge.clusters), 1000, seed=0)
-    number = numbers(judge.figures, weights, 0.95, judge.why)[key]
+    evaluator = Evaluator(images, ["a"], 0.5)
+    weights = resamples(len(evaluator.clusters), 1000, seed=0)
+    number = numbers(evaluator.figures, weights, 0.95, evaluator.why)[key]
     assert number["value"] == (None if value is None else pytest.approx(value))
     assert reason in number["reason"]
     assert (number["low"] is None) == bool(reason)
 
 
 def test_without_resamples_there_is_no_interval():
-    judge = Judge(cohort(1), ["a", "b"], 0.4)
-    found = numbers(judge.figures, resamples(6, 0, 0), 0.95, judge.why)
+    evaluator = Evaluator(cohort(1), ["a", "b"], 0.4)
+    found = numbers(evaluator.figures, resamples(6, 0, 0), 0.95, evaluator.why)
     assert found["ap.yolo.0.5"]["value"] is not None
     assert "no resamples" in found["ap.yolo.0.5"]["reason"]
 
@@ -164,10 +164,10 @@ def test_10_000_resamples_of_40_patients_take_seconds():
         images.append(
             Image(str(i), boxes, labels, dets, rng.random(10), zeros, place=place)
         )
-    judge = Judge(images, ["calcium"], 0.5)
+    evaluator = Evaluator(images, ["calcium"], 0.5)
     weights = resamples(40, 10_000, seed=0)
     start = time.process_time()  # of this process alone, whatever else runs
-    found = judge.figures(weights)
+    found = evaluator.figures(weights)
     # `python -m bench.referee bootstrap` says how long it takes: 3 to 4 s of one core.
     assert time.process_time() - start < 15
     assert all(len(values) == 10_000 for values in found.values())

@@ -7,7 +7,7 @@ import pytest
 
 from tests.evaluation.flood import slowly
 from tqgd_jax.evaluation.calcium.conventions import CONVENTIONS, Convention, convention
-from tqgd_jax.evaluation.calcium.score import judge, marked, score
+from tqgd_jax.evaluation.calcium.score import marked, score, score_marked
 
 MM = (3.0, 1.0, 1.0)  # one pixel is 1 mm2, and slices are the reference's
 
@@ -217,7 +217,7 @@ def test_random_volumes_score_as_a_flood_fill_says(rule):
         mask = rng.random(hu.shape) < 0.8
         spacing = (float(rng.choice([1.5, 2.5, 3])), 0.6, 0.7)
         points, voxels = slowly(hu, mask, spacing, rule)
-        found, counted = judge(marked(hu, mask), spacing, rule)
+        found, counted = score_marked(marked(hu, mask), spacing, rule)
         assert found.agatston == pytest.approx(points, rel=1e-12)
         np.testing.assert_array_equal(counted, voxels[mask])
         assert sum(one.voxels for one in found.lesions) == voxels.sum()

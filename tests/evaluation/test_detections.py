@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from tests.report.coco_files import marked, twelve
+from tqgd_jax.evaluation.evaluator import Evaluator
 from tqgd_jax.evaluation.inputs.detections import read
-from tqgd_jax.evaluation.matching.coco_figures import coco_figures
 from tqgd_jax.report.result_files import coco_detections, coco_ground_truth, json_bytes
-from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image, Lesion, Place
 
 CATEGORIES = [{"id": 7, "name": "stent"}, {"id": 3, "name": "calcium"}]
@@ -353,7 +353,7 @@ def test_the_twelve_figures_of_pycocotools_come_from_the_same_files(files, seed)
     keys = np.random.default_rng(seed).permutation(np.arange(100, 190, 3)).tolist()
     said, dets = marked(seed, keys)
     study = files(said, dets)
-    ours = coco_figures(study.images, len(study.classes))
+    ours = Evaluator(study.images, study.classes, None).coco()
     for name, figure in twelve(said, dets).items():
         assert figure is not None
         assert ours[name] == pytest.approx(figure, abs=1e-6), name
@@ -373,7 +373,7 @@ def test_sides_of_decimals_reach_sizes_and_ious_as_in_pycocotools(files):
             moved[2:] = moved[2:] if rng.random() < 0.5 else 32
             dets.append(det(key, moved.tolist(), rng.random()))
     said = truth(annotations=annotations)
-    ours = coco_figures(files(said, dets).images, 2)
+    ours = Evaluator(files(said, dets).images, "ab", None).coco()
     expected = {k: v for k, v in twelve(said, dets).items() if v is not None}
     assert len(expected) == 10  # all but those of large boxes
     assert {name: ours[name] for name in expected} == pytest.approx(expected, abs=1e-6)
@@ -397,7 +397,7 @@ def test_what_our_own_evaluation_writes_is_read_back(tmp_path):
     )
     none, no = np.zeros((0, 4)), np.zeros(0, int)
     two = Image("b", none, no, none, np.zeros(0), no, place=Place("q"))
-    said = Study(
+    said = EvaluationSet(
         images=(one, two),
         classes=("calcium", "stent"),
         thresholds=(0.5, 0.5),

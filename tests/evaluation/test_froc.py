@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 
 from tests.evaluation.cohorts import cohort, copied
-from tqgd_jax.evaluation.evaluator import Judge
-from tqgd_jax.evaluation.measures.froc import RATES, curve, sensitivity
+from tqgd_jax.evaluation.evaluator import Evaluator
+from tqgd_jax.evaluation.measures.froc import NAMES, RATES, curve, sensitivity
 from tqgd_jax.structures.image import Image, Place
-
-NAMES = ("1/8", "1/4", "1/2", "1", "2", "4", "8")
 
 
 def of(best, false, places=1, rates=RATES):
@@ -71,11 +69,11 @@ def slow(images, slices):
 def test_froc_of_random_cohorts_equals_interpolation_on_the_whole_curve(ties):
     for seed in range(6):
         images = cohort(seed, ties=ties)
-        judge = Judge(images, ["a", "b"], None)
-        ones = np.ones((1, len(judge.clusters)))
+        evaluator = Evaluator(images, ["a", "b"], None)
+        ones = np.ones((1, len(evaluator.clusters)))
         for unit in ("scan", "slice"):
             keys = [f"froc.{unit}.{name}" for name in NAMES]
-            got = judge.figures(ones, [*keys, f"froc.{unit}.cpm"])
+            got = evaluator.figures(ones, [*keys, f"froc.{unit}.cpm"])
             expected = slow(images, unit == "slice")
             values = [got[key][0] for key in keys]
             np.testing.assert_allclose(values, expected, rtol=0, atol=1e-12)
@@ -85,12 +83,12 @@ def test_froc_of_random_cohorts_equals_interpolation_on_the_whole_curve(ties):
 
 def test_weights_equal_copies_of_patients_ties_included():
     images = cohort(4, ties=True)
-    judge = Judge(images, ["a", "b"], None)
+    evaluator = Evaluator(images, ["a", "b"], None)
     times = np.array([2, 0, 1, 3, 1, 1])
-    many = copied(images, judge.clusters, times)
+    many = copied(images, evaluator.clusters, times)
     keys = [f"froc.{unit}.{name}" for unit in ("scan", "slice") for name in NAMES]
-    got = judge.figures(times[None].astype(float), keys)
-    literal = Judge(many, ["a", "b"], None)
+    got = evaluator.figures(times[None].astype(float), keys)
+    literal = Evaluator(many, ["a", "b"], None)
     expected = literal.figures(np.ones((1, len(literal.clusters))), keys)
     for key in keys:
         assert got[key] == pytest.approx(expected[key], abs=1e-9), key
@@ -104,8 +102,8 @@ def test_a_lesion_is_found_once_with_its_best_slice():
         Image(f"z{z}", box, zero, det, np.array([s]), zero, place=Place("p", "1", z=z))
         for z, det, s in ((0, far, 0.9), (1, box, 0.5))
     )
-    judge = Judge([low, high], ["a"], None)
-    got = judge.figures(np.ones((1, 1)))
+    evaluator = Evaluator([low, high], ["a"], None)
+    got = evaluator.figures(np.ones((1, 1)))
     assert got["froc.lesion.1"][0] == 1
     assert got["froc.scan.1"][0] == got["froc.scan.8"][0] == 1 / 2  # one box of two
     assert got["froc.lesion.1/2"][0] == 0
@@ -114,10 +112,10 @@ def test_a_lesion_is_found_once_with_its_best_slice():
 
 def test_scans_that_are_not_known_have_no_curve():
     images = [image._replace(place=Place()) for image in cohort(1)]
-    judge = Judge(images, ["a", "b"], 0.5)
-    got = judge.figures(np.ones((1, len(images))))
+    evaluator = Evaluator(images, ["a", "b"], 0.5)
+    got = evaluator.figures(np.ones((1, len(images))))
     assert np.isnan(got["froc.scan.cpm"][0])
     assert np.isnan(got["point.iou0.5.fp_per_scan"][0])
     assert not np.isnan(got["froc.slice.cpm"][0])
-    assert "not known to be slices" in judge.why("froc.scan.cpm")
-    assert judge.curves()["froc"]["scan"]["fp"] == []
+    assert "not known to be slices" in evaluator.why("froc.scan.cpm")
+    assert evaluator.curves()["froc"]["scan"]["fp"] == []

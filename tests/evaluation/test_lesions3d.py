@@ -8,8 +8,8 @@ import pytest
 from scipy import ndimage
 
 from tqgd_jax.evaluation.measures.lesions3d import lesion_figures, link, link_detections
+from tqgd_jax.overlap import union_areas
 from tqgd_jax.structures.image import Image, Lesion, Place
-from tqgd_jax.union_area import covered
 
 ONE = np.ones((1, 1))
 
@@ -291,14 +291,14 @@ def test_covered_areas_equal_counted_pixels():
             sets.append(boxes.astype(float))
         a, b = grids
         expected = [a.sum(), b.sum(), (a & b).sum()]
-        np.testing.assert_allclose(covered(*sets), expected, atol=1e-9)
+        np.testing.assert_allclose(union_areas(*sets), expected, atol=1e-9)
 
 
 def test_covered_areas_of_fractions():
     a = np.array([[0.25, 0, 1.5, 2], [1, 0, 2, 1]])
     b = np.array([[1.25, 0.5, 3, 1.5]])
     # 2.5 + 1 - 0.5; 1.75; x 1.25-2 and y 0.5-1, then x 1.25-1.5 and y 1-1.5
-    np.testing.assert_allclose(covered(a, b), [3, 1.75, 0.375 + 0.125], rtol=1e-15)
+    np.testing.assert_allclose(union_areas(a, b), [3, 1.75, 0.375 + 0.125], rtol=1e-15)
 
 
 def test_weights_equal_patients_written_down_several_times():

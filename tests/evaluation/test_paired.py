@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.cohorts import cohort
-from tqgd_jax.evaluation.evaluator import Judge
+from tqgd_jax.evaluation.evaluator import Evaluator
 from tqgd_jax.evaluation.paired import KEYS, compare, exchanges, p_value
 
 CLASSES = ["a", "b"]
@@ -35,7 +35,7 @@ def test_values_are_those_of_each_model_alone():
     got = against(a, b)
     assert list(got) == list(KEYS)
     for images, side in ((a, "a"), (b, "b")):
-        alone = Judge(images, CLASSES, 0.4)
+        alone = Evaluator(images, CLASSES, 0.4)
         values = alone.figures(np.ones((1, 6)), KEYS)
         for key in KEYS:
             assert got[key][side] == pytest.approx(values[key][0], abs=1e-12), key
@@ -58,7 +58,7 @@ def test_p_counts_the_exchanges_that_give_as_much():
         first = [x if keep[x.patient] else y for x, y in pairs]
         second = [y if keep[x.patient] else x for x, y in pairs]
         values = [
-            Judge(images, CLASSES, 0.4).figures(np.ones((1, 4)), [key])[key][0]
+            Evaluator(images, CLASSES, 0.4).figures(np.ones((1, 4)), [key])[key][0]
             for images in (first, second)
         ]
         differences.append(values[0] - values[1])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tqgd_jax.evaluation.calcium.convention_agreement import spread
+from tqgd_jax.evaluation.calcium.convention_agreement import convention_agreement
 from tqgd_jax.evaluation.calcium.conventions import CONVENTIONS, convention
 from tqgd_jax.evaluation.calcium.patient_scores import PatientScore, patient_scores
 from tqgd_jax.evaluation.calcium.scores import Amount
@@ -138,7 +138,7 @@ BASE = rows("orcascore", 0, 5, 90, 350, 500)
 
 
 def test_exactly_two_of_five_patients_change_by_the_convention():
-    found = spread(BASE + rows("clinical", 0, 11, 81, 350, 400))
+    found = convention_agreement(BASE + rows("clinical", 0, 11, 81, 350, 400))
     one = found["conventions"]["clinical"]
     assert (one["patients_changed"], one["of"]) == (2, 5)
     assert one["categories"] == [1, 0, 2, 2, 0]
@@ -151,14 +151,16 @@ def test_exactly_two_of_five_patients_change_by_the_convention():
 
 def test_patients_that_several_conventions_move_are_counted_once():
     more = rows("clinical", 0, 11, 90, 350, 500) + rows("aicac", 0, 11, 101, 350, 500)
-    found = spread(BASE + more)
+    found = convention_agreement(BASE + more)
     assert found["changed_by_definition"] == 2
     changed = {k: v["patients_changed"] for k, v in found["conventions"].items()}
     assert changed == {"orcascore": 0, "clinical": 1, "aicac": 2}
 
 
 def test_patients_whom_a_scheme_calls_more_or_less_ill():
-    found = spread(rows("orcascore", 0, 5, 90, 100, 300, 350, 500))["schemes"]
+    found = convention_agreement(rows("orcascore", 0, 5, 90, 100, 300, 350, 500))[
+        "schemes"
+    ]
     changed = {k: v["patients_changed"] for k, v in found.items()}
     # 100 is in 11-100, but in 100-299 and in >=100; 300 and 350 are in 101-400, but 300
     # is in >=300 and 350 also in >300
@@ -168,16 +170,16 @@ def test_patients_whom_a_scheme_calls_more_or_less_ill():
 
 
 def test_a_cohort_without_calcium_has_no_ratio():
-    found = spread(rows("orcascore", 0, 0))
+    found = convention_agreement(rows("orcascore", 0, 0))
     assert found["changed_by_definition"] == 0
     assert found["conventions"]["orcascore"]["median_ratio"] is None
 
 
 def test_scores_that_cannot_be_compared_are_refused():
     with pytest.raises(ValueError, match="no scores under 'orcascore'"):
-        spread(rows("clinical", 1))
+        convention_agreement(rows("clinical", 1))
     with pytest.raises(ValueError, match="score the same scans"):
-        spread(BASE + rows("clinical", 1))
+        convention_agreement(BASE + rows("clinical", 1))
 
 
 def test_the_reference_holds_what_the_crop_leaves_out_and_the_prediction_does_not():

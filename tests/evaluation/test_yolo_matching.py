@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tqgd_jax.evaluation.matching.yolo import THRESHOLDS, match, matches
-from tqgd_jax.iou import box_iou
+from tqgd_jax.overlap import box_iou
 from tqgd_jax.structures.image import Image
 
 

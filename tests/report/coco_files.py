@@ -14,8 +14,8 @@ NAMES = (
 )
 
 
-def twelve(truth, dets):
-    """The figures of pycocotools by name; None for its -1.
+def twelve(truth, dets, ious=None):
+    """The figures of pycocotools by name, or its AP at each of `ious`; None for its -1.
 
     It stops with a KeyError where an annotation has no `area` or no `iscrowd`; these
     get width x height and 0, as docs/evaluation.md has it.
@@ -28,8 +28,12 @@ def twelve(truth, dets):
     with contextlib.redirect_stdout(io.StringIO()):
         of.createIndex()
         judge = COCOeval(of, of.loadRes(deepcopy(dets)), "bbox")
+        judge.params.iouThrs = np.array(ious or judge.params.iouThrs)
         judge.evaluate()
         judge.accumulate()
+        if ious:
+            precision = judge.eval["precision"][:, :, :, 0, 2]  # all areas, 100
+            return [p[p > -1].mean() for p in precision]
         judge.summarize()
     assert 0.05 < judge.stats[0] < 0.95  # the case is not trivial
     return {n: None if v == -1 else v for n, v in zip(NAMES, judge.stats, strict=True)}

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from tqgd_jax.report.html.gallery import Shot
+from tqgd_jax.evaluation.evaluator import LESIONS
+from tqgd_jax.evaluation.measures import at_threshold, best_f1, curves, mean_ap, strata
+from tqgd_jax.evaluation.measures.froc import NAMES, RATES
+from tqgd_jax.report.html.gallery import SelectedSlice
 
-IOUS = ("0.1", "0.3", "0.5", "0.75", "0.5:0.95")
-RATES = (0.125, 0.25, 0.5, 1, 2, 4, 8)
-NAMES = ("1/8", "1/4", "1/2", "1", "2", "4", "8")
 COUNTS = ("tp", "fp", "fn", "boxes", "reference", "detected")
 # name, patient, z, [(kind, x0, y0, x1, y1, outcome, score)]
 SLICES = (
@@ -49,44 +49,14 @@ def figure(value: float | None, wide: float = 0.08, reason: str = "") -> dict[st
 
 def figures(shift: float, *, blank: bool = False) -> dict[str, Any]:
     """All keys of a protocol; `blank`: all undefined."""
-    keys = [f"ap.{rule}.{iou}" for rule in ("yolo", "coco") for iou in IOUS]
-    tails = (
-        "precision",
-        "recall",
-        "f1",
-        "tp",
-        "fp",
-        "fn",
-        "fp_per_scan",
-        "fp_per_slice",
-    )
-    for criterion in ("iou0.1", "iou0.3", "iou0.5", "centre"):
-        keys += [f"point.{criterion}.{tail}" for tail in tails]
-    keys += [
-        f"optimistic.{t}" for t in ("threshold", "precision", "recall", "f1", "gain")
-    ]
-    for unit in ("scan", "slice", "lesion"):
-        keys += [f"froc.{unit}.{name}" for name in (*NAMES, "cpm")]
-    for stratum in ("px.0-10", "px.10-100", "px.100-200", "px.>200"):
-        keys += [f"size.{stratum}.{tail}" for tail in ("boxes", "recall", "centre")]
-    for stratum in ("mm2.0-2", "mm2.2-20", "mm2.20-40", "mm2.>40"):
-        keys += [f"size.{stratum}.{tail}" for tail in ("boxes", "recall", "centre")]
-    for name in ("LAD", "LCX", "RCA"):
-        keys += [f"artery.{name}.{tail}" for tail in ("boxes", "recall", "centre")]
-    for name in ("Siemens Force", "Philips iCT"):
-        keys += [
-            f"scanner.{name}.{tail}"
-            for tail in ("boxes", "ap50", "precision", "recall")
-        ]
-    tails = (
-        "sensitivity",
-        "ppv",
-        "f1",
-        "volume_sensitivity",
-        "volume_ppv",
-        "volume_f1",
-    )
-    keys += [f"lesion3d.{tail}" for tail in (*tails, "reference", "detected")]
+    keys = [*mean_ap.KEYS, *at_threshold.KEYS, *best_f1.KEYS, *curves.KEYS]
+    groups = [f"size.px.{name}" for name in ("0-10", "10-100", "100-200", ">200")]
+    groups += [f"size.mm2.{name}" for name in ("0-2", "2-20", "20-40", ">40")]
+    groups += ["artery.LAD", "artery.LCX", "artery.RCA"]
+    keys += [f"{group}.{name}" for group in groups for name in strata.OF_BOXES]
+    for scanner in ("Siemens Force", "Philips iCT"):
+        keys += [f"scanner.{scanner}.{name}" for name in strata.OF_IMAGES]
+    keys += [f"lesion3d.{name}" for name in LESIONS]
     rng = np.random.default_rng(1)
     made = {}
     for key in keys:
@@ -348,7 +318,7 @@ def lesions() -> list[dict[str, Any]]:
     return rows
 
 
-def shots(side: int = 64) -> list[Shot]:
+def selected_slices(side: int = 64) -> list[SelectedSlice]:
     """Pictures of `SLICES`: a disc with bright spots at the labelled boxes."""
     y, x = np.mgrid[:side, :side]
     rows = lesions()
@@ -361,5 +331,5 @@ def shots(side: int = 64) -> list[Shot]:
             if rows[i]["kind"] == "box":
                 x0, y0, x1, y1 = (int(rows[i][c]) for c in ("x0", "y0", "x1", "y1"))
                 pixels[y0:y1, x0:x1] = 0.95
-        made.append(Shot(image, patient, "", z, "", pixels, mine))
+        made.append(SelectedSlice(image, patient, "", z, "", pixels, mine))
     return made

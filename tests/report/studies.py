@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tqgd_jax.structures.evaluation_set import Study, checked
+from tqgd_jax.structures.evaluation_set import EvaluationSet, checked
 from tqgd_jax.structures.image import Image, Lesion, Place
 
 
@@ -43,7 +43,7 @@ def study(patients=4, slices=3, threshold=0.4, fold="", seed=0, part=""):
                 )
             )
             pixels.append(hu[..., None])
-    made = Study(
+    made = EvaluationSet(
         images=tuple(images),
         classes=("calcium",),
         thresholds=(threshold,) * len(images),
@@ -59,7 +59,7 @@ def nothing(images=3):
     """Images without boxes and without detections."""
     none = np.zeros((0, 4))
     empty = np.zeros(0, int)
-    made = Study(
+    made = EvaluationSet(
         images=tuple(
             Image(f"i{k}", none, empty, none, np.zeros(0), empty) for k in range(images)
         ),

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from tqgd_jax.evaluation import results as assemble
-from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report.comparison.differences import compare, holm
 from tqgd_jax.report.comparison.models import Model, names
 from tqgd_jax.report.text import comparison_text
-from tqgd_jax.structures.evaluation_set import Study, checked
+from tqgd_jax.structures.evaluation_set import EvaluationSet, checked
 from tqgd_jax.structures.image import Image, Place
 
 KEYS = ("ap.yolo.0.5", "point.iou0.5.precision", "point.iou0.5.recall")
 BOX, FAR = (10.0, 10.0, 20.0, 20.0), (40.0, 40.0, 50.0, 50.0)
-RULES = Rules(bootstraps=40)
+RULES = EvaluationSettings(bootstraps=40)
 FEW = {"keys": KEYS, "bootstraps": 40, "repeats": 300}
 
 
@@ -46,12 +46,14 @@ def study(found, alarms=(), patients=8, **said):
         images.append(image(f"p{k}", 0, k < found))
         images.append(image(f"p{k}", 1, 0, alarm=k in alarms, labelled=False))
     limits = (0.5,) * len(images)
-    return checked(Study(tuple(images), ("calcium",), limits, source="given", **said))
+    return checked(
+        EvaluationSet(tuple(images), ("calcium",), limits, source="given", **said)
+    )
 
 
 def model(name, of):
-    judges = assemble.judges(of, RULES)
-    return Model(name, (), of, assemble.results(of, RULES, judges))
+    evaluators = assemble.evaluators(of, RULES)
+    return Model(name, (), of, assemble.results(of, RULES, evaluators))
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +108,7 @@ def test_the_paper_protocol_sees_no_false_alarm_on_an_empty_slice(good, poor):
 
 def test_a_model_without_empty_slices_is_compared_under_the_paper_protocol():
     images = tuple(image(f"p{k}", 0, 1) for k in range(3))
-    of = Study(images, ("calcium",), (0.5,) * 3, positive_only=True)
+    of = EvaluationSet(images, ("calcium",), (0.5,) * 3, positive_only=True)
     two = [model("a", of), model("b", of)]
     assert compare(two, **FEW)["protocol"] == "paper"
     with pytest.raises(ValueError, match=r"a: no figures under .*'clinical'.*paper"):

@@ -9,15 +9,17 @@ from PIL import Image as Picture
 
 from tests.report import made_up, studies
 from tqgd_jax.report.html import page
-from tqgd_jax.report.html.gallery import Shot, drawn, slides, stratum
-from tqgd_jax.report.html.slice_selection import shots
+from tqgd_jax.report.html.gallery import SelectedSlice, drawn, slides, stratum
+from tqgd_jax.report.html.slice_selection import select_slices
 
 EDGES = (10, 100, 200)
 
 
 def test_pixels_become_eight_bit_grey_levels():
     pixels = np.array([[0.0, 0.5, 1.0], [-1.0, 2.0, np.nan]])
-    (slide,) = slides([Shot("x", "", "", None, "", pixels, ())], [], EDGES, None)
+    (slide,) = slides(
+        [SelectedSlice("x", "", "", None, "", pixels, ())], [], EDGES, None
+    )
     levels = np.asarray(Picture.open(io.BytesIO(base64.b64decode(slide.png))))
     np.testing.assert_array_equal(levels, [[0, 128, 255], [0, 255, 0]])
     assert (slide.width, slide.height, slide.tokens) == (3, 2, "")
@@ -25,8 +27,8 @@ def test_pixels_become_eight_bit_grey_levels():
 
 def test_a_slide_counts_and_names_what_is_on_it():
     # b1: a small box missed, a large one found by a hit, a false alarm of 10 x 15.
-    slide = slides(made_up.shots(), made_up.lesions(), EDGES, None)[3]
-    assert slide.told == "1 hit, 1 missed, 1 false alarm"
+    slide = slides(made_up.selected_slices(), made_up.lesions(), EDGES, None)[3]
+    assert slide.caption == "1 hit, 1 missed, 1 false alarm"
     assert set(slide.tokens.split()) == {"missed:0", "hit:3", "false-alarm:2"}
     kinds = [mark.kind.split()[0] for mark in slide.marks]
     assert kinds == ["found", "hit", "false-alarm", "missed"]  # errors on top
@@ -59,8 +61,8 @@ def test_detections_that_do_not_count_are_not_drawn():
 
 def test_without_a_threshold_boxes_and_detections_are_drawn_as_not_judged():
     rows = [row | {"outcome": "", "above": ""} for row in made_up.lesions()]
-    slide = slides(made_up.shots(), rows, EDGES, 0.7)[3]
-    assert slide.told == "not judged: 2 box, 1 detection"
+    slide = slides(made_up.selected_slices(), rows, EDGES, 0.7)[3]
+    assert slide.caption == "not judged: 2 box, 1 detection"
     kinds = [mark.kind.split()[0] for mark in slide.marks]
     assert kinds == ["found", "found", "detected"]
     assert slide.marks[2].label == "0.80"
@@ -68,10 +70,10 @@ def test_without_a_threshold_boxes_and_detections_are_drawn_as_not_judged():
 
 
 def test_a_gallery_keeps_to_its_budget():
-    shots = made_up.shots()
-    one = len(slides(shots[:1], made_up.lesions(), EDGES, None)[0].png)
-    kept = slides(shots, made_up.lesions(), EDGES, None, budget=int(2.7 * one))
-    assert [slide.shot.image for slide in kept] == ["a1", "a2"]
+    slices = made_up.selected_slices()
+    one = len(slides(slices[:1], made_up.lesions(), EDGES, None)[0].png)
+    shown = slides(slices, made_up.lesions(), EDGES, None, budget=int(2.7 * one))
+    assert [slide.selected.image for slide in shown] == ["a1", "a2"]
 
 
 def row(image, kind, outcome, **more):
@@ -96,25 +98,25 @@ def test_slices_with_most_errors_come_first_then_labelled_then_empty_ones():
         row(images[2], "detection", "false alarm"),
     ]
     order = [2, 4, 6, 5, 7, 8, 10, 11, 0, 1, 3, 9]
-    found = shots(study, rows, pixels, (-200, 500), 60)
-    assert [shot.image for shot in found] == [images[k].name for k in order]
-    assert found[1].rows == [0, 6, 7]
-    assert shots(study, rows, pixels, None, 0) == []
-    assert shots(study, rows, None, None, 60) == []
+    chosen = select_slices(study, rows, pixels, (-200, 500), 60)
+    assert [one.image for one in chosen] == [images[k].name for k in order]
+    assert chosen[1].rows == [0, 6, 7]
+    assert select_slices(study, rows, pixels, None, 0) == []
+    assert select_slices(study, rows, None, None, 60) == []
 
     def some(k):
         return None if k in (4, 5) else pixels(k)
 
-    found = shots(study, rows, some, (-200, 500), 4)
-    assert [shot.image for shot in found] == [images[k].name for k in (2, 6, 7, 8)]
+    chosen = select_slices(study, rows, some, (-200, 500), 4)
+    assert [one.image for one in chosen] == [images[k].name for k in (2, 6, 7, 8)]
 
 
 def test_without_a_threshold_labelled_slices_come_first():
     study, pixels = studies.study(patients=2)
     study = study._replace(thresholds=(None,) * 6, source="none")
     rows = [row(image, "detection", "") for image in study.images]
-    found = shots(study, rows, pixels, None, 3)
-    assert [shot.image for shot in found] == ["P1_z1", "P1_z2", "P0_z0"]
+    chosen = select_slices(study, rows, pixels, None, 3)
+    assert [one.image for one in chosen] == ["P1_z1", "P1_z2", "P0_z0"]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,7 @@ def test_without_a_threshold_labelled_slices_come_first():
 def test_the_page_says_of_how_many_slices_which_are_shown(source, said):
     results = made_up.results() | {"inputs": {"window": "HU -150 to 750"}}
     results["settings"]["threshold_source"] = source
-    text = page.render(results, made_up.lesions(), (), made_up.shots())
+    text = page.render(results, made_up.lesions(), (), made_up.selected_slices())
     begin = text.index('<p id="order">')
     told = " ".join(text[begin : text.index("</p>", begin)].split())
     assert told.startswith('<p id="order">6 of <span')

@@ -57,7 +57,9 @@ def chromium() -> Iterator[Any]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
     tables = made_up.lesions(), made_up.patients()
-    page.write(path, made_up.results(), *tables, made_up.shots(), ["results.json"])
+    page.write(
+        path, made_up.results(), *tables, made_up.selected_slices(), ["results.json"]
+    )
     return path
 
 
@@ -255,11 +257,12 @@ def test_names_are_text_whatever_they_hold(chromium: Any, tmp_path: Path):
     figures[f"artery.{VILE}.boxes"] = made_up.figure(None, reason=VILE)
     for row in lesions:
         row["patient"] = VILE
-    shots = [
-        shot._replace(patient=VILE, image=VILE + shot.image) for shot in made_up.shots()
+    slices = [
+        one._replace(patient=VILE, image=VILE + one.image)
+        for one in made_up.selected_slices()
     ]
     path = tmp_path / "report.html"
-    page.write(path, results, lesions, [{"patient": VILE, "note": VILE}], shots, [])
+    page.write(path, results, lesions, [{"patient": VILE, "note": VILE}], slices, [])
     assert verify(read(path.read_text("utf-8")), results) == []
     with visit(chromium, path) as seen:
         assert seen.locator("script").count() == 2
@@ -311,4 +314,4 @@ def test_a_page_holds_so_many_rows_and_says_so(monkeypatch: pytest.MonkeyPatch):
     # The four boxes first, then the most confident detection.
     assert [cell[0] for cell in told.rows[-1].cells][:2] == ["A", "1"]
     assert [line.cells[2][0] for line in told.rows] == ["box"] * 4 + ["detection"]
-    assert told.told.startswith("5 of 9 rows (the page holds no more than 5)")
+    assert told.summary.startswith("5 of 9 rows (the page holds no more than 5)")

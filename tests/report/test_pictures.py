@@ -5,9 +5,14 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from tqgd_jax.evaluation.evaluate import Image
-from tqgd_jax.report.overlays import choose, overlay_page, windowed
-from tqgd_jax.report.plots import precision_recall
+from tqgd_jax.evaluation import results as assemble
+from tqgd_jax.evaluation.settings import EvaluationSettings
+from tqgd_jax.report import lesion_rows, pictures
+from tqgd_jax.report.html.gallery import slides
+from tqgd_jax.report.html.pixels import windowed
+from tqgd_jax.report.html.slice_selection import select_slices
+from tqgd_jax.structures.evaluation_set import EvaluationSet
+from tqgd_jax.structures.image import Image
 
 
 def image(name, boxes, dets, scores):
@@ -29,6 +34,24 @@ SET = [
 ]
 
 
+def evaluated(images, threshold=0.5, classes=("calcium",)):
+    source = "none" if threshold is None else "validation"
+    limits = (threshold,) * len(images)
+    study = EvaluationSet(tuple(images), classes, limits, source=source)
+    evaluators = assemble.evaluators(study, rules := EvaluationSettings(bootstraps=20))
+    return study, evaluators, assemble.results(study, rules, evaluators)
+
+
+def overlays(path, images, pixels, threshold=0.5, *, heading="t", window=None, most=12):
+    """The picture of `images`, drawn from the rows of lesions.csv."""
+    study, evaluators, results = evaluated(images, threshold)
+    rows = list(lesion_rows.rows(study, evaluators, None))
+    chosen = select_slices(study, rows, lambda _: pixels, window, most)
+    shown = slides(chosen, rows, (10, 100), threshold)
+    pictures.overlays(path, shown, results, heading)
+    return matplotlib.image.imread(path)
+
+
 def near(picture, colour):
     """Pixels of a picture that have a colour, within a little."""
     return int((np.abs(picture[..., :3] - np.array(colour)).max(axis=-1) < 0.05).sum())
@@ -38,6 +61,7 @@ GREEN, ORANGE, PINK = (
     np.array([int(c[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     for c in ("#2EE6A8", "#FFA01E", "#FF4FD8")
 )
+BLANK = np.zeros((64, 64), np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -55,35 +79,38 @@ GREEN, ORANGE, PINK = (
     ],
 )
 def test_overlays_draw_each_outcome_in_its_colour(tmp_path, case, green, orange, pink):
-    blank = np.zeros((64, 64), np.uint8)
-    drawn = []
-    for item in (case, image("nothing", [], [], [])):
-        overlay_page(tmp_path / "p.png", [(blank, item)], ["calcium"], 0.5, "t")
-        drawn.append(matplotlib.image.imread(tmp_path / "p.png"))
+    drawn, legend = (
+        overlays(tmp_path / "p.png", [item], BLANK)
+        for item in (case, image("nothing", [], [], []))
+    )
     for colour, there in ((GREEN, green), (ORANGE, orange), (PINK, pink)):
-        legend = near(drawn[1], colour)
-        assert legend > 20
-        assert (near(drawn[0], colour) > legend + 100) == there
+        assert near(legend, colour) > 20
+        assert (near(drawn, colour) > near(legend, colour) + 100) == there
 
 
 @pytest.mark.parametrize(
-    ("of", "told"),
+    ("threshold", "most", "rule", "order"),
     [
-        (None, "3 images, those with most errors first"),
-        (3, "3 images, those with most errors first"),
-        (80, "3 of 80 images, half of them those with most errors"),
+        (0.5, 12, "score >= 0.500; detections below", "3 of 3 images, most errors"),
+        (0.5, 2, "score >= 0.500; detections below", "2 of 3 images, most errors"),
+        (None, 12, "(optimistic)", "3 of 3 images, labelled boxes first"),
     ],
 )
-def test_the_heading_says_from_how_many_images_were_chosen(
-    tmp_path, monkeypatch, of, told
+def test_the_heading_says_which_images_and_detections_are_drawn(
+    tmp_path, monkeypatch, threshold, most, rule, order
 ):
     headings = []
     monkeypatch.setattr(
         Figure, "suptitle", lambda self, text, **_: headings.append(text)
     )
-    items = [(np.zeros((64, 64), np.uint8), item) for item in SET]
-    overlay_page(tmp_path / "p.png", items, ["calcium"], 0.5, "t", of=of)
-    assert headings[0].splitlines()[-1] == told
+    overlays(
+        tmp_path / "p.png", SET, BLANK, threshold, heading="NOT A RESULT", most=most
+    )
+    first, second, third = headings[0].splitlines()
+    assert first == "NOT A RESULT"
+    assert second.startswith("IoU 0.5; ")
+    assert rule in second
+    assert third.startswith(order)
 
 
 def test_a_tiny_lesion_stays_uncovered(tmp_path):
@@ -91,35 +118,18 @@ def test_a_tiny_lesion_stays_uncovered(tmp_path):
     pixels[100:103, 80:83] = 400
     box = (80, 100, 83, 103)
     item = image("3 px", [box], [box], [0.9])
-    page = tmp_path / "p.png"
-    overlay_page(page, [(pixels, item)], ["calcium"], 0.5, "", window=(0, 1000))
-    shown = matplotlib.image.imread(page)[..., :3]
+    shown = overlays(tmp_path / "p.png", [item], pixels, window=(0, 1000))[..., :3]
     # 3 px enlarged 700 / 256 times: 8 x 8, all of one grey
     assert near(shown, (0.4, 0.4, 0.4)) >= 8 * 8 - 16
 
 
-def test_a_page_of_many_images_and_one_of_none(tmp_path):
+def test_a_page_of_many_images_and_of_one_with_odd_names(tmp_path):
     pixels = np.zeros((40, 60, 3), np.uint8)
     odd = image("$\\nothing$", [A], [A], [0.9])
-    overlay_page(tmp_path / "odd.png", [(pixels, odd)], ["a"], 0.5, "a $\\title$")
-    items = [(pixels, SET[i % 3]) for i in range(20)]
-    page = tmp_path / "p.png"
-    overlay_page(page, items, ["calcium"], None, "twelve of twenty")
-    assert matplotlib.image.imread(page).shape[1] == 4 * 700
-    overlay_page(page, [], ["calcium"], 0.5, "none")
-    assert matplotlib.image.imread(page).shape[1] == 700
-
-
-def test_half_of_the_page_is_the_worst_the_other_half_is_spread():
-    wrong = [
-        image(str(i), [], [A] * (i % 10), np.linspace(0.5, 1, i % 10))
-        for i in range(40)
-    ]
-    chosen = choose(wrong, 0.5, 8)
-    assert len(set(chosen)) == 8
-    assert [i % 10 for i in chosen[:4]] == [9] * 4
-    assert [i % 10 for i in chosen[4:]] == [8, 5, 3, 0]
-    assert sorted(choose(wrong, 0.5, 40)) == list(range(40))
+    shown = overlays(tmp_path / "odd.png", [odd], pixels, heading="a $\\title$")
+    assert shown.shape[1] == 700
+    many = [SET[i % 3]._replace(name=str(i)) for i in range(20)]
+    assert overlays(tmp_path / "p.png", many, pixels, None).shape[1] == 4 * 700
 
 
 @pytest.mark.parametrize(
@@ -140,19 +150,20 @@ def test_window(pixels, window, expected):
 @pytest.mark.parametrize(
     ("images", "classes"),
     [
-        (SET, ["calcium"]),
-        (SET, ["LAD", "RCA"]),
-        ([image("x", [A], [], [])], ["a"]),
-        ([image("x", [A], [A], [0.9])], ["no $\\maths$"]),
-        ([], ["a"]),
+        (SET, ("calcium",)),
+        (SET, ("LAD", "RCA")),
+        ([image("x", [A], [], [])], ("a",)),
+        ([image("x", [A], [A], [0.9])], ("no $\\maths$",)),
+        ([], ("a",)),
     ],
 )
 def test_precision_recall_picture_is_drawn_for_every_set(tmp_path, images, classes):
-    precision_recall(tmp_path / "pr.png", images, classes, 0.5)
-    first = matplotlib.image.imread(tmp_path / "pr.png")
-    assert first.shape[:2] == (900, 1050)
-    assert first[..., :3].std() > 0.02
-    precision_recall(tmp_path / "pr.png", images, classes, None)
-    same = np.array_equal(first, matplotlib.image.imread(tmp_path / "pr.png"))
+    path, drawn = tmp_path / "pr.png", []
+    for threshold in (0.5, None):
+        _, _, results = evaluated(images, threshold, classes)
+        pictures.precision_recall(path, results, "a $\\heading$")
+        drawn.append(matplotlib.image.imread(path))
+    assert drawn[0].shape[:2] == (900, 1050)
+    assert drawn[0][..., :3].std() > 0.02
     found = any(len(i.det_boxes) for i in images)
-    assert same == (not found)  # the operating point is gone
+    assert np.array_equal(*drawn) == (not found)  # the operating point is gone

@@ -11,13 +11,13 @@ import pytest
 from tests.report.coco_files import marked, twelve
 from tests.report.studies import nothing, study
 from tqgd_jax.evaluation.inputs import detections
-from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report import result_folder, verification
 from tqgd_jax.report.comparison import pooling
 from tqgd_jax.report.text.terminal import summary
 from tqgd_jax.structures.image import Lesion
 
-FEW = Rules(bootstraps=50)
+FEW = EvaluationSettings(bootstraps=50)
 FILES = {
     *("results.json", "report.html", "lesions.csv", "slices.csv", "patients.csv"),
     *("ground_truth.json", "detections.json", "precision_recall.png", "overlays.png"),

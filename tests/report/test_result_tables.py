@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from tests.report.studies import study
-from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report import result_folder, result_tables, verification
 
 NAMES = (
@@ -49,7 +49,9 @@ def test_a_result_of_odd_names_verifies(tmp_path):
         name = f"{name}{image.place.z}"
         images.append(image._replace(name=name, place=place, lesions=lesions))
     judged = judged._replace(images=tuple(images), classes=("=class",))
-    result_folder.make(tmp_path, judged, Rules(bootstraps=20), pixels=pixels)
+    result_folder.make(
+        tmp_path, judged, EvaluationSettings(bootstraps=20), pixels=pixels
+    )
     assert verification.again(tmp_path)[1] == []
 
 

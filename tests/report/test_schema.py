@@ -9,7 +9,7 @@ import pytest
 from tests.report import made_up
 from tests.report.studies import nothing, study
 from tqgd_jax.evaluation import results as assemble
-from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report.result_files import json_bytes
 
 jsonschema = pytest.importorskip("jsonschema", reason="see requirements-dev.txt")
@@ -26,10 +26,10 @@ def results(judged, pixels=None):
     """What bundle.make would write, without its files."""
     from tqgd_jax.report.result_folder import _scored
 
-    rules = Rules(bootstraps=20)
+    rules = EvaluationSettings(bootstraps=20)
     scores, why = _scored(judged, pixels, rules)
     found = assemble.results(
-        judged, rules, assemble.judges(judged, rules), scores, why
+        judged, rules, assemble.evaluators(judged, rules), scores, why
     ) | {"inputs": {}, "versions": {}}
     return json.loads(json_bytes(found))
 

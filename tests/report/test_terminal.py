@@ -6,13 +6,13 @@ import pytest
 
 from tests.report.studies import nothing, study
 from tqgd_jax.evaluation import results as assemble
-from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report.text.terminal import interval, summary
 
 
 def results(judged):
-    rules = Rules(bootstraps=20)
-    return assemble.results(judged, rules, assemble.judges(judged, rules))
+    rules = EvaluationSettings(bootstraps=20)
+    return assemble.results(judged, rules, assemble.evaluators(judged, rules))
 
 
 @pytest.fixture(scope="module")

@@ -76,7 +76,7 @@ def test_the_gradient_of_what_is_packed_is_the_packed_gradient():
 
 def test_the_optimiser_finds_its_groups_in_what_is_packed():
     cfg = Optim(weight_decay=0.1, clip_norm=1e9)
-    hyper = Hyper(0.01, 0.1, 0.9, True, False, True)  # three groups, three outcomes
+    hyper = Hyper(0.01, 0.1, 0.9, True, False)  # three groups, three outcomes
     tx = sgd(cfg, 4, hyper)
 
     def two_updates(params, grads):

@@ -19,13 +19,13 @@ from tqgd_jax import detector
 from tqgd_jax.config import Data, Train
 from tqgd_jax.data import dataset as data_source
 from tqgd_jax.data.batches.resident import fits
-from tqgd_jax.evaluation.evaluate import evaluate
+from tqgd_jax.evaluation.evaluator import evaluate
 from tqgd_jax.inference import detect, make_predict
 from tqgd_jax.recalibration import make_recalibrate
 from tqgd_jax.training import loop
 from tqgd_jax.training import step as step_module
 from tqgd_jax.training.loop import Stopped
-from tqgd_jax.training.non_finite import Trouble
+from tqgd_jax.training.non_finite import NonFinitePolicy
 from tqgd_jax.training.records import checkpoint
 from tqgd_jax.training.records import log as journal
 from tqgd_jax.training.records.checkpoint import Checkpoints
@@ -130,7 +130,7 @@ def test_sigterm_saves_first_and_the_same_command_goes_on(
 def test_a_signal_while_figures_are_read_loses_none(
     waiting, whole, tmp_path, monkeypatch
 ):
-    look = Trouble.look
+    look = NonFinitePolicy.look
 
     def interrupted(self, row):
         if row["step"] == 2:
@@ -139,7 +139,7 @@ def test_a_signal_while_figures_are_read_loses_none(
         look(self, row)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trouble, "look", interrupted)
+        patch.setattr(NonFinitePolicy, "look", interrupted)
         with pytest.raises(Stopped) as error:
             train(waiting, tmp_path, 7)
     saved = int(str(error.value).split("saved step ")[1].split(";")[0])
@@ -286,18 +286,6 @@ def test_skip_leaves_the_step_out_and_says_so(poisoned, tmp_path, caplog):
         train(with_policy(poisoned, "skip", limit=0), tmp_path / "none", 5)
 
 
-def test_rewind_goes_back_and_leaves_the_step_out(poisoned, tmp_path, caplog):
-    skipped = train(with_policy(poisoned, "skip"), tmp_path / "skip", 7)
-    caplog.clear()
-    rewound = train(with_policy(poisoned, "rewind"), tmp_path / "rewind", 7)
-    same_bits(skipped, rewound)
-    assert "Going back to the last checkpoint" in caplog.text
-    assert [row["step"] for row in rows(tmp_path / "rewind")] == [1, 2, 3, 4, 5, 6, 7]
-    checkpoints = Checkpoints(tmp_path / "rewind" / "checkpoints")
-    assert checkpoints.restore(poisoned.create())[1]["left_out"] == [4]
-    checkpoints.close()
-
-
 def test_out_of_memory_names_the_settings_and_changes_none(
     waiting, whole, tmp_path, monkeypatch
 ):
@@ -353,7 +341,7 @@ def test_overfitting_eight_images_finds_all_boxes(tmp_path):
     state = train(run, tmp_path, 200)
     predict = make_predict(run.detector, cfg, run.anchors)
     images = detect(predict, state.ema, data_source.in_order(source, 8), source.names)
-    figures = evaluate(images, 1, None)
+    figures = evaluate(images, ["square"])
     assert figures["boxes"] == sum(map(len, source.boxes))
     assert figures["AP50"] > 0.95
 
@@ -387,7 +375,7 @@ def test_evaluations_take_batch_statistics_anew_where_asked():
 
     def figures(variables):
         batches = data_source.in_order(val, cfg.eval.batch_size)
-        return evaluate(detect(predict, variables, batches, val.names), 1, None)
+        return evaluate(detect(predict, variables, batches, val.names), ["square"])
 
     assert found == figures(make_recalibrate(detector, cfg, squares(), 2)(ema))
     assert found != figures(ema)

@@ -1,13 +1,12 @@
 """Prints what is in a folder of images or scans, and everything wrong with it.
 
-python -m tqgd_jax.commands.check DIR [--image_size 640] [--anchors coco] ...
+tqgd check DIR [--image_size 640] [--anchors coco] ...
 
 Exit code 0: clean, 1: problems found, 2: unusable.
 """
 
 import argparse
 import logging
-import sys
 from collections import Counter
 from collections.abc import Sequence
 
@@ -166,9 +165,10 @@ def _levels(text: str) -> tuple[int, ...]:
         raise ValueError(f"--heads: levels such as 3,4,5, got {text!r}") from error
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns the exit status."""
     plain = Data()
-    parser = argparse.ArgumentParser("tqgd_jax.commands.check", description=__doc__)
+    parser = argparse.ArgumentParser("tqgd check", description=__doc__)
     parser.add_argument("dir", help="folder of the data set")
     for name in (
         *("image_size", "format", "split", "group", "bad_labels", "hold_out"),
@@ -196,7 +196,3 @@ def main(argv: Sequence[str]) -> int:
     except ValueError as error:
         print(f"unusable: {error}")
         return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """The command line of the scripts: their settings, and errors in one line.
 
-The flags are read in `data.command`, which the commands of that folder share.
+The flags are read in `config_flags`, which other commands share.
 """
 
 import json
@@ -14,7 +14,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from tqgd_jax.commands.config_flags import parse, stop
+from tqgd_jax.commands.config_flags import find_config, parse, stop
 from tqgd_jax.config import Config, checked, from_dict
 
 TRACEBACK = flags.DEFINE_bool("traceback", False, "show where an error was raised")
@@ -58,6 +58,7 @@ def define_config() -> None:
         None,
         "instead of --config: settings as plain data, such as a run's config.json",
     )
+    find_config()
     given = _value_of("config_json", sys.argv)
     if given is None:
         config_flags.DEFINE_config_file("config", help_string="a file in configs/")

@@ -1,4 +1,4 @@
-"""Compares models on the same patients: `python -m tqgd_jax.commands.compare RUN_A RUN_B`.
+"""Compares models on the same patients: `tqgd compare RUN_A RUN_B`.
 
 Every further run is compared with the first: differences with intervals and p-values of
 a paired permutation test. NumPy only: neither JAX nor TensorFlow is loaded.
@@ -18,7 +18,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 logger = logging.getLogger("tqgd_jax")
 FILES = ("comparison.md", "comparison.tex", "comparison.json")
 EPILOG = """
-a run is a folder with results.json (of eval.py or tqgd_jax.commands.evaluate), or a
+a run is a folder with results.json (of eval.py or tqgd evaluate), or a
 folder that has one below it, or several that are the folds of one model: these are pooled
 """
 
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _compare(args: argparse.Namespace) -> None:
     from tqgd_jax.evaluation import paired
-    from tqgd_jax.evaluation.settings import Rules
+    from tqgd_jax.evaluation.settings import EvaluationSettings
     from tqgd_jax.io import atomic
     from tqgd_jax.report.comparison import differences, models
     from tqgd_jax.report.result_files import json_bytes
@@ -58,7 +58,7 @@ def _compare(args: argparse.Namespace) -> None:
         if args.out is not None:  # before the work: can anything be written there?
             partial = stack.enter_context(atomic.files(args.out, FILES, FILES[-1]))
         logger.info("reading %d runs", len(args.runs))
-        rules = Rules(bootstraps=args.bootstraps, seed=args.seed)
+        rules = EvaluationSettings(bootstraps=args.bootstraps, seed=args.seed)
         loaded = models.load(args.runs, rules)
         logger.info("comparing, with %d exchanges of patients", args.repeats)
         found = differences.compare(
@@ -84,7 +84,7 @@ def _compare(args: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m tqgd_jax.commands.compare",
+        prog="tqgd compare",
         description=(__doc__ or "").splitlines()[0],
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -98,7 +98,3 @@ def _parser() -> argparse.ArgumentParser:
     add("--bootstraps", type=int, default=2000, help="resamples for intervals [2000]")
     add("--seed", type=int, default=0, help="of both [0]")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

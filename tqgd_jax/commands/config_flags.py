@@ -19,10 +19,17 @@ from tqgd_jax.config import Config, checked
 
 flags.disclaim_key_flags()  # `--help` lists them as those of the command
 
+# Where `configs/` is: beside the package in a clone, else where pip puts it.
+INSTALLED = (
+    Path(__file__).parents[2] / "configs",
+    Path(sys.prefix) / "share" / "tqgd_jax" / "configs",
+)
+
 
 def define(out: str) -> None:
     """Gives a command `--config` and its overrides, `--data_dir` and `--out`."""
     check_names(sys.argv)  # the next lines look at them already
+    find_config()
     # "--config=FILE" or "--config FILE"; not "--config.data.dir=DIR"
     if any(w[:1] == "-" and w.lstrip("-").split("=")[0] == "config" for w in sys.argv):
         config_flags.DEFINE_config_file("config")
@@ -30,6 +37,26 @@ def define(out: str) -> None:
         config_flags.DEFINE_config_dataclass("config", Config())
     flags.DEFINE_string("data_dir", "", "Folder of the data set (config.data.dir).")
     flags.DEFINE_string("out", None, out, required=True)
+
+
+def find_config() -> None:
+    """Lets `--config=configs/NAME.py` and `--config=NAME` name a file that is installed.
+
+    A file in the folder where the command runs comes first.
+    """
+    for i, word in enumerate(sys.argv):
+        name, equals, value = word.partition("=")
+        if name.lstrip("-") != "config" or name[:1] != "-":
+            continue
+        at = i if equals else i + 1
+        value = value if equals else "".join(sys.argv[at : at + 1])
+        if not value or Path(value.partition(":")[0]).exists():
+            continue
+        for folder in INSTALLED:
+            file = (folder / Path(value).name).with_suffix(".py")
+            if file.exists():
+                sys.argv[at] = f"{name}={file}" if equals else str(file)
+                break
 
 
 def run(main: Callable[[Config, Path], None]) -> None:

@@ -1,4 +1,4 @@
-"""Judges any detector: `python -m tqgd_jax.commands.evaluate --ground-truth GT.json ...`.
+"""Judges any detector: `tqgd evaluate --ground_truth GT.json ...`.
 
 Ground truth and detections in COCO json, or probability maps of a segmentation; the
 same rules and the same report as `eval.py`. NumPy only: neither JAX nor TensorFlow is
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tqgd_jax.structures.evaluation_set import Study
+    from tqgd_jax.structures.evaluation_set import EvaluationSet
 
 # Before NumPy is imported: its threads spin on products as small as the referee's.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -28,7 +28,7 @@ JUDGED = (
 )
 EPILOG = """
 three uses:
-  --ground-truth GT.json --detections DT.json --out DIR   judge one detector
+  --ground_truth GT.json --detections DT.json --out DIR   judge one detector
   --pool DIR DIR ... --out DIR                            pool the folds of one
   --verify DIR                                            make every number again
 """
@@ -66,13 +66,13 @@ def _one_use(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from tqgd_jax.evaluation.settings import Rules
+    from tqgd_jax.evaluation.settings import EvaluationSettings
     from tqgd_jax.report import result_folder
     from tqgd_jax.report.comparison import pooling
     from tqgd_jax.report.text import terminal
     from tqgd_jax.structures.evaluation_set import checked
 
-    rules = Rules(
+    rules = EvaluationSettings(
         bootstraps=args.bootstraps,
         seed=args.seed,
         level=args.level,
@@ -144,16 +144,16 @@ INPUTS = (
 )
 
 
-def _read(args: argparse.Namespace) -> "tuple[Study, dict[str, Any]]":
+def _read(args: argparse.Namespace) -> "tuple[EvaluationSet, dict[str, Any]]":
     """The study of the two files, its threshold frozen on others if they are given."""
-    from tqgd_jax.evaluation.evaluate import best_threshold
+    from tqgd_jax.evaluation.evaluator import best_threshold
     from tqgd_jax.evaluation.inputs import detections
 
     if args.ground_truth is None or (args.detections is None) == (
         args.probabilities is None
     ):
         raise ValueError(
-            "give --ground-truth and one of --detections and --probabilities (or --pool, "
+            "give --ground_truth and one of --detections and --probabilities (or --pool, "
             "or --verify)"
         )
     threshold, source, held = args.threshold, "", None
@@ -162,11 +162,11 @@ def _read(args: argparse.Namespace) -> "tuple[Study, dict[str, Any]]":
             args.validation_detections and args.validation_ground_truth
         ):
             raise ValueError(
-                "--validation-ground-truth and --validation-detections go together, and "
+                "--validation_ground_truth and --validation_detections go together, and "
                 "without --threshold: the threshold is chosen on them"
             )
         held = detections.read(args.validation_ground_truth, args.validation_detections)
-        threshold = best_threshold(held.images, len(held.classes))
+        threshold = best_threshold(held.images, held.classes)
         source = "validation"
         if threshold is None:
             raise ValueError(
@@ -192,8 +192,8 @@ def _read(args: argparse.Namespace) -> "tuple[Study, dict[str, Any]]":
     empty = sum(not image.counting.any() for image in study.images)
     if args.positive_only and empty:
         raise ValueError(
-            f"--positive-only: {empty} of the {len(study.images)} images have no box, so "
-            "the clinical protocol can be judged; leave --positive-only out"
+            f"--positive_only: {empty} of the {len(study.images)} images have no box, so "
+            "the clinical protocol can be judged; leave --positive_only out"
         )
     positive = args.positive_only or study.positive_only
     notes = [study.note] if study.note else []
@@ -206,7 +206,7 @@ def _read(args: argparse.Namespace) -> "tuple[Study, dict[str, Any]]":
     return judged, {name: str(path) for name, path in named.items() if path}
 
 
-def _apart(held: "Study", judged: "Study") -> None:
+def _apart(held: "EvaluationSet", judged: "EvaluationSet") -> None:
     """Refuses a threshold chosen on what is judged."""
     for what in ("name", "patient"):
         both = {getattr(i, what) for i in held.images}
@@ -221,7 +221,7 @@ def _apart(held: "Study", judged: "Study") -> None:
 
 
 POSITIVE_ONLY = (
-    "only slices with a labelled box are here (--positive-only), so false alarms on all "
+    "only slices with a labelled box are here (--positive_only), so false alarms on all "
     "others are not counted and the clinical protocol has no figures"
 )
 
@@ -251,13 +251,13 @@ def _verify(folder: Path) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m tqgd_jax.commands.evaluate",
+        prog="tqgd evaluate",
         description=(__doc__ or "").splitlines()[0],
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--ground-truth", type=Path, help="COCO json: images, annotations, categories")
+    add("--ground_truth", type=Path, help="COCO json: images, annotations, categories")
     add("--detections", type=Path, help="COCO json: image_id, category_id, bbox, score")
     add("--probabilities", type=Path, help="folder of maps (.npy, .png) instead")
     add("--statistic", choices=("mean", "max"), default="mean", help="score of a map")
@@ -266,9 +266,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--out", type=Path, default=Path("evaluation"), help="folder [evaluation]")
     add("--threshold", type=float, help="score from which a detection counts")
-    add("--validation-ground-truth", type=Path, help="choose the threshold on these")
-    add("--validation-detections", type=Path, help="choose the threshold on these")
-    add("--positive-only", action="store_true", help="slices without boxes are missing")
+    add("--validation_ground_truth", type=Path, help="choose the threshold on these")
+    add("--validation_detections", type=Path, help="choose the threshold on these")
+    add("--positive_only", action="store_true", help="slices without boxes are missing")
     add("--pixels", type=Path, help="folder of images or scans: gallery, calcium score")
     add(
         "--window", type=float, nargs=2, metavar="HU", help="black and white [-200 500]"
@@ -278,15 +278,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--bootstraps", type=int, default=2000, help="resamples of patients [2000]")
     add("--seed", type=int, default=0, help="of the resamples [0]")
     add("--level", type=float, default=0.95, help="coverage of intervals [0.95]")
-    add("--size-px", type=float, nargs="+", default=(10, 100, 200), metavar="PX2")
-    add("--size-mm2", type=float, nargs="+", default=(2, 20, 40), metavar="MM2")
+    add("--size_px", type=float, nargs="+", default=(10, 100, 200), metavar="PX2")
+    add("--size_mm2", type=float, nargs="+", default=(2, 20, 40), metavar="MM2")
     add("--convention", default="orcascore", help="of the calcium score [orcascore]")
     add("--scheme", default="standard", help="of the risk categories [standard]")
     add("--calibration", type=float, help="mg/mL per HU, for the calcium mass")
     add("--pool", type=Path, nargs="+", metavar="DIR", help="results of several folds")
     add("--verify", type=Path, metavar="DIR", help="a result to make again")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

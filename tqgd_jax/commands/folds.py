@@ -1,6 +1,6 @@
 """Writes a manifest of patient folds: each slice's patient, fold and SHA-256.
 
-python -m tqgd_jax.commands.folds --data_dir DIR --out FOLDS.json [--folds 5]
+tqgd folds --data_dir DIR --out FOLDS.json [--folds 5]
     [--seed 0] [--level patient] [--config=configs/x.py] [--config.data.group=...]
 
 Then train with `--config.data.split=FOLDS.json --config.data.fold=1`. `--level slice`
@@ -34,7 +34,7 @@ def make(
     return manifest
 
 
-def main(config: Config, out: Path) -> None:
+def _main(config: Config, out: Path) -> None:
     made = make(config, out, FLAGS.folds, FLAGS.seed, FLAGS.level)
     for k, fold in enumerate(made.summary, 1):
         print(
@@ -46,9 +46,11 @@ def main(config: Config, out: Path) -> None:
 
 FLAGS = flags.FLAGS
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """The command."""
     config_flags.define("File to write: *.json.")
     flags.DEFINE_integer("folds", 5, "Number of folds; the paper's 4:1 is fold 1 of 5.")
     flags.DEFINE_integer("seed", 0, "Decides among equally balanced folds.")
     flags.DEFINE_enum("level", "patient", fold_manifest.LEVELS, "What stays whole.")
-    config_flags.run(main)
+    config_flags.run(_main)

@@ -1,6 +1,6 @@
 """Writes a prepared set as one `.npz` that a run reads with NumPy alone.
 
-python -m tqgd_jax.commands.pack --data_dir DIR --out FILE.npz [--config=configs/x.py]
+tqgd pack --data_dir DIR --out FILE.npz [--config=configs/x.py]
     [--config.data.group=...]
 
 Then train with `--config.data.dir=FILE.npz --config.data.placement=resident`.
@@ -35,11 +35,12 @@ def pack(config: Config, out: Path) -> int:
     return out.stat().st_size
 
 
-def main(config: Config, out: Path) -> None:
+def _main(config: Config, out: Path) -> None:
     size = pack(config, out)
     print(f"{out}: {size / 2**20:.1f} MiB")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The command."""
     config_flags.define("File to write: *.npz.")
-    config_flags.run(main)
+    config_flags.run(_main)

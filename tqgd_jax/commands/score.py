@@ -1,6 +1,6 @@
 """Calcium score of one scan, as JSON.
 
-python -m tqgd_jax.commands.score --scan SCAN (--boxes B.csv | --mask M | --whole)
+tqgd score --scan SCAN (--boxes B.csv | --mask M | --whole)
     [--convention NAME|all] [--calibration F] [--scheme NAME] [--spread] [--pretty]
 
 SCAN is a volume file or a folder of one DICOM series. B.csv has the columns
@@ -20,6 +20,8 @@ from typing import Any, NoReturn
 import numpy as np
 from jaxtyping import Bool, Int16, UInt8
 
+from tqgd_jax.ct.lesions import ARTERIES
+from tqgd_jax.evaluation.calcium.agatston import warn_of_voltage
 from tqgd_jax.evaluation.calcium.box_file import read_rows
 from tqgd_jax.evaluation.calcium.boxes import calcium_mask
 from tqgd_jax.evaluation.calcium.conventions import (
@@ -36,11 +38,7 @@ from tqgd_jax.evaluation.calcium.risk_categories import (
     scheme,
 )
 from tqgd_jax.evaluation.calcium.score import score
-from tqgd_jax.evaluation.calcium.scores import ARTERIES, Amount, Score, Spacing
-
-logger = logging.getLogger("tqgd_jax")
-
-KVP = "120"  # tube voltage of `WEIGHTS`
+from tqgd_jax.evaluation.calcium.scores import Amount, Score, Spacing
 
 
 class _Parser(argparse.ArgumentParser):
@@ -53,7 +51,7 @@ class _Parser(argparse.ArgumentParser):
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = _Parser(
-        prog="tqgd_jax.commands.score",
+        prog="tqgd score",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -81,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         found = report(said)
     except (ValueError, OSError) as error:
-        print(f"tqgd_jax.commands.score: {error}", file=sys.stderr)
+        print(f"tqgd score: {error}", file=sys.stderr)
         return 1
     text = json.dumps(found, indent=2 if said.pretty else None, allow_nan=False)
     try:
@@ -107,15 +105,7 @@ def report(said: argparse.Namespace) -> dict[str, Any]:
     from tqgd_jax.io import volumes
 
     scan = volumes.read_volume(said.scan, series=said.series)
-    kvp = scan.ids.get("kvp", "")
-    if kvp and kvp.removesuffix(".0") != KVP:
-        logger.warning(
-            "%s: %s kVp; the weights are those of %s kVp, so this score is not "
-            "comparable with others",
-            said.scan,
-            kvp,
-            KVP,
-        )
+    warn_of_voltage(scan, said.scan)
     if said.mask:
         mask = arteries(volumes.read_mask(said.mask, scan), said.mask)
     elif said.boxes:
@@ -222,7 +212,3 @@ def by_scheme(agatston: float, *, risk: bool) -> dict[str, Any]:
             for n, s in SCHEMES.items()
         },
     }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -18,7 +18,7 @@ class Crop:
     Attributes:
       method: "anatomical" (body, lungs, mediastinum; needs no training, and leaves
         images whole), "none", or a csv file with the columns scan, z, x0, y0, x1, y1 or,
-        for images, image, x0, y0, x1, y1 (`python -m tqgd_jax.commands.hearts` writes
+        for images, image, x0, y0, x1, y1 (`tqgd hearts` writes
         one with a trained heart detector).
       per: CT: "slice" (the paper) or "volume": one window for a whole scan.
       margin_mm: CT: added to the heart box on every side.
@@ -57,7 +57,7 @@ class Data:
     """Images or CT scans, and boxes. docs/data.md tells how to get and prepare each.
 
     Attributes:
-      dir: folder of the data set, or a packed `.npz` made by `tqgd_jax.commands.pack`.
+      dir: folder of the data set, or a packed `.npz` made by `tqgd pack`.
       format: "auto"; of images: "voc" (LabelImg XML), "yolo" (txt) or "coco" (json); of
         CT: "orcascore" (the challenge's layout), "masks" (volumes and label volumes) or
         "dicom" (DICOM series, VOC XML named by SOPInstanceUID).
@@ -67,7 +67,7 @@ class Data:
       split: "auto" (split.csv, ImageSets/Main, train/val/test folders, else "folds" for
         CT and "ratio" for images), a csv file with columns image and split, "ratio"
         (seeded, by patient), "folds" (`folds` and `fold`; by patient, balanced, seeded),
-        or a json manifest of `python -m tqgd_jax.commands.folds`.
+        or a json manifest of `tqgd folds`.
       folds: number of folds for split="folds"; a manifest says it itself.
       fold: the one that is the test part, counted from 1; the paper's 4:1 is fold 1 of 5.
       group: csv column or regular expression (first group matched against the file

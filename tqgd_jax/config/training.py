@@ -141,9 +141,8 @@ class Train:
         host, with placement "resident"; 0 means an epoch, at most 100, on accelerators
         and 1 on a CPU. It does not change a bit of the result. A signal waits for them.
       non_finite: what a loss or gradient that is not finite does. It never changes the
-        state. "stop" ends the run, "skip" goes on without the iteration, "rewind"
-        computes all since the last checkpoint again without it, for those who do not
-        trust a device: on a sound one the bits are those of "skip". None is silent.
+        state. "stop" ends the run, "skip" goes on without the iteration. Neither is
+        silent.
       non_finite_limit: iterations of a run that may be left out; one more stops it.
       parallel: "jit" (batch sharded over the devices, batch norm sees all of it) or
         "pmap".
@@ -169,7 +168,7 @@ class Train:
 
     def __post_init__(self) -> None:
         one_of("train.parallel", self.parallel, ("jit", "pmap"))
-        one_of("train.non_finite", self.non_finite, ("stop", "skip", "rewind"))
+        one_of("train.non_finite", self.non_finite, ("stop", "skip"))
         for name in ("epochs", "checkpoint_every", "keep", "log_every"):
             at_least(f"train.{name}", getattr(self, name), 1)
         for name in (

@@ -2,7 +2,7 @@
 
 Scans are named like their files, without suffix; z is the slice, 0 lowest; boxes are in
 pixel edges, x1 and y1 exclusive. They may come from `find_heart`, from a trained model
-(`python -m tqgd_jax.commands.hearts`) or be drawn by hand.
+(`tqgd hearts`) or be drawn by hand.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -45,7 +45,8 @@ def lesion_boxes(
 ) -> tuple[list[LesionBox], int]:
     """Boxes of every slice by z, and the mask voxels at or below `above` HU, left out.
 
-    Components are 8-connected in a slice and of one label: nothing is merged (H 35).
+    Components are 8-connected in a slice and of one label: nothing is merged
+    (docs/design/0009-ct.md).
     """
     labelled = mask > 0
     kept = labelled & (hu > above)

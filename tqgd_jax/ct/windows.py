@@ -12,9 +12,9 @@ from jaxtyping import Float, Int
 
 from tqgd_jax.config import Crop
 from tqgd_jax.ct import crop
+from tqgd_jax.overlap import beyond
 from tqgd_jax.structures.annotation import Problem
 from tqgd_jax.structures.dataset_index import Sample
-from tqgd_jax.union_area import beyond
 
 PAD = 4  # px kept free around a box for which a window is widened
 FOLLOWED = {"train": {"train"}, "all": {"train", "val", "test"}, "none": set()}

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from tqgd_jax.structures.evaluation_set import Study
-from tqgd_jax.union_area import beyond
+from tqgd_jax.overlap import beyond
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 
 UNKNOWN = "the sizes of the images are not known"
 
 
-def section(study: Study) -> dict[str, Any]:
+def section(study: EvaluationSet) -> dict[str, Any]:
     """`beyond` of the results: how many boxes their image cuts or leaves out, and where."""
     if not study.sizes:
         return {"reason": UNKNOWN}
@@ -27,7 +27,7 @@ def section(study: Study) -> dict[str, Any]:
     }
 
 
-def counts(study: Study) -> Iterator[tuple[int, int, int]]:
+def counts(study: EvaluationSet) -> Iterator[tuple[int, int, int]]:
     """(image, boxes cut, boxes outside) of each image that has such boxes."""
     for k, (h, w) in enumerate(study.sizes):
         image = study.images[k]
@@ -36,12 +36,12 @@ def counts(study: Study) -> Iterator[tuple[int, int, int]]:
             yield k, int(cut.sum()), int(outside.sum())
 
 
-def told(found: dict[str, Any]) -> str:
+def sentence(section: dict[str, Any]) -> str:
     """The section in a sentence; empty where no box reaches beyond its image."""
-    if not found.get("images"):
+    if not section.get("images"):
         return ""
-    where = ", ".join(row["image"] for row in found["images"])
+    where = ", ".join(row["image"] for row in section["images"])
     return (
-        f"the crop cuts {found['cut']} and leaves out {found['outside']} of "
-        f"{found['boxes']} labelled boxes: {where}"
+        f"the crop cuts {section['cut']} and leaves out {section['outside']} of "
+        f"{section['boxes']} labelled boxes: {where}"
     )

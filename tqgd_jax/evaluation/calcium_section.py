@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from tqgd_jax.evaluation.calcium import agreement
-from tqgd_jax.evaluation.calcium.convention_agreement import spread
+from tqgd_jax.evaluation.calcium.convention_agreement import convention_agreement
 from tqgd_jax.evaluation.calcium.conventions import CONVENTIONS, convention
 from tqgd_jax.evaluation.calcium.patient_scores import (
     Beyond,
@@ -20,12 +20,12 @@ from tqgd_jax.evaluation.calcium.patient_scores import (
     Pixels,
     patient_scores,
 )
-from tqgd_jax.evaluation.calcium.risk_categories import categories, scheme
+from tqgd_jax.evaluation.calcium.risk_categories import category, scheme
 from tqgd_jax.evaluation.calcium.score import Amount
-from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.evaluation.statistics import bootstrap
 from tqgd_jax.evaluation.statistics.weighted import ratio
-from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 
 Row = dict[str, Any]  # a line of a csv
 COLUMNS = (
@@ -49,7 +49,7 @@ NO_VOLUME = {
 }
 
 
-def can_be_scored(study: Study) -> bool:
+def can_be_scored(study: EvaluationSet) -> bool:
     """Whether the boxes are lesions of scans whose pixels were labelled.
 
     A box that was drawn around a heart or a tumour has no labelled calcium in it.
@@ -60,7 +60,10 @@ def can_be_scored(study: Study) -> bool:
 
 
 def scores(
-    study: Study, pixels: Pixels, rules: Rules, beyond: Beyond = lambda _: ()
+    study: EvaluationSet,
+    pixels: Pixels,
+    rules: EvaluationSettings,
+    beyond: Beyond = lambda _: (),
 ) -> list[PatientScore]:
     """Every scan under every convention."""
     return patient_scores(
@@ -73,22 +76,24 @@ def scores(
     )
 
 
-def table(rows: Sequence[PatientScore], study: Study, rules: Rules) -> list[Row]:
+def table(
+    rows: Sequence[PatientScore], study: EvaluationSet, rules: EvaluationSettings
+) -> list[Row]:
     """The rows of `patients.csv`; empty cells where there is no prediction."""
     places = {image.scan: image.place for image in study.images}
     kinds = scheme(rules.scheme)
-    found = []
+    lines = []
     for row in rows:
         place = places[row.patient, row.scan]
-        said = row.predicted
+        detected = row.predicted
         pairs = {
-            "agatston": (row.reference.agatston, said and said.agatston),
-            "volume_mm3": (row.reference.volume_mm3, said and said.volume_mm3),
-            "mass_mg": (row.reference.mass_mg, said and said.mass_mg),
+            "agatston": (row.reference.agatston, detected and detected.agatston),
+            "volume_mm3": (row.reference.volume_mm3, detected and detected.volume_mm3),
+            "mass_mg": (row.reference.mass_mg, detected and detected.mass_mg),
             "lesions": row.lesions,
             "category": tuple(
-                None if score is None else _label(score, kinds)
-                for score in (row.reference.agatston, said and said.agatston)
+                None if score is None else kinds.labels[category(score, kinds)]
+                for score in (row.reference.agatston, detected and detected.agatston)
             ),
         }
         values: Row = {
@@ -104,8 +109,8 @@ def table(rows: Sequence[PatientScore], study: Study, rules: Rules) -> list[Row]
         }
         for name, (reference, predicted) in pairs.items():
             values |= {f"reference_{name}": reference, f"predicted_{name}": predicted}
-        found.append({k: "" if v is None else v for k, v in values.items()})
-    return found
+        lines.append({k: "" if v is None else v for k, v in values.items()})
+    return lines
 
 
 def read(rows: Iterable[dict[str, str]], path: Path) -> list[PatientScore]:
@@ -121,7 +126,7 @@ def read(rows: Iterable[dict[str, str]], path: Path) -> list[PatientScore]:
             return None
         return Amount(score, volume, number(row, f"{kind}_mass_mg"))
 
-    found = []
+    result = []
     for line, row in enumerate(rows, 2):
         try:
             reference = amount(row, "reference")
@@ -129,7 +134,7 @@ def read(rows: Iterable[dict[str, str]], path: Path) -> list[PatientScore]:
                 raise ValueError("no reference score")
             few = row["predicted_lesions"]
             beside = row["area_difference_px"]
-            found.append(
+            result.append(
                 PatientScore(
                     patient=row["patient"],
                     scan=row["scan"],
@@ -144,11 +149,11 @@ def read(rows: Iterable[dict[str, str]], path: Path) -> list[PatientScore]:
             )
         except ValueError as error:
             raise ValueError(f"{path}, line {line}: {error}; evaluate again") from error
-    return found
+    return result
 
 
 def section(
-    rows: Sequence[PatientScore], rules: Rules, absent: str = ""
+    rows: Sequence[PatientScore], rules: EvaluationSettings, absent: str = ""
 ) -> dict[str, Any]:
     """`calcium` of the results, or the reason why there is none.
 
@@ -161,7 +166,7 @@ def section(
         return {"reason": absent or "no scan has pixels to score"}
     kinds = scheme(rules.scheme)
     mine = [r for r in rows if r.convention == convention(rules.convention).name]
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "convention": rules.convention,
         "scheme": rules.scheme,
         "edges": list(kinds.edges),
@@ -169,15 +174,15 @@ def section(
         "source": SOURCE + _beside(mine),
         "patients": len({r.patient for r in mine}),
         "scans": len(mine),
-        "spread": spread(rows, rules.convention, rules.scheme),
+        "spread": convention_agreement(rows, rules.convention, rules.scheme),
     }
     both = [(r, r.predicted) for r in mine if r.predicted is not None]
     if not both:
-        return found | {
+        return result | {
             "reason": "no frozen threshold, so no predicted score to compare"
         }
     reference = np.array([row.reference.agatston for row, _ in both])
-    predicted = np.array([said.agatston for _, said in both])
+    predicted = np.array([other.agatston for _, other in both])
     names = sorted({row.patient for row, _ in both})
     index = np.array([names.index(row.patient) for row, _ in both])
 
@@ -190,19 +195,19 @@ def section(
         return values | _overlap(both, each)
 
     weights = bootstrap.resamples(len(names), rules.bootstraps, rules.seed)
-    found["figures"] = bootstrap.numbers(
+    result["figures"] = bootstrap.numbers(
         figures,
         weights,
         rules.level,
         lambda key: NO_VOLUME.get(key) or agreement.why(key, reference, predicted),
     )
-    found["confusion"] = agreement.confusion(reference, predicted, kinds).tolist()
-    found["bland_altman"] = {
+    result["confusion"] = agreement.confusion(reference, predicted, kinds).tolist()
+    result["bland_altman"] = {
         "patients": [row.patient for row, _ in both],
         "mean": ((reference + predicted) / 2).tolist(),
         "difference": (predicted - reference).tolist(),
     }
-    return found
+    return result
 
 
 Both = Sequence[tuple[PatientScore, Amount]]
@@ -211,8 +216,8 @@ Both = Sequence[tuple[PatientScore, Amount]]
 def _amounts(both: Both) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Reference and predicted volume, and mass where it is known."""
     pairs = {
-        "volume": [(row.reference.volume_mm3, said.volume_mm3) for row, said in both],
-        "mass": [(row.reference.mass_mg, said.mass_mg) for row, said in both],
+        "volume": [(row.reference.volume_mm3, other.volume_mm3) for row, other in both],
+        "mass": [(row.reference.mass_mg, other.mass_mg) for row, other in both],
     }
     return {
         kind: (np.array([p[0] for p in of]), np.array([p[1] for p in of]))
@@ -226,7 +231,7 @@ def _overlap(
 ) -> dict[str, Float[np.ndarray, "b"]]:
     """Volume sensitivity and PPV after orCaScore, of all scans together."""
     reference = np.array([row.reference.volume_mm3 for row, _ in both])
-    predicted = np.array([said.volume_mm3 for _, said in both])
+    predicted = np.array([other.volume_mm3 for _, other in both])
     share = np.array([row.volume_sensitivity for row, _ in both], float)
     shared = weights @ (np.nan_to_num(share) * reference)
     return {
@@ -236,10 +241,6 @@ def _overlap(
             ("volume_ppv", weights @ predicted),
         )
     }
-
-
-def _label(score: float, kinds: Any) -> str:
-    return kinds.labels[int(categories(np.array([score]), kinds)[0])]
 
 
 def _beside(rows: Sequence[PatientScore]) -> str:

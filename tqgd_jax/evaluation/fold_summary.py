@@ -7,13 +7,13 @@ import numpy as np
 from jaxtyping import Float
 
 from tqgd_jax.evaluation.statistics.weighted import known
-from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image
 
 Figures = Callable[[Float[np.ndarray, "b c"]], dict[str, Float[np.ndarray, "b"]]]
 
 
-def alone(study: Study) -> str:
+def alone(study: EvaluationSet) -> str:
     """Which fold of several the images are, empty when they are no single fold.
 
     Images that all name one fold are that fold alone, whatever the study says.
@@ -24,7 +24,7 @@ def alone(study: Study) -> str:
     return f"fold {name}" if (name := names.pop()) else ""
 
 
-def thresholds(study: Study) -> dict[str, float | None]:
+def thresholds(study: EvaluationSet) -> dict[str, float | None]:
     """The threshold of each named fold; empty without folds.
 
     Raises ValueError when one fold has two: a fold has one model, and so one threshold.
@@ -94,9 +94,9 @@ def section(
 
 def _spread(values: Float[np.ndarray, "f"]) -> dict[str, Any]:
     """Mean and SD (n - 1) over the folds that have a value."""
-    there = values[~np.isnan(values)]
+    defined = values[~np.isnan(values)]
     return {
-        "mean": float(there.mean()) if len(there) else None,
-        "sd": float(there.std(ddof=1)) if len(there) > 1 else None,
-        "folds": len(there),
+        "mean": float(defined.mean()) if len(defined) else None,
+        "sd": float(defined.std(ddof=1)) if len(defined) > 1 else None,
+        "folds": len(defined),
     }

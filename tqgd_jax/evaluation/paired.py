@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from tqgd_jax.evaluation.evaluator import Judge
+from tqgd_jax.evaluation.evaluator import Evaluator
 from tqgd_jax.evaluation.statistics import bootstrap
 from tqgd_jax.evaluation.statistics.weighted import Weights, known
 from tqgd_jax.structures.image import Image
@@ -46,7 +46,7 @@ def compare(
       images_b: of model B: the same images, in any order.
       thresholds_b: of its images.
       classes: names by index.
-      keys: figures, of `Judge.keys`.
+      keys: figures, of `Evaluator.keys`.
       bootstraps: resamples for the interval of the difference.
       repeats: random exchanges.
       seed: of both.
@@ -66,26 +66,26 @@ def compare(
             patient = f"{model}/{image.patient}"
             images.append(image._replace(place=image.place._replace(patient=patient)))
         thresholds += [thresholds_a[i], thresholds_b[j]]
-    judge = Judge(images, classes, thresholds)
-    n = len(judge.clusters) // 2
+    evaluator = Evaluator(images, classes, thresholds)
+    n = len(evaluator.clusters) // 2
     drawn = bootstrap.resamples(n, bootstraps, seed)
     without, choice = bootstrap.left_out(n), exchanges(n, repeats, seed)
     mine = np.concatenate([np.ones((1, n)), without, drawn, choice])
     other = np.concatenate([0 * mine[: -len(choice)], 1 - choice])
-    values = _both(judge, mine, other, keys)
-    found = {}
+    values = _both(evaluator, mine, other, keys)
+    rows = {}
     for key in keys:
         a, b = values[key]
         ends = np.cumsum([1, len(without), len(drawn)])
         parts = np.split(a - b, ends)[1:]
-        found[key] = _row(a[0], b[0], parts, n, level)
-        if found[key]["difference"] is None:
-            found[key]["reason"] = judge.why(key)
-    return found
+        rows[key] = _row(a[0], b[0], parts, n, level)
+        if rows[key]["difference"] is None:
+            rows[key]["reason"] = evaluator.why(key)
+    return rows
 
 
 def _both(
-    judge: Judge, mine: Weights, other: Weights, keys: Sequence[str]
+    evaluator: Evaluator, mine: Weights, other: Weights, keys: Sequence[str]
 ) -> dict[str, Float[np.ndarray, "2 b"]]:
     """Figures of A's patients by `mine` with B's by `other`, and the other way round."""
     rows = max(1, BLOCK // max(1, 4 * mine.shape[1]))
@@ -93,7 +93,7 @@ def _both(
     for i in range(0, len(mine), rows):
         a, b = mine[i : i + rows], other[i : i + rows]
         block = np.concatenate([np.hstack([a, b]), np.hstack([b, a])])
-        parts.append(judge.figures(block, keys))
+        parts.append(evaluator.figures(block, keys))
     return {
         key: np.concatenate([part[key].reshape(2, -1) for part in parts], axis=1)
         for key in keys

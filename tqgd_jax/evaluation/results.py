@@ -2,7 +2,7 @@
 
 Every figure comes with its interval from resampled patients, or with the reason why it
 has none. The two protocols stand side by side and are never mixed: `clinical` judges
-all slices, `paper` only those with a labelled box (H 34).
+all slices, `paper` only those with a labelled box (docs/design/0015).
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from jaxtyping import Float
 
 from tqgd_jax.evaluation import beyond_crop, calcium_section, fold_summary
 from tqgd_jax.evaluation.calcium.patient_scores import PatientScore
-from tqgd_jax.evaluation.evaluator import Judge
+from tqgd_jax.evaluation.evaluator import Evaluator
 from tqgd_jax.evaluation.glossary import GLOSSARY
-from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.evaluation.statistics import bootstrap
-from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image
 
 SCHEMA = "tqgd_jax.results/1"
@@ -30,56 +30,56 @@ FEW = 10  # patients, below which intervals cover clearly less than they say
 CURVES = ("ap.", "froc.", "optimistic.")  # figures over all scores
 
 
-class Judged(NamedTuple):
+class Evaluated(NamedTuple):
     """Images of one protocol, matched.
 
     Attributes:
       images: of the protocol.
-      curve: judge of all detections.
-      point: judge of the detections of the operating point; mostly the same.
+      curve: evaluator of all detections.
+      point: evaluator of the detections of the operating point; mostly the same.
     """
 
     images: Sequence[Image]
-    curve: Judge
-    point: Judge
+    curve: Evaluator
+    point: Evaluator
 
     def figures(
         self, weights: Float[np.ndarray, "b c"]
     ) -> dict[str, Float[np.ndarray, "b"]]:
         """All figures; those at the frozen threshold from `point`."""
-        found = self.curve.figures(weights)
+        values = self.curve.figures(weights)
         if self.point is self.curve:
-            return found
+            return values
         other = self.point.figures(weights)
-        found |= {k: v for k, v in other.items() if not k.startswith(CURVES)}
-        gain = found["optimistic.f1"] - found["point.iou0.5.f1"]
-        return found | {"optimistic.gain": gain}
+        values |= {k: v for k, v in other.items() if not k.startswith(CURVES)}
+        gain = values["optimistic.f1"] - values["point.iou0.5.f1"]
+        return values | {"optimistic.gain": gain}
 
     def why(self, key: str) -> str:
         """Why a figure has no value."""
         return (self.curve if key.startswith(CURVES) else self.point).why(key)
 
 
-class Judges(NamedTuple):
+class Evaluators(NamedTuple):
     """Both protocols; `paper` is None when no image has a labelled box."""
 
-    clinical: Judged
-    paper: Judged | None
+    clinical: Evaluated
+    paper: Evaluated | None
 
 
-def judges(study: Study, rules: Rules) -> Judges:
+def evaluators(study: EvaluationSet, rules: EvaluationSettings) -> Evaluators:
     """Matches the detections of a study once for all figures."""
     positive = [k for k, image in enumerate(study.images) if image.counting.any()]
-    return Judges(
+    return Evaluators(
         _judged(study, range(len(study.images)), rules),
         _judged(study, positive, rules) if positive else None,
     )
 
 
 def results(
-    study: Study,
-    rules: Rules,
-    judges: Judges,
+    study: EvaluationSet,
+    rules: EvaluationSettings,
+    evaluators: Evaluators,
     scores: Sequence[PatientScore] = (),
     unscored: str = "",
 ) -> dict[str, Any]:
@@ -88,18 +88,18 @@ def results(
     Args:
       study: what was judged.
       rules: how.
-      judges: of the study.
+      evaluators: of the study.
       scores: calcium of every scan under every convention; empty: none were made.
       unscored: why none were made.
     """
-    whole = judges.clinical
+    whole = evaluators.clinical
     protocols: dict[str, Any] = {
         "clinical": {"reason": "only slices with a labelled box were judged"}
         if study.positive_only
         else _protocol(whole, rules),
         "paper": {"reason": "no image has a labelled box"}
-        if judges.paper is None
-        else _protocol(judges.paper, rules),
+        if evaluators.paper is None
+        else _protocol(evaluators.paper, rules),
     }
     return {
         "schema": SCHEMA,
@@ -129,9 +129,11 @@ def _caution(patients: int) -> str:
     )
 
 
-def _judged(study: Study, members: Sequence[int], rules: Rules) -> Judged:
-    def judge(images: Sequence[Image]) -> Judge:
-        return Judge(
+def _judged(
+    study: EvaluationSet, members: Sequence[int], rules: EvaluationSettings
+) -> Evaluated:
+    def judge(images: Sequence[Image]) -> Evaluator:
+        return Evaluator(
             [images[k] for k in members],
             study.classes,
             [study.thresholds[k] for k in members],
@@ -141,10 +143,10 @@ def _judged(study: Study, members: Sequence[int], rules: Rules) -> Judged:
 
     curve = judge(study.images)
     point = judge(study.point) if study.point else curve
-    return Judged([study.images[k] for k in members], curve, point)
+    return Evaluated([study.images[k] for k in members], curve, point)
 
 
-def _protocol(judged: Judged, rules: Rules) -> dict[str, Any]:
+def _protocol(judged: Evaluated, rules: EvaluationSettings) -> dict[str, Any]:
     """The figures of one protocol: pooled, and of each fold when there are several."""
     clusters = judged.curve.clusters
     weights = bootstrap.resamples(len(clusters), rules.bootstraps, rules.seed)
@@ -161,7 +163,7 @@ def _protocol(judged: Judged, rules: Rules) -> dict[str, Any]:
     }
 
 
-def _yolo(study: Study, whole: Judged) -> dict[str, Any]:
+def _yolo(study: EvaluationSet, whole: Evaluated) -> dict[str, Any]:
     """YOLOv5's six figures; P, R and F1 at the frozen threshold if there is one."""
     six = whole.curve.yolo()
     if whole.point is not whole.curve:
@@ -171,7 +173,7 @@ def _yolo(study: Study, whole: Judged) -> dict[str, Any]:
     return six | {"threshold_source": "optimistic" if optimistic else study.source}
 
 
-def _settings(study: Study, rules: Rules) -> dict[str, Any]:
+def _settings(study: EvaluationSet, rules: EvaluationSettings) -> dict[str, Any]:
     limits, one = fold_summary.thresholds(study), set(study.thresholds)
     return {
         **rules._asdict(),
@@ -186,14 +188,14 @@ def _settings(study: Study, rules: Rules) -> dict[str, Any]:
     }
 
 
-def _headline(study: Study, protocols: dict[str, Any]) -> dict[str, Any]:
+def _headline(study: EvaluationSet, protocols: dict[str, Any]) -> dict[str, Any]:
     """What may stand at the top; nothing when the images are one fold of several."""
     protocol = "paper" if study.positive_only else "clinical"
     reason = protocols[protocol].get("reason", "")
     if part := fold_summary.alone(study):
         reason = (
             f"{part}: one fold is no result; pool the folds with `python -m "
-            "tqgd_jax.commands.evaluate --pool DIR DIR ... --out DIR`"
+            "tqgd evaluate --pool DIR DIR ... --out DIR`"
         )
     keys = [] if reason else list(HEADLINE)
     return {"protocol": protocol, "keys": keys, "reason": reason}

@@ -8,7 +8,7 @@ from tqgd_jax.evaluation.calcium.risk_categories import scheme
 LEAST = 20  # resamples of which an interval is made
 
 
-class Rules(NamedTuple):
+class EvaluationSettings(NamedTuple):
     """How a study is judged; stands in the results, so that they can be made again.
 
     Attributes:
@@ -30,7 +30,7 @@ class Rules(NamedTuple):
     scheme: str = "standard"
     calibration: float | None = None
 
-    def checked(self) -> "Rules":
+    def checked(self) -> "EvaluationSettings":
         """The rules themselves. Raises ValueError for one that cannot be followed."""
         if self.bootstraps < LEAST:
             raise ValueError(

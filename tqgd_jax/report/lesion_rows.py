@@ -7,17 +7,19 @@ import numpy as np
 
 from tqgd_jax.evaluation.calcium_section import Row
 from tqgd_jax.evaluation.matching.outcomes import Outcome, Outcomes
-from tqgd_jax.evaluation.results import Judges
+from tqgd_jax.evaluation.results import Evaluators
 from tqgd_jax.report.html.pixels import Pixels, hounsfield
 from tqgd_jax.report.result_tables import BOX, DETECTION, LESIONS
-from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image
 
 EMPTY: Row = dict.fromkeys(LESIONS, "")
 UNTOLD = ""  # outcome of a detection that no threshold judges
 
 
-def rows(study: Study, judges: Judges, pixels: Pixels | None) -> Iterator[Row]:
+def rows(
+    study: EvaluationSet, evaluators: Evaluators, pixels: Pixels | None
+) -> Iterator[Row]:
     """By image, labelled boxes first, then detections, most confident first.
 
     `outcome` (IoU 0.5, YOLOv5 rule) and `outcome_centre` are, of a box, "found",
@@ -29,25 +31,25 @@ def rows(study: Study, judges: Judges, pixels: Pixels | None) -> Iterator[Row]:
 
     Args:
       study: what was judged.
-      judges: of the study.
+      evaluators: of the study.
       pixels: image k; HU when they are int16.
     """
-    of = judges.clinical.point.outcomes()
-    others = judges.clinical.curve.outcomes() if study.point else ()
+    of = evaluators.clinical.point.outcomes()
+    others = evaluators.clinical.curve.outcomes() if study.point else ()
     first = 0  # row of the image's first box
     for k, image in enumerate(study.images):
         hu = hounsfield(pixels, k)
         shown = study.point[k] if study.point else image
         use = "point" if study.point else ""
-        found = [_box(study, shown, n, of[k]) for n in range(len(image.boxes))]
-        found += _detections(study, shown, of[k], first, hu, use)
+        result = [_box(study, shown, n, of[k]) for n in range(len(image.boxes))]
+        result += _detections(study, shown, of[k], first, hu, use)
         if study.point:
-            found += _detections(study, image, others[k], first, hu, "curve")
-        yield from found
-        first += len(found)
+            result += _detections(study, image, others[k], first, hu, "curve")
+        yield from result
+        first += len(result)
 
 
-def _box(study: Study, image: Image, n: int, of: Outcomes) -> Row:
+def _box(study: EvaluationSet, image: Image, n: int, of: Outcomes) -> Row:
     row = _row(study, image, image.boxes[n], int(image.labels[n]), BOX)
     lesion = image.lesions[n] if image.lesions else None
     if lesion is not None:
@@ -66,25 +68,25 @@ def _box(study: Study, image: Image, n: int, of: Outcomes) -> Row:
 def _seen(of: Outcome, n: int, ignore: bool) -> str:
     if ignore:
         return "ignored"
-    return "found" if of.found[n] else "missed" if of.missed[n] else UNTOLD
+    return "found" if of.detected[n] else "missed" if of.missed[n] else UNTOLD
 
 
 def _detections(
-    study: Study,
+    study: EvaluationSet,
     image: Image,
     of: Outcomes,
     first: int,
     hu: np.ndarray | None,
     use: str,
 ) -> list[Row]:
-    found = []
+    result = []
     for n in np.argsort(-image.det_scores, kind="stable").tolist():
         row = _row(
             study, image, image.det_boxes[n], int(image.det_labels[n]), DETECTION
         )
         above = None if of.above is None or use == "curve" else bool(of.above[n])
         box = int(of.iou.box[n])
-        found.append(
+        result.append(
             row
             | {
                 "use": use,
@@ -96,7 +98,7 @@ def _detections(
                 "matched": first + box if box >= 0 else "",
             }
         )
-    return found
+    return result
 
 
 def _said(of: Outcome, n: int, above: bool | None) -> str:
@@ -107,7 +109,9 @@ def _said(of: Outcome, n: int, above: bool | None) -> str:
     return "hit" if of.hit[n] else "ignored" if of.ignored[n] else "false alarm"
 
 
-def _row(study: Study, image: Image, box: np.ndarray, label: int, kind: str) -> Row:
+def _row(
+    study: EvaluationSet, image: Image, box: np.ndarray, label: int, kind: str
+) -> Row:
     x0, y0, x1, y1 = box.astype(np.float64).tolist()
     place = image.place
     right, down = place.crop[:2] if place.crop else (0, 0)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from tqgd_jax.io.coco_columns import xywh
-from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 
 
-def coco_ground_truth(study: Study) -> dict[str, Any]:
+def coco_ground_truth(study: EvaluationSet) -> dict[str, Any]:
     """Ground truth as COCO json: bbox is (x, y, width, height), native px.
 
     An image's id is its index, a category's id that of its class. What is known of
@@ -56,7 +56,7 @@ def coco_ground_truth(study: Study) -> dict[str, Any]:
     }
 
 
-def coco_detections(study: Study) -> list[dict[str, Any]]:
+def coco_detections(study: EvaluationSet) -> list[dict[str, Any]]:
     """Detections in COCO's results format."""
     return [
         {"image_id": i, "category_id": label, "bbox": box, "score": score}

@@ -6,6 +6,7 @@ without it is no result.
 
 import json
 import logging
+import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,16 +17,16 @@ import numpy as np
 from tqgd_jax.evaluation import calcium_section, fold_summary, results
 from tqgd_jax.evaluation.beyond_crop import counts
 from tqgd_jax.evaluation.calcium.patient_scores import Beyond, PatientScore
-from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.io import atomic
-from tqgd_jax.report import lesion_rows, result_tables
+from tqgd_jax.report import lesion_rows, pictures, result_tables
 from tqgd_jax.report.html import page
+from tqgd_jax.report.html.gallery import SelectedSlice, slides
+from tqgd_jax.report.html.page_sections import drawn_from
 from tqgd_jax.report.html.pixels import Pixels, hounsfield, window_of
-from tqgd_jax.report.html.slice_selection import shots
-from tqgd_jax.report.overlays import choose, overlay_page
-from tqgd_jax.report.plots import precision_recall
+from tqgd_jax.report.html.slice_selection import select_slices
 from tqgd_jax.report.result_files import coco_detections, coco_ground_truth, json_bytes
-from tqgd_jax.structures.evaluation_set import Study, checked
+from tqgd_jax.structures.evaluation_set import EvaluationSet, checked
 
 logger = logging.getLogger("tqgd_jax")
 RESULTS = "results.json"
@@ -40,8 +41,8 @@ LINE = 90  # letters of a picture's heading
 
 def make(
     out: Path,
-    study: Study,
-    rules: Rules,
+    study: EvaluationSet,
+    rules: EvaluationSettings,
     *,
     pixels: Pixels | None = None,
     window: tuple[float, float] | None = None,
@@ -58,7 +59,7 @@ def make(
       study: as `metrics.study.checked` gives it.
       rules: how to judge.
       pixels: image k, [h, w] or [h, w, c], int16 being HU; None where it is unknown.
-      window: values shown black and white, see `overlays.windowed`.
+      window: values shown black and white, see `pixels.windowed`.
       beyond: of image k, HU of labelled boxes that reach beyond it, with their places
         in the whole slice; None where they are unknown.
       scores: calcium, when it was scored already.
@@ -71,43 +72,41 @@ def make(
     """
     rules = rules.checked()
     fold_summary.thresholds(study)
-    with atomic.files(out, FILES | {page.PAGE}, RESULTS) as partial:
+    with atomic.files(out, FILES | {page.PAGE}, RESULTS) as draft:
         if scores is None:
             scores, unscored = _scored(study, pixels, rules, beyond)
         logger.info("matching the detections of %d images", len(study.images))
-        judges = results.judges(study, rules)
+        evaluators = results.evaluators(study, rules)
         logger.info("figures from %d resamples of the patients", rules.bootstraps)
-        found = results.results(study, rules, judges, scores, unscored)
+        result = results.results(study, rules, evaluators, scores, unscored)
         inputs = dict(inputs or {})
         if pixels is not None:
             window, inputs["window"] = window_of(pixels, len(study.images), window)
-        found |= {"inputs": inputs, "versions": _versions()}
+        result |= {"inputs": inputs, "versions": _versions()}
         logger.info("writing the tables")
-        rows = list(lesion_rows.rows(study, judges, pixels))
+        rows = list(lesion_rows.rows(study, evaluators, pixels))
         patients = calcium_section.table(scores, study, rules)
         result_tables.write(
-            partial / "slices.csv",
-            result_tables.SLICES,
-            result_tables.slice_rows(study),
+            draft / "slices.csv", result_tables.SLICES, result_tables.slice_rows(study)
         )
-        result_tables.write(partial / "lesions.csv", result_tables.LESIONS, rows)
-        result_tables.write(partial / "patients.csv", calcium_section.COLUMNS, patients)
-        _json(partial / "ground_truth.json", coco_ground_truth(study))
-        _json(partial / "detections.json", coco_detections(study), indent=None)
+        result_tables.write(draft / "lesions.csv", result_tables.LESIONS, rows)
+        result_tables.write(draft / "patients.csv", calcium_section.COLUMNS, patients)
+        _json(draft / "ground_truth.json", coco_ground_truth(study))
+        _json(draft / "detections.json", coco_detections(study), indent=None)
         logger.info("drawing the report")
-        _pictures(partial, study, pixels, window)
-        seen = shots(study, rows, pixels, window, shown)
-        there = sorted({f.name for f in partial.iterdir()} | {RESULTS})
-        page.write(partial / page.PAGE, found, rows, patients, seen, there)
-        _json(partial / RESULTS, found)
-    return found
+        seen = select_slices(study, rows, pixels, window, max(shown, OVERLAYS))
+        _pictures(draft, _heading(study), result, rows, seen[:OVERLAYS])
+        names = sorted({f.name for f in draft.iterdir()} | {RESULTS})
+        page.write(draft / page.PAGE, result, rows, patients, seen[:shown], names)
+        _json(draft / RESULTS, result)
+    return result
 
 
 def _json(path: Path, value: Any, indent: int | None = 1) -> None:
     path.write_bytes(json_bytes(value, indent=indent))
 
 
-def told(folder: Path) -> dict[str, Any]:
+def read_results(folder: Path) -> dict[str, Any]:
     """The results as they were written.
 
     Raises:
@@ -115,36 +114,38 @@ def told(folder: Path) -> dict[str, Any]:
     """
     path = folder / RESULTS
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        result = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(
             f"{folder}: no {RESULTS} ({error.strerror}); name a folder that eval.py "
-            "or `python -m tqgd_jax.commands.evaluate` wrote to its end"
+            "or `tqgd evaluate` wrote to its end"
         ) from error
     except ValueError as error:
         raise ValueError(f"{path}: not json ({error}); evaluate again") from error
-    if not isinstance(found, dict) or found.get("schema") != results.SCHEMA:
-        said = found.get("schema") if isinstance(found, dict) else type(found).__name__
+    if not isinstance(result, dict) or result.get("schema") != results.SCHEMA:
+        schema = (
+            result.get("schema") if isinstance(result, dict) else type(result).__name__
+        )
         raise ValueError(
-            f"{path}: the schema is {said!r}, this version reads {results.SCHEMA!r}; "
+            f"{path}: the schema is {schema!r}, this version reads {results.SCHEMA!r}; "
             "evaluate again"
         )
-    return found
+    return result
 
 
-def read(folder: Path) -> tuple[Study, dict[str, Any]]:
-    """What was judged, from the tables, and the results; ValueError as `told`."""
-    found, path = told(folder), folder / "lesions.csv"
+def read(folder: Path) -> tuple[EvaluationSet, dict[str, Any]]:
+    """What was judged, from the tables, and the results; ValueError as `read_results`."""
+    result, path = read_results(folder), folder / "lesions.csv"
     slices = list(result_tables.read(folder / "slices.csv", result_tables.SLICES))
     rows = list(result_tables.read(path, result_tables.LESIONS))
-    settings, classes = found["settings"], tuple(found["input"]["classes"])
+    settings, classes = result["settings"], tuple(result["input"]["classes"])
     curve = [r for r in rows if r["use"] != "point"]
     point: Sequence = ()
     if settings["segmentation"]:
         others = [r for r in rows if r["use"] != "curve"]
         point = result_tables.images(slices, others, classes, path)
     sizes = [(r["height"], r["width"]) for r in slices]
-    study = Study(
+    study = EvaluationSet(
         images=tuple(result_tables.images(slices, curve, classes, path)),
         classes=classes,
         thresholds=tuple(
@@ -152,14 +153,14 @@ def read(folder: Path) -> tuple[Study, dict[str, Any]]:
         ),
         point=tuple(point),
         sizes=tuple((int(h), int(w)) for h, w in sizes if h and w),
-        title=found["title"],
+        title=result["title"],
         source=settings["threshold_source"],
-        stamp=found["stamp"],
-        note=found["note"],
+        stamp=result["stamp"],
+        note=result["note"],
         part=settings["part"],
         positive_only=settings["positive_only"],
     )
-    return checked(study), found
+    return checked(study), result
 
 
 def scores(folder: Path) -> list[PatientScore]:
@@ -169,9 +170,9 @@ def scores(folder: Path) -> list[PatientScore]:
 
 
 def _scored(
-    study: Study,
+    study: EvaluationSet,
     pixels: Pixels | None,
-    rules: Rules,
+    rules: EvaluationSettings,
     beyond: Beyond | None = None,
 ) -> tuple[list[PatientScore], str]:
     """Calcium of every scan, or why there is none."""
@@ -188,7 +189,7 @@ def _scored(
             f"labelled boxes of {len(lost)} images reach beyond them, and their pixels "
             "are not known there: the reference would lack their calcium. Name the "
             "folder of the scans (--data_dir of eval.py, --pixels of "
-            "tqgd_jax.commands.evaluate)"
+            "tqgd evaluate)"
         )
 
     def known(k: int) -> np.ndarray:
@@ -203,7 +204,7 @@ def _scored(
         return [], str(error)
 
 
-def _heading(study: Study) -> str:
+def _heading(study: EvaluationSet) -> str:
     """What stands on a picture, so that it does not say more alone than on the page."""
     part = fold_summary.alone(study)
     protocol = (
@@ -219,31 +220,18 @@ def _heading(study: Study) -> str:
 
 def _pictures(
     out: Path,
-    study: Study,
-    pixels: Pixels | None,
-    window: tuple[float, float] | None,
+    heading: str,
+    result: dict[str, Any],
+    rows: Sequence[calcium_section.Row],
+    slices: Sequence[SelectedSlice],
 ) -> None:
     """precision_recall.png and, where pixels are known, overlays.png."""
-    images = study.point or study.images
-    limits = set(study.thresholds)
-    threshold = limits.pop() if len(limits) == 1 else None
-    heading = _heading(study)
-    curves = out / "precision_recall.png"
-    precision_recall(curves, study.images, study.classes, threshold, heading)
-    if pixels is None or limits:
-        return  # folds have thresholds of their own: see the report's gallery
-    chosen = choose(images, 0.0 if threshold is None else threshold, OVERLAYS)
-    items = [(seen, images[k]) for k in chosen if (seen := pixels(k)) is not None]
-    overlay_page(
-        out / "overlays.png",
-        items,
-        study.classes,
-        threshold,
-        heading,
-        most=OVERLAYS,
-        of=len(images),
-        window=window,
-    )
+    pictures.precision_recall(out / "precision_recall.png", result, heading)
+    if slices:
+        cut, _ = drawn_from(result)
+        edges = result["settings"]["size_px"]
+        shown = slides(slices, rows, edges, cut, budget=math.inf)
+        pictures.overlays(out / "overlays.png", shown, result, heading)
 
 
 def _versions() -> dict[str, str]:

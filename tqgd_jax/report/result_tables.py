@@ -11,7 +11,7 @@ import numpy as np
 
 from tqgd_jax.evaluation.calcium_section import Row
 from tqgd_jax.io import tables
-from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image, Lesion, Place
 
 SLICES = (
@@ -32,7 +32,7 @@ BOX, DETECTION = "box", "detection"
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
-def slice_rows(study: Study) -> list[Row]:
+def slice_rows(study: EvaluationSet) -> list[Row]:
     """One row for each image, in the study's order; empty cells where unknown."""
     rows = []
     sizes = study.sizes or [("", "")] * len(study.images)

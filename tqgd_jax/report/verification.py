@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tqgd_jax.evaluation import calcium_section, results
-from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report import lesion_rows, result_folder, result_tables
 from tqgd_jax.report.html import page_reader
-from tqgd_jax.report.html.gallery import drawn, outcome, told
+from tqgd_jax.report.html.gallery import caption, drawn, outcome
 from tqgd_jax.report.html.html_tables import lesion_table, patient_table
 from tqgd_jax.report.html.numbers import TOLERANCE, differences, verify
 from tqgd_jax.report.html.page_sections import drawn_from
@@ -32,31 +32,31 @@ def again(folder: Path) -> tuple[int, list[str]]:
       How many numbers of `results.json` were compared, and a line for each difference
       of more than 1e-9.
     """
-    study, said = result_folder.read(folder)
-    settings = said["settings"]
-    rules = Rules(**{k: settings[k] for k in Rules._fields})
+    study, written = result_folder.read(folder)
+    settings = written["settings"]
+    rules = EvaluationSettings(**{k: settings[k] for k in EvaluationSettings._fields})
     rules = rules._replace(
         size_px=tuple(rules.size_px), size_mm2=tuple(rules.size_mm2)
     ).checked()
     scores = result_folder.scores(folder)
-    unscored = "" if scores else said["calcium"].get("reason", "")
-    judges = results.judges(study, rules)
-    made = results.results(study, rules, judges, scores, unscored)
-    made = json.loads(json_bytes(made)) | {k: said.get(k) for k in BESIDE}
-    wrong = [f"results.json{line}" for line in differences(said, made)]
+    unscored = "" if scores else written["calcium"].get("reason", "")
+    evaluators = results.evaluators(study, rules)
+    made = results.results(study, rules, evaluators, scores, unscored)
+    made = json.loads(json_bytes(made)) | {k: written.get(k) for k in BESIDE}
+    wrong = [f"results.json{line}" for line in differences(written, made)]
 
     path = folder / "slices.csv"
     wrong += _other(path, result_tables.SLICES, result_tables.slice_rows(study))
     patients = calcium_section.table(scores, study, rules)
     wrong += _other(folder / "patients.csv", calcium_section.COLUMNS, patients)
-    rows, path = lesion_rows.rows(study, judges, None), folder / "lesions.csv"
+    rows, path = lesion_rows.rows(study, evaluators, None), folder / "lesions.csv"
     wrong += _other(path, result_tables.LESIONS, rows, MEASURED)
 
     path = folder / "report.html"
     try:
         page = page_reader.read(path.read_bytes().decode())
     except OSError as error:
-        return _numbers(said), [*wrong, f"report.html: {error.strerror}"]
+        return _numbers(written), [*wrong, f"report.html: {error.strerror}"]
     wrong += [f"report.html: {line}" for line in verify(page, made)]
     cut, _ = drawn_from(made)
     used, total = [], 0
@@ -70,10 +70,10 @@ def again(folder: Path) -> tuple[int, list[str]]:
     wrong += _cells("boxes", page.lesions, [line.cells for line in boxes.rows])
     cells = patient_table(patients, made).rows
     wrong += _cells("patients", page.patients, cells)
-    for name, caption in page.slides:
-        if not caption.endswith(told(counts[name])):
-            wrong.append(f"report.html: slice {name} has {told(counts[name])!r}")
-    return _numbers(said), wrong
+    for name, shown in page.slides:
+        if not shown.endswith(caption(counts[name])):
+            wrong.append(f"report.html: slice {name} has {caption(counts[name])!r}")
+    return _numbers(written), wrong
 
 
 def _other(

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from tqgd_jax.structures.image import Image, check
 
 
-class Study(NamedTuple):
+class EvaluationSet(NamedTuple):
     """A set of judged images.
 
     Attributes:
@@ -14,7 +14,7 @@ class Study(NamedTuple):
       thresholds: of each image, the confidence from which a detection counts; folds have
         models, and so thresholds, of their own. None: none was chosen beforehand.
       point: the images again with the detections of the operating point, when these are
-        others than the curves' (segmentation, spec J.4); empty: they are the same.
+        others than the curves' (segmentation); empty: they are the same.
       sizes: (height, width) of each image, px; empty when unknown.
       title: of the report.
       source: where the thresholds come from: "validation", "given" or "none".
@@ -39,7 +39,7 @@ class Study(NamedTuple):
     positive_only: bool = False
 
 
-def checked(study: Study) -> Study:
+def checked(study: EvaluationSet) -> EvaluationSet:
     """The study itself. Raises ValueError for what no figure could be computed from."""
     check(study.images, len(study.classes))
     n = len(study.images)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
-from tqgd_jax.iou import box_area
+from tqgd_jax.overlap import box_area
 
 
 class Place(NamedTuple):

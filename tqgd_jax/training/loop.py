@@ -12,12 +12,12 @@ import jax
 import numpy as np
 
 from tqgd_jax.config import Config
-from tqgd_jax.training.non_finite import Rewind, Trouble
+from tqgd_jax.training.non_finite import NonFinitePolicy
 from tqgd_jax.training.optim import Hyper
 from tqgd_jax.training.records.checkpoint import Checkpoints
-from tqgd_jax.training.records.log import Journal
+from tqgd_jax.training.records.log import RunLogger
 from tqgd_jax.training.runtime import distributed
-from tqgd_jax.training.runtime.sharding import Program
+from tqgd_jax.training.runtime.sharding import CompiledSteps
 from tqgd_jax.training.state import TrainState
 
 log = logging.getLogger("tqgd_jax")
@@ -63,12 +63,12 @@ class Loop:
     """
 
     config: Config
-    program: Program
+    program: CompiledSteps
     schedule: Hyper
     inputs: Inputs
     checkpoints: Checkpoints
-    journal: Journal
-    trouble: Trouble
+    journal: RunLogger
+    trouble: NonFinitePolicy
     evaluate: Evaluate | None
     steps_per_epoch: int
     meta: dict[str, Any]
@@ -94,19 +94,9 @@ class Loop:
         # Those that all know of.
         self._caught = self._noted if distributed.count() == 1 else []
         self._evaluating = False
-        if self.config.train.non_finite == "rewind" and not self.checkpoints.steps():
-            self.checkpoints.save(start, state, self.meta)  # to go back to
         with contextlib.closing(self.journal), self._signals():
-            while True:
-                try:
-                    with self.program.memory():
-                        state = self._go(self.program.place(state), start, stop)
-                    break
-                except Rewind:
-                    self.checkpoints.wait()
-                    state, self.meta = self.checkpoints.restore(state, repair=True)
-                    start = int(state.step)
-                    self.journal.back_to(start)
+            with self.program.memory():
+                state = self._go(self.program.place(state), start, stop)
             self.checkpoints.wait()
         return self.program.one(state)
 
@@ -123,11 +113,10 @@ class Loop:
                 self._save(done, state)  # again, with the figures
         while done < stop:
             n = min(self.program.steps, self._next_stop(done, stop) - done)
-            hyper = self.schedule.at(slice(done, done + n))
             state, metrics = self.program(
                 state,
                 list(itertools.islice(inputs, n)),
-                hyper._replace(use=self.trouble.uses(done, done + n)),
+                self.schedule.at(slice(done, done + n)),
             )
             for x in metrics.values():
                 x.copy_to_host_async()
@@ -168,7 +157,7 @@ class Loop:
                 row["skipped"] = int(row["skipped"])
                 try:
                     self.trouble.look(row)
-                except (FloatingPointError, Rewind):
+                except FloatingPointError:
                     if rows:
                         self.journal.steps(rows)
                     raise

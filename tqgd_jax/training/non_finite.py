@@ -4,18 +4,12 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from tqgd_jax.config import Train
 
 log = logging.getLogger("tqgd_jax")
 
 
-class Rewind(Exception):
-    """The run has to go back to its last checkpoint."""
-
-
-class Trouble:
+class NonFinitePolicy:
     """Looks at the metrics of each iteration and applies the policy.
 
     The step itself never lets such an iteration change the state (`step.make_learn`).
@@ -34,10 +28,9 @@ class Trouble:
 
         Raises:
           FloatingPointError: the policy is "stop", or too many were left out.
-          Rewind: the policy is "rewind"; the iteration is left out from now on.
         """
         iteration = row["step"] - 1
-        if not row["skipped"] or iteration in self.left_out:
+        if not row["skipped"]:
             return
         terms = ", ".join(
             f"{k}={v}" for k, v in row.items() if k not in ("step", "skipped")
@@ -51,7 +44,7 @@ class Trouble:
             raise FloatingPointError(
                 f"{told} The last checkpoint is from before it; look at these images, "
                 "train with a lower optim.lr in another --workdir, or go on with "
-                "--config.train.non_finite=skip or rewind."
+                "--config.train.non_finite=skip."
             )
         if len(self.left_out) >= limit:
             before = ", ".join(str(i + 1) for i in self.left_out)
@@ -62,19 +55,7 @@ class Trouble:
                 "train with a lower optim.lr in another --workdir."
             )
         self.left_out.append(iteration)
-        if policy == "skip":
-            log.warning("%s Left out; training goes on (train.non_finite=skip).", told)
-            return
-        log.warning(
-            "%s Going back to the last checkpoint; the step is left out this time "
-            "(train.non_finite=rewind).",
-            told,
-        )
-        raise Rewind
-
-    def uses(self, start: int, stop: int) -> Any:
-        """Which of some iterations may change the state, as `Hyper.use` wants them."""
-        return ~np.isin(np.arange(start, stop), self.left_out)
+        log.warning("%s Left out; training goes on (train.non_finite=skip).", told)
 
     def summary(self) -> str:
         """One line for the end of a run; empty when nothing was left out."""

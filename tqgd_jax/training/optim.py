@@ -26,7 +26,6 @@ class Hyper(NamedTuple):
       momentum: of SGD.
       apply: whether the optimiser steps after this iteration.
       reset: whether summed gradients are dropped before it (a new epoch begins).
-      use: whether the iteration may change the state; see `training.trouble`.
     """
 
     lr: Float[Arr, "*n"]
@@ -34,7 +33,6 @@ class Hyper(NamedTuple):
     momentum: Float[Arr, "*n"]
     apply: Bool[Arr, "*n"]
     reset: Bool[Arr, "*n"]
-    use: Bool[Arr, "*n"]
 
     def at(self, i: int | slice) -> "Hyper":
         """The entries of iteration `i`, or of several."""
@@ -90,7 +88,6 @@ def plan(cfg: Optim, *, batch_size: int, epochs: int, steps_per_epoch: int) -> H
         momentum=momentum.astype(np.float32),
         apply=apply,
         reset=i % steps_per_epoch == 0,
-        use=np.ones(total, bool),
     )
 
 

@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from tqgd_jax.config import Config
 from tqgd_jax.data import dataset
 from tqgd_jax.data.batches import order, resident
 from tqgd_jax.data.dataset import Dataset
+from tqgd_jax.data.open import open_data
 from tqgd_jax.detector import Detector
-from tqgd_jax.evaluation.evaluate import evaluate
+from tqgd_jax.evaluation.evaluator import evaluate
 from tqgd_jax.inference import detect, make_predict
 from tqgd_jax.recalibration import make_recalibrate
 from tqgd_jax.training import optim, state
 from tqgd_jax.training.loop import Loop
-from tqgd_jax.training.non_finite import Trouble
+from tqgd_jax.training.non_finite import NonFinitePolicy
+from tqgd_jax.training.records import workdir as workdirs
 from tqgd_jax.training.runtime import distributed, sharding
 from tqgd_jax.training.state import TrainState
 from tqgd_jax.training.step import make_train_step
@@ -102,14 +105,14 @@ class Run:
                     batch = resident.take(data, rows)
                 return step(state, batch, hyper)
 
-            self.program = sharding.Program(
+            self.program = sharding.CompiledSteps(
                 config,
                 taken,
                 constant=(resident.arrays(train),),
                 steps=steps,
             )
         else:
-            self.program = sharding.Program(config, step, steps=steps)
+            self.program = sharding.CompiledSteps(config, step, steps=steps)
 
     def create(self) -> TrainState:
         """The state before the first step."""
@@ -146,7 +149,9 @@ class Run:
                 now, meta = checkpoints.restore(now, repair=True)
                 start = int(now.step)
                 log.info("resuming %s at step %d of %d", folder, start, self.stop)
-            trouble = Trouble(config.train, self._names, meta.get("left_out", []))
+            trouble = NonFinitePolicy(
+                config.train, self._names, meta.get("left_out", [])
+            )
             done = Loop(
                 config=config,
                 program=self.program,
@@ -177,8 +182,8 @@ class Run:
     def _evaluator(self) -> Any:
         if self._val is None:
             return None
-        val, config, classes = self._val, self._config, len(self._train.classes)
-        detector = Detector(config.model, classes)
+        val, config, classes = self._val, self._config, self._train.classes
+        detector = Detector(config.model, len(classes))
         predict = make_predict(detector, config, self.anchors)
         recalibrate = make_recalibrate(
             detector, config, self._train, config.eval.recalibrate
@@ -187,6 +192,38 @@ class Run:
         def figures(ema: dict[str, Any]) -> dict[str, Any]:
             batches = dataset.in_order(val, config.eval.batch_size)
             images = detect(predict, recalibrate(ema), batches, val.names)
-            return evaluate(images, classes, threshold=None)
+            return evaluate(images, classes)
 
         return figures
+
+
+def train(config: Config, workdir: str | Path) -> None:
+    """Trains a detector, or goes on with it: what `train.py` does.
+
+    Args:
+      config: settings; `config.data.dir` is the folder of images or scans.
+      workdir: folder of the run, made if needed.
+
+    Raises:
+      ValueError: what cannot be trained; nothing is written then.
+      RuntimeError: another process is training there.
+    """
+    folder = Path(workdir).expanduser().absolute()
+    splits = open_data(config)
+    images = dataset.required(splits, "train", config)
+    if images.disclaimer:
+        log.warning("NOT A RESULT: %s", images.disclaimer)
+    first = distributed.first()
+    with workdirs.claimed(folder) if first else nullcontext():
+        # What cannot work is refused before anything is written.
+        run = Run(config, images, splits.get("val"))
+        distributed.same(config, run.facts())
+        if first:
+            workdirs.record(folder, config, run.facts())
+        run.train(folder)
+    if first:
+        evaluated = next(s for s in ("test", "val", "train") if s in splits)
+        log.info(
+            "done: %s; next: python eval.py --workdir=%s --split=%s",
+            *(folder, folder, evaluated),
+        )

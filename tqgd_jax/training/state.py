@@ -20,7 +20,7 @@ class TrainState(NamedTuple):
       step: iterations done.
       updates: optimiser steps done.
       params, batch_stats: linen collections, float32; like all that go with them, packed
-        inside `parallel.Program` (`training.packed`).
+        inside `runtime.sharding.CompiledSteps` (`runtime.flat_state`).
       opt_state: of `optim.sgd`.
       ema: moving averages of `params` and `batch_stats`, for evaluation.
       grads: gradients summed since the last optimiser step; empty without accumulation.
@@ -48,7 +48,7 @@ def create(detector: Detector, config: Config) -> TrainState:
     else:
         variables = initial(shapes, config.seed, thr.init)
     params, batch_stats = variables["params"], variables["batch_stats"]
-    zero = Hyper(*(jnp.zeros((), t) for t in ("f4", "f4", "f4", "?", "?", "?")))
+    zero = Hyper(*(jnp.zeros((), t) for t in ("f4", "f4", "f4", "?", "?")))
     tx = sgd(config.optim, config.data.batch_size, zero)
     waits = accumulation(config.optim, config.data.batch_size) > 1
     return TrainState(

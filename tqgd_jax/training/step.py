@@ -69,10 +69,10 @@ def make_learn(
 ) -> Learn:
     """The step without augmentation: from images in [0, 1] and targets in network px.
 
-    Of the state, `params` and all that go with it may be packed (`training.packed`).
+    Of the state, `params` and all that go with it may be packed (`runtime.flat_state`).
 
-    A loss or gradient that is not finite leaves the state as it was but for `step`, and
-    so does `hyper.use` = False; `skipped` in the metrics tells.
+    A loss or gradient that is not finite leaves the state as it was but for `step`;
+    `skipped` in the metrics tells.
     """
     axis = detector.axis_name
     strides = tuple(2**n for n in config.model.heads)
@@ -111,7 +111,7 @@ def make_learn(
             if axis is not None:
                 grads = lax.pmean(grads, axis)
             norm = optax.tree.norm(grads)
-            used = hyper.use & jnp.isfinite(loss) & jnp.isfinite(norm)
+            used = jnp.isfinite(loss) & jnp.isfinite(norm)
             metrics = {"loss": loss, **terms, "grad_norm": norm, "skipped": ~used}
             state = state._replace(step=state.step + 1)
             if waits:

@@ -129,7 +129,7 @@ class OrCaScore(Slices):
         "the training set and unpack it into one folder: TRV1P1CTI.mhd with its .zraw "
         "to TRV4P8CTI.mhd, and TRV1P1R.mhd to TRV4P8R.mhd; their folders do not matter, "
         "and the contrast scans (CTAI) are not read. Without the data, "
-        "`python -m tqgd_jax.phantom --out DIR` simulates a set in the same layout."
+        "`tqgd phantom --out DIR` simulates a set in the same layout."
     )
 
 

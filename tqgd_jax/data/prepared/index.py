@@ -45,12 +45,10 @@ def open_prepared(folder: Path) -> dict[str, Dataset]:
 def open_packed(path: Path, config: Config) -> dict[str, Dataset]:
     """The splits of a file that `pack` made."""
     if not path.is_file():
-        raise ValueError(
-            f"data.dir: no file {path}; `python -m tqgd_jax.commands.pack` makes one"
-        )
+        raise ValueError(f"data.dir: no file {path}; `tqgd pack` makes one")
     arrays = _arrays(path)
     if not all(f"{part}/pixels" in arrays for part in _meta(arrays)["parts"]):
-        raise ValueError(f"{path}: has no pixels; make it with tqgd_jax.commands.pack")
+        raise ValueError(f"{path}: has no pixels; make it with tqgd pack")
     _same_settings(path, _meta(arrays), config)
 
     def pixels(part: str) -> Callable[[int], np.ndarray]:

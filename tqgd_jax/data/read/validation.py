@@ -149,7 +149,7 @@ def enforce(problems: Iterable[Problem], policy: str) -> None:
         out = "data.bad_labels=clip (to the image, then drop what is empty) or drop"
         raise ValueError(
             f"{len(shown)} problems in the data ({counts(shown)}):\n{listed}{more}\n"
-            f"Repair the files (`python -m tqgd_jax.commands.check DIR` lists all)"
+            f"Repair the files (`tqgd check DIR` lists all)"
             + (", or remove them." if fatal else f", or set {out}.")
         )
     if bad:

@@ -23,32 +23,6 @@ def confusion(
     return table
 
 
-def icc(table: Float[np.ndarray, "n k"]) -> tuple[float, float]:
-    """Intraclass correlation of single ratings, for agreement and for consistency.
-
-    ICC(A,1) and ICC(C,1) of McGraw and Wong 1996, which are ICC(2,1) and ICC(3,1) of
-    Shrout and Fleiss 1979: two-way analysis of variance of `n` subjects, rated by the
-    same `k` raters. NaN with fewer than two of either, or where no rating differs.
-    """
-    n, k = table.shape
-    if n < 2 or k < 2:
-        return np.nan, np.nan
-    table = table - table[0, 0]  # equal ratings become 0 exactly, and so their variance
-    mean, rows, columns = table.mean(), table.mean(axis=1), table.mean(axis=0)
-    between = k * ((rows - mean) ** 2).sum() / (n - 1)
-    raters = n * ((columns - mean) ** 2).sum() / (k - 1)
-    rest = table - rows[:, None] - columns[None, :] + mean
-    error = (rest**2).sum() / ((n - 1) * (k - 1))
-    total = np.array(
-        [
-            between + (k - 1) * error + k * (raters - error) / n,
-            between + (k - 1) * error,
-        ]
-    )
-    a1, c1 = ratio(np.full(2, between - error), total)
-    return float(a1), float(c1)
-
-
 def agreement(
     reference: Float[np.ndarray, "p"],
     predicted: Float[np.ndarray, "p"],
@@ -58,7 +32,9 @@ def agreement(
     """Agreement of predicted with reference scores, for each row of weights.
 
     `kappa`: Cohen's, linearly weighted, of the categories of `scheme`; `accuracy`: share
-    of patients in the right one. `icc_a1`, `icc_c1`: as `icc` for two raters.
+    of patients in the right one. `icc_a1`, `icc_c1`: ICC(A,1) and ICC(C,1) of McGraw and
+    Wong 1996, agreement and consistency of single ratings, which are ICC(2,1) and
+    ICC(3,1) of Shrout and Fleiss 1979.
     `bias`: mean of predicted - reference; `sd` (n - 1) of that difference; `loa_low`,
     `loa_high` = bias -+ `LIMITS` sd (Bland and Altman 1986); `log_bias`, `log_loa_low`,
     `log_loa_high`: the same of log(score + 1). `mae`: mean absolute difference.
@@ -161,7 +137,7 @@ def _iccs(
     y: Float[np.ndarray, "p"],
     weights: Float[np.ndarray, "b p"],
 ) -> dict[str, Float[np.ndarray, "b"]]:
-    """`icc` of two raters from the moments of their sum and difference."""
+    """Intraclass correlation, from the moments of sum and difference of the two."""
     n = weights.sum(axis=1)
     _, between = _moments((x + y) / 2, weights)
     bias, error = _moments(y - x, weights)

@@ -15,7 +15,7 @@ from tqgd_jax.evaluation.calcium.risk_categories import (
 )
 
 
-def spread(
+def convention_agreement(
     rows: Sequence[PatientScore], base: str = "orcascore", by: str = "standard"
 ) -> dict[str, Any]:
     """Reference scores of the same voxels under every convention and every scheme.
@@ -53,14 +53,14 @@ def spread(
     }
     schemes = {}
     for name, other in SCHEMES.items():
-        found = categories(scores[base], other)
+        regraded = categories(scores[base], other)
         schemes[name] = {
             "patients_changed": sum(
                 _differ(chosen, a, other, b)
-                for a, b in zip(placed[base].tolist(), found.tolist(), strict=True)
+                for a, b in zip(placed[base].tolist(), regraded.tolist(), strict=True)
             ),
             "of": of,
-            "categories": np.bincount(found, minlength=len(other.labels)).tolist(),
+            "categories": np.bincount(regraded, minlength=len(other.labels)).tolist(),
             "labels": list(other.labels),
         }
     every = np.stack([*placed.values()])
@@ -78,33 +78,34 @@ def _table(
     rows: Sequence[PatientScore], base: str
 ) -> dict[str, Float[np.ndarray, "n"]]:
     """Agatston scores by convention, scans in one order."""
-    found: dict[str, dict[tuple[str, str], float]] = {}
+    tables: dict[str, dict[tuple[str, str], float]] = {}
     for row in rows:
-        of = found.setdefault(row.convention, {})
+        of = tables.setdefault(row.convention, {})
         of[row.patient, row.scan] = row.reference.agatston
-    if base not in found:
+    if base not in tables:
         raise ValueError(
-            f"no scores under {base!r} to compare with; there are: {', '.join(found)}"
+            f"no scores under {base!r} to compare with; there are: {', '.join(tables)}"
         )
-    scans = sorted(found[base])
-    for name, of in found.items():
+    scans = sorted(tables[base])
+    for name, of in tables.items():
         if sorted(of) != scans:
             raise ValueError(
                 f"{name!r} has scores of {len(of)} scans, {base!r} of {len(scans)}, or of "
                 "others; score the same scans under each convention"
             )
     return {
-        name: np.array([of[s] for s in scans], np.float64) for name, of in found.items()
+        name: np.array([of[s] for s in scans], np.float64)
+        for name, of in tables.items()
     }
 
 
 def _ratios(
     values: Float[np.ndarray, "n"], base: Float[np.ndarray, "n"]
 ) -> dict[str, float | None]:
-    there = base > 0
-    if not there.any():
+    positive = base > 0
+    if not positive.any():
         return {"median_ratio": None, "p95_ratio": None}
-    ratios = values[there] / base[there]
+    ratios = values[positive] / base[positive]
     return {
         "median_ratio": float(np.median(ratios)),
         "p95_ratio": float(np.percentile(ratios, 95)),

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int16
 
 from tqgd_jax.evaluation.calcium.boxes import Crop, Part, Row, assemble, calcium_mask
 from tqgd_jax.evaluation.calcium.conventions import LOWEST, Convention
-from tqgd_jax.evaluation.calcium.score import Marked, judge, marked
+from tqgd_jax.evaluation.calcium.score import Marked, marked, score_marked
 from tqgd_jax.evaluation.calcium.scores import Amount, Spacing
 from tqgd_jax.structures.image import Image
 
@@ -99,13 +99,13 @@ def patient_scores(
         labelled = calcium_mask(part.hu, _rows(part, chosen))
         truth = marked(part.hu, labelled)
         limits = [thresholds[k] for k in members]
-        said = None
+        detected = None
         if None not in limits:
             rows_of = _rows(part, chosen, limits)
-            said = marked(part.hu, calcium_mask(part.hu, rows_of))
+            detected = marked(part.hu, calcium_mask(part.hu, rows_of))
         difference = _difference(truth, chosen)
         rows += [
-            _row(key, one, truth, said, spacing, calibration, difference)
+            _row(key, one, truth, detected, spacing, calibration, difference)
             for one in conventions
         ]
     return rows
@@ -115,12 +115,12 @@ def _row(
     key: tuple[str, str],
     rules: Convention,
     truth: Marked,
-    said: Marked | None,
+    detected: Marked | None,
     spacing: Spacing,
     calibration: float | None,
     difference: int | None,
 ) -> PatientScore:
-    reference, counted = judge(truth, spacing, rules, calibration)
+    reference, counted = score_marked(truth, spacing, rules, calibration)
     alone = PatientScore(
         *key,
         convention=rules.name,
@@ -131,15 +131,15 @@ def _row(
         volume_sensitivity=None,
         volume_ppv=None,
     )
-    if said is None:
+    if detected is None:
         return alone
-    predicted, found = judge(said, spacing, rules, calibration)
-    there, seen = truth.flat[counted], said.flat[found]
-    both = len(np.intersect1d(there, seen, assume_unique=True))
+    predicted, counting = score_marked(detected, spacing, rules, calibration)
+    labelled, seen = truth.flat[counted], detected.flat[counting]
+    both = len(np.intersect1d(labelled, seen, assume_unique=True))
     return alone._replace(
         predicted=predicted.amount,
         lesions=(len(reference.lesions), len(predicted.lesions)),
-        volume_sensitivity=_share(both, len(there)),
+        volume_sensitivity=_share(both, len(labelled)),
         volume_ppv=_share(both, len(seen)),
     )
 
@@ -184,9 +184,9 @@ def _rows(
             # A detection may not reach into what is known beside its image.
             x, y = crop[2] - crop[0], crop[3] - crop[1]
             boxes = np.clip(image.det_boxes[image.above(limit)], 0, [x, y, x, y])
-        kept = boxes[(boxes[:, :2] < boxes[:, 2:]).all(axis=1)]
-        kept = kept + np.tile([crop[0] - part.x0, crop[1] - part.y0], 2)
-        rows += [(z - part.z0, *box) for box in kept.tolist()]
+        proper = boxes[(boxes[:, :2] < boxes[:, 2:]).all(axis=1)]
+        proper = proper + np.tile([crop[0] - part.x0, crop[1] - part.y0], 2)
+        rows += [(z - part.z0, *box) for box in proper.tolist()]
     return rows
 
 

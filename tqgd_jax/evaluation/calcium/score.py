@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int16, UInt8
 
+from tqgd_jax.ct.lesions import ARTERIES
 from tqgd_jax.evaluation.calcium.components import components
 from tqgd_jax.evaluation.calcium.conventions import (
     LOWEST,
@@ -14,7 +15,6 @@ from tqgd_jax.evaluation.calcium.conventions import (
     neighbours,
 )
 from tqgd_jax.evaluation.calcium.scores import (
-    ARTERIES,
     Amount,
     LesionScore,
     Score,
@@ -48,7 +48,7 @@ def score(
     Raises:
       ValueError: for a spacing or a calibration that is not above 0.
     """
-    return judge(marked(hu, mask), spacing, convention, calibration)[0]
+    return score_marked(marked(hu, mask), spacing, convention, calibration)[0]
 
 
 class Marked(NamedTuple):
@@ -78,7 +78,7 @@ def marked(
     return Marked(flat, at, hu.ravel()[flat], label)
 
 
-def judge(
+def score_marked(
     voxels: Marked,
     spacing: Spacing,
     convention: Convention,
@@ -96,10 +96,10 @@ def judge(
             own &= voxels.label == value
         at, hu = voxels.at[own], voxels.hu[own]
         spots, points = _spots(at, hu, spacing, convention)
-        there = spots >= 0
-        counted[np.flatnonzero(own)[there]] = True
-        kept = (at[there], hu[there], spots[there], points)
-        lesions += _lesions(*kept, spacing, convention, calibration, artery)
+        scored = spots >= 0
+        counted[np.flatnonzero(own)[scored]] = True
+        chosen = (at[scored], hu[scored], spots[scored], points)
+        lesions += _lesions(*chosen, spacing, convention, calibration, artery)
     lesions.sort(key=lambda one: (one.z, one.box))
     arteries = {} if voxels.label is None else by_artery(lesions, calibration)
     return Score(total(lesions, calibration), tuple(lesions), arteries), counted

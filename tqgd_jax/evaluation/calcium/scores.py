@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-ARTERIES = {1: "LAD", 2: "LCX", 3: "RCA"}  # orCaScore; 1 includes the left main
+from tqgd_jax.ct.lesions import ARTERIES
+
 Spacing = tuple[float, float, float]  # dz, dy, dx in mm
 
 

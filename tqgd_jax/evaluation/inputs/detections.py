@@ -15,7 +15,7 @@ from tqgd_jax.evaluation.inputs.patient_table import apply
 from tqgd_jax.evaluation.inputs.patient_table import read as read_table
 from tqgd_jax.io import coco_columns
 from tqgd_jax.io.coco_columns import Entries, Key, short
-from tqgd_jax.structures.evaluation_set import Study, checked
+from tqgd_jax.structures.evaluation_set import EvaluationSet, checked
 from tqgd_jax.structures.image import Image, Place
 
 ALONE = (
@@ -46,12 +46,12 @@ def read(
     detections: Path | None,
     patients: Path | None = None,
     threshold: float | None = None,
-) -> Study:
+) -> EvaluationSet:
     """Reads COCO json: ground truth, and a list of results with bbox xywh and score.
 
     Images may say more than COCO asks for: `patient`, `scan`, `scanner`, `fold`, `z`,
     `spacing` (dz, dy, dx mm) and `crop` (x0, y0, x1, y1 px); so may annotations, see
-    `Lesion`, and `info`: `stamp`, `part` and `positive_only`, see `Study`. An image
+    `Lesion`, and `info`: `stamp`, `part` and `positive_only`, see `EvaluationSet`. An image
     without patient is its scan's, or stands for itself. An annotation with `iscrowd` or
     `ignore` is a region to ignore; COCO's figures know `iscrowd` alone, and take sizes
     from `area`, as pycocotools does.
@@ -66,7 +66,7 @@ def read(
     Raises:
       ValueError: in one line with file, entry, value, rule and way out.
     """
-    whole, pictures, categories, truth = coco_columns.ground_truth(ground_truth)
+    document, pictures, categories, truth = coco_columns.ground_truth(ground_truth)
     images = _images(pictures)
     category_of, classes = _categories(categories)
     image_of = {key: k for k, key in enumerate(images.ids)}
@@ -78,7 +78,7 @@ def read(
     _no_empty(truth, boxes.corners, ignore | iscrowd)
     lesions = coco_extras.lesions(truth)
     dets, scores = _detections(detections, image_of, category_of)
-    judged = [
+    evaluated = [
         Image(
             name=name,
             boxes=boxes.corners[b],
@@ -105,10 +105,10 @@ def read(
         *coco_remarks.of_boxes("annotations", boxes.corners, boxes.image, images.sizes),
         *coco_remarks.of_boxes("detections", dets.corners, dets.image, images.sizes),
     ]
-    thresholds: list[float | None] = [threshold] * len(judged)
+    thresholds: list[float | None] = [threshold] * len(evaluated)
     if patients is not None:
         table = read_table(patients)
-        judged, own = apply(judged, table, images.ids)
+        evaluated, own = apply(evaluated, table, images.ids)
         notes += [table.note] if table.note else []
         if own is not None and threshold is not None:
             raise ValueError(
@@ -116,14 +116,14 @@ def read(
                 "one of them"
             )
         thresholds = thresholds if own is None else [*own]
-    coco_extras.no_slice_twice(ground_truth, judged)
-    if alone := sum(not image.place.patient for image in judged):
-        notes.append(ALONE.format(alone, len(judged)))
-    info = whole.get("info")
+    coco_extras.no_slice_twice(ground_truth, evaluated)
+    if alone := sum(not image.place.patient for image in evaluated):
+        notes.append(ALONE.format(alone, len(evaluated)))
+    info = document.get("info")
     info = info if isinstance(info, dict) else {}
     return checked(
-        Study(
-            images=tuple(judged),
+        EvaluationSet(
+            images=tuple(evaluated),
             classes=classes,
             thresholds=tuple(thresholds),
             sizes=images.sizes,
@@ -188,17 +188,19 @@ def _detections(
     if path is None:
         of = Entries(Path(), "", [])
     else:
-        whole = coco_columns.load(path)
-        if isinstance(whole, dict) and isinstance(whole.get("annotations"), list):
-            of = Entries(path, "annotations", whole["annotations"])
-        elif isinstance(whole, list):
-            of = Entries(path, "", whole)
+        document = coco_columns.load(path)
+        if isinstance(document, dict) and isinstance(document.get("annotations"), list):
+            of = Entries(path, "annotations", document["annotations"])
+        elif isinstance(document, list):
+            of = Entries(path, "", document)
         else:
             raise ValueError(
                 f"{path}: detections are a list of objects with image_id, category_id, "
-                f"bbox and score, got {short(whole)}"
+                f"bbox and score, got {short(document)}"
             )
-    rule = "detections are judged on images and categories that the ground truth lists"
+    rule = (
+        "detections are evaluated on images and categories that the ground truth lists"
+    )
     return _boxes(of, image_of, category_of, rule), coco_columns.scores(of)
 
 

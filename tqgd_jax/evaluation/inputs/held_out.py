@@ -23,10 +23,10 @@ def elsewhere(config: Config, folder: str, classes: Sequence[str]) -> Config:
     named = dataclasses.replace(moved, classes=tuple(classes))
     moved, named = (dataclasses.replace(config, data=d) for d in (moved, named))
     try:
-        found = open_data(moved)
+        splits = open_data(moved)
     except ValueError:
         return named  # with names it may open; if not, its error says why
-    same = all(list(source.classes) == list(classes) for source in found.values())
+    same = all(list(source.classes) == list(classes) for source in splits.values())
     return moved if same else named
 
 
@@ -92,7 +92,7 @@ def placed(source: Dataset, images: Sequence[Image], part: str) -> list[Image]:
     index = {name: i for i, name in enumerate(source.names)}
     fold = str(source.fold[0]) if source.fold and part == "test" else ""
     known = patients_known(source)
-    found = []
+    result = []
     for image in images:
         i = index[image.name]
         place = Place(patient=source.patients[i] if known else "", fold=fold)
@@ -100,7 +100,7 @@ def placed(source: Dataset, images: Sequence[Image], part: str) -> list[Image]:
             place = place._replace(**source.slices[i]._asdict())
         elif source.crops:
             place = place._replace(crop=source.crops[i])
-        found.append(
+        result.append(
             image._replace(
                 boxes=image.boxes.astype(np.float64),
                 det_boxes=image.det_boxes.astype(np.float64),
@@ -109,15 +109,15 @@ def placed(source: Dataset, images: Sequence[Image], part: str) -> list[Image]:
                 lesions=tuple(source.lesions[i]) if source.lesions else (),
             )
         )
-    return found
+    return result
 
 
 def scans(config: Config, source: Dataset, images: Sequence[Image]) -> Pixels | None:
     """The scans that judged images are from; None where there are none, or packed ones."""
     if not source.slices or config.data.dir.endswith(".npz"):
         return None
-    found = scan_folder.find(config.data, masks=False)
-    studies = {s.name: s for s in found.scans} if found else {}
+    folder = scan_folder.find(config.data, masks=False)
+    studies = {s.name: s for s in folder.scans} if folder else {}
     return Pixels(images, (), [None] * len(images), studies)
 
 

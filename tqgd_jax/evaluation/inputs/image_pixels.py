@@ -18,8 +18,8 @@ from tqgd_jax.config import Data
 from tqgd_jax.data.discover import scan_folder
 from tqgd_jax.evaluation.calcium.boxes import Crop
 from tqgd_jax.io import images, volumes
+from tqgd_jax.overlap import beyond
 from tqgd_jax.structures.image import Image, Place
-from tqgd_jax.union_area import beyond
 
 logger = logging.getLogger("tqgd_jax")
 
@@ -91,12 +91,12 @@ class Pixels:
             raise LookupError(f"{self._judged[i].name}: its scan is not there")
         whole = self._whole(study, place)
         size = whole.shape[::-1] * 2
-        found = []
+        pieces = []
         for box in (counting[lost] + [x0, y0, x0, y0]).tolist():
             edges = [*map(math.floor, box[:2]), *map(math.ceil, box[2:])]
             a, b, c, d = np.clip(edges, 0, size).tolist()
-            found.append(((a, b, c, d), whole[b:d, a:c]))
-        return found
+            pieces.append(((a, b, c, d), whole[b:d, a:c]))
+        return pieces
 
     def _scan(self, place: Place) -> scan_folder.ScanFiles | None:
         known = place.scan and place.z is not None
@@ -147,24 +147,24 @@ def from_folder(
     pictures = [f for f in every if f.suffix.lower() in images.SUFFIXES]
     files = _files_of(root, pictures, [image.name for image in judged])
     scans = _scans(root, every) if None in files else {}
-    found = Pixels(judged, sizes, files, scans)
-    if judged and len(found.missing) == len(judged):
+    pixels = Pixels(judged, sizes, files, scans)
+    if judged and len(pixels.missing) == len(judged):
         volume = sum(map(volumes.is_volume, every))
         raise ValueError(
             f"{root}: none of the {len(judged)} images is here, such as "
-            f"{', '.join(map(repr, found.missing[:LISTED]))}. There are {len(pictures)} "
+            f"{', '.join(map(repr, pixels.missing[:LISTED]))}. There are {len(pictures)} "
             f"PNG or JPEG and {volume} volumes: a picture is found by its name, a slice "
             "by 'scan' and 'z' in the ground truth"
         )
-    if found.missing:
+    if pixels.missing:
         logger.warning(
             "%s: no pixels of %d of %d images, such as %s",
             root,
-            len(found.missing),
+            len(pixels.missing),
             len(judged),
-            ", ".join(found.missing[:LISTED]),
+            ", ".join(pixels.missing[:LISTED]),
         )
-    return found
+    return pixels
 
 
 def _files_of(
@@ -202,7 +202,7 @@ def _scans(root: Path, every: Sequence[Path]) -> dict[str, scan_folder.ScanFiles
         if volumes.is_volume(file):
             by_stem[scan_folder.stem(file)].append(file)
     # a scan and its mask may have one name, and every patient's file may be "ct"
-    found = {
+    scans = {
         name: scan_folder.ScanFiles(name, name, files[0])
         for name, files in by_stem.items()
         if len(files) == 1
@@ -214,5 +214,5 @@ def _scans(root: Path, every: Sequence[Path]) -> dict[str, scan_folder.ScanFiles
         except ValueError as error:
             logger.warning("%s", error)  # names of files may do
         else:
-            found |= {s.name: s for s in studies.scans} if studies else {}
-    return found
+            scans |= {s.name: s for s in studies.scans} if studies else {}
+    return scans

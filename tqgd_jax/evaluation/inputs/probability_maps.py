@@ -1,4 +1,4 @@
-"""Probability maps of a segmentation in the place of detections (spec J.4)."""
+"""Probability maps of a segmentation in the place of detections."""
 
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from PIL import Image as Picture
 
 from tqgd_jax.evaluation.inputs.segmentation import CURVE_TAU, POINT_TAU, boxes_of
-from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image
 
 NOTE = (
@@ -19,11 +19,11 @@ NOTE = (
 
 
 def from_maps(
-    study: Study,
+    study: EvaluationSet,
     folder: Path,
     statistic: Literal["mean", "max"],
     pixels: Callable[[int], np.ndarray | None] | None = None,
-) -> Study:
+) -> EvaluationSet:
     """The study with the boxes of probability maps as its detections.
 
     Args:

@@ -6,9 +6,10 @@ import numpy as np
 from jaxtyping import Float, Int16
 from scipy import ndimage
 
+from tqgd_jax.evaluation.calcium.conventions import LOWEST
+
 CURVE_TAU = 0.05  # probability from which a pixel is lesion, for AP and FROC
 POINT_TAU = 0.5  # the same, for precision, recall and F1
-CALCIUM_HU = 130
 SMALLEST = 2  # px of a component
 
 
@@ -21,7 +22,7 @@ def boxes_of(
     """Boxes (x0, y0, x1, y1), px, x1 exclusive, and scores of the lesions in a map.
 
     A lesion is an 8-connected component, of `SMALLEST` px or more, of pixels with a
-    probability >= tau and, where HU are known, >= `CALCIUM_HU`. They do not overlap as
+    probability >= tau and, where HU are known, >= `LOWEST` HU. They do not overlap as
     components, so there is no suppression; their boxes may. There are never more
     scores than components, and AP depends on tau: name it.
 
@@ -51,9 +52,9 @@ def boxes_of(
                 f"hu has the shape {hu.shape}, probability {probability.shape}; both "
                 "are of the same pixels, so resample the map first"
             )
-        lesion &= hu >= CALCIUM_HU
-    found: Any = ndimage.label(lesion, np.ones((3, 3)))
-    parts = found[0]
+        lesion &= hu >= LOWEST
+    labelled: Any = ndimage.label(lesion, np.ones((3, 3)))
+    parts = labelled[0]
     boxes, scores = [], []
     for k, (ys, xs) in enumerate(ndimage.find_objects(parts), 1):
         inside = probability[ys, xs][parts[ys, xs] == k].astype(np.float64)

@@ -12,12 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
-from tqgd_jax.evaluation.statistics.weighted import Before, Weights, by_rows, tally
-
-RULE = (
-    "YOLOv5 v7.0: precision envelope through (0, 1), linear at 101 recalls, trapezoid; "
-    "mean over classes with ground truth"
+from tqgd_jax.evaluation.statistics.weighted import (
+    CumulativeCounts,
+    Weights,
+    by_rows,
+    count_by_cluster,
 )
+
 RECALLS = np.linspace(0, 1, 101)
 
 
@@ -31,8 +32,8 @@ class Ranking(NamedTuple):
       boxes: ground-truth boxes of each cluster.
     """
 
-    true: Before
-    false: Before
+    true: CumulativeCounts
+    false: CumulativeCounts
     all_false: Float[np.ndarray, "c"]
     boxes: Float[np.ndarray, "c"]
 
@@ -61,9 +62,9 @@ def rank(
     run = np.cumsum(ends) - ends
     runs = int(ends.sum())
     return Ranking(
-        Before(cluster[hit], run[hit], clusters, runs),
-        Before(cluster[~hit], run[~hit], clusters, runs),
-        tally(cluster[~hit], clusters),
+        CumulativeCounts(cluster[hit], run[hit], clusters, runs),
+        CumulativeCounts(cluster[~hit], run[~hit], clusters, runs),
+        count_by_cluster(cluster[~hit], clusters),
         boxes,
     )
 
@@ -75,15 +76,19 @@ def areas(ranking: Ranking, weights: Weights, rule: Rule) -> Float[np.ndarray, "
 
 
 def yolo(ranking: Ranking, weights: Weights) -> Float[np.ndarray, "b"]:
-    """`RULE`; 0 without detections, 0.995 for a perfect detector."""
+    """YOLOv5 v7.0's: envelope through (0, 1), linear at 101 recalls, trapezoid.
+
+    0 without detections. A perfect detector has 0.995: the curve falls to 0 at recall 1,
+    over half a step.
+    """
     true, precision = _at_ends(ranking, weights)
     boxes = np.maximum(weights @ ranking.boxes, 1)
-    found = true[:, -1] if true.shape[1] else np.zeros(len(weights))
-    last = found / np.maximum(found + weights @ ranking.all_false, 1)
+    hits = true[:, -1] if true.shape[1] else np.zeros(len(weights))
+    last = hits / np.maximum(hits + weights @ ranking.all_false, 1)
     index = _search(true / boxes[:, None], "right")
     values = np.take_along_axis(precision, index, axis=1)
     # With all boxes found only recall 1 is beyond, and the line ends there in 0.
-    slope = last / np.maximum(1 - found / boxes, 1e-12)
+    slope = last / np.maximum(1 - hits / boxes, 1e-12)
     beyond = index == true.shape[1]
     values = np.where(beyond, slope[:, None] * (1 - RECALLS), values)
     return (values.sum(axis=1) - (values[:, 0] + values[:, -1]) / 2) / 100
@@ -101,12 +106,12 @@ def _at_ends(
     ranking: Ranking, weights: Weights
 ) -> tuple[Float[np.ndarray, "b r"], Float[np.ndarray, "b r+1"]]:
     """Hits up to the end of each run; the best precision from there on, then a 0."""
-    true, said = ranking.true(weights), ranking.false(weights)
-    said += true
+    true, detected = ranking.true(weights), ranking.false(weights)
+    detected += true
     # Runs of weight 0 may come before everything else: 0 of 0.
-    np.divide(true, np.maximum(said, 1, out=said), out=said)
+    np.divide(true, np.maximum(detected, 1, out=detected), out=detected)
     precision = np.zeros((len(weights), true.shape[1] + 1))
-    np.maximum.accumulate(said[:, ::-1], axis=1, out=precision[:, -2::-1])
+    np.maximum.accumulate(detected[:, ::-1], axis=1, out=precision[:, -2::-1])
     return true, precision
 
 
@@ -144,14 +149,3 @@ def envelope(
     recall = np.concatenate([[0.0], recall, [1.0]])
     precision = np.concatenate([[1.0], precision, [0.0]])
     return recall, np.maximum.accumulate(precision[::-1])[::-1]
-
-
-def average_precision(hit: Bool[np.ndarray, "k"], boxes: int) -> float:
-    """Area under `envelope` at 101 recalls; 0 without detections.
-
-    A perfect detector has 0.995: the curve falls to 0 at recall 1, over half a step.
-    COCO's rule differs: no point (0, 1), and the mean of a step curve.
-    """
-    cluster = np.zeros(len(hit), int)
-    ranking = rank(hit, ~hit, cluster, np.array([boxes], float))
-    return float(areas(ranking, np.ones((1, 1)), yolo)[0])

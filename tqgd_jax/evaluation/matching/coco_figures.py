@@ -11,20 +11,20 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 
 from tqgd_jax.evaluation.matching import average_precision as ap
-from tqgd_jax.evaluation.matching.yolo import THRESHOLDS
-from tqgd_jax.iou import box_area, box_iou
+from tqgd_jax.evaluation.matching.yolo import ALL_THRESHOLDS, THRESHOLDS, place
+from tqgd_jax.overlap import box_area, box_iou
 from tqgd_jax.structures.image import Image
 
-RULE = "COCO: step precision at 101 recalls, at most 100 detections per image and class"
 AREAS = ((0, 1e10), (0, 32**2), (32**2, 96**2), (96**2, 1e10))  # px: all, s, m, l
 LIMITS = (1, 10, 100)  # detections per image and class
+STRICT = [place(float(t)) for t in THRESHOLDS]  # where COCO's stand in ALL_THRESHOLDS
 
 
 class Matched(NamedTuple):
     """One class, or one image of it; detections at most 100 an image.
 
     Attributes:
-      row: of each detection among those of its image.
+      row: of each detection among those of its image, or of all.
       scores: confidences, falling within an image.
       turn: rank of each detection in its image.
       hit: matched to a box that counts.
@@ -40,23 +40,13 @@ class Matched(NamedTuple):
     boxes: Integer[np.ndarray, "r"]
 
 
-def coco_figures(images: Sequence[Image], num_classes: int) -> dict[str, float | None]:
+def summarise(classes: Sequence[Matched]) -> dict[str, float | None]:
     """AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100, ARs, ARm and ARl.
 
-    None where there is no ground truth to judge by (pycocotools says -1). Small is an
-    area up to 32^2 px^2, medium to 96^2: of ground truth its `area`, of detections
-    width times height. Crowd regions are ignored; `ignore` is not looked at.
-
-    Args:
-      images: in the order that breaks ties of confidence.
-      num_classes: figures are means over the classes with ground truth.
+    Means over the classes with ground truth; None where there is none (pycocotools says
+    -1). Small is an area up to 32^2 px^2, medium to 96^2: of ground truth its `area`, of
+    detections width times height. Crowd regions are ignored; `ignore` is not looked at.
     """
-    matched = [[match(image, c) for image in images] for c in range(num_classes)]
-    return summarise([join(of_class) for of_class in matched])
-
-
-def summarise(classes: Sequence[Matched]) -> dict[str, float | None]:
-    """The figures of `coco_figures` from the matches of each class at `THRESHOLDS`."""
     shape = (len(AREAS), len(THRESHOLDS), len(classes))
     precision = np.full(shape, np.nan)
     recall = np.full((len(LIMITS), *shape), np.nan)
@@ -65,12 +55,13 @@ def summarise(classes: Sequence[Matched]) -> dict[str, float | None]:
         cluster = np.zeros(len(order), int)
         for r in np.flatnonzero(matched.boxes):
             boxes = matched.boxes[r : r + 1].astype(float)
-            for t in range(len(THRESHOLDS)):
-                hit, false = matched.hit[r, t, order], matched.false[r, t, order]
+            for t, strict in enumerate(STRICT):
+                hit = matched.hit[r, strict, order]
+                false = matched.false[r, strict, order]
                 ranking = ap.rank(hit, false, cluster, boxes)
                 precision[r, t, c] = ap.areas(ranking, np.ones((1, 1)), ap.coco)[0]
             for m, limit in enumerate(LIMITS):
-                hits = matched.hit[r][:, matched.turn < limit].sum(axis=1)
+                hits = matched.hit[r, STRICT][:, matched.turn < limit].sum(axis=1)
                 recall[m, r, :, c] = hits / boxes
     figures = {
         "AP": precision[0],
@@ -89,10 +80,8 @@ def summarise(classes: Sequence[Matched]) -> dict[str, float | None]:
     return {name: _mean(values) for name, values in figures.items()}
 
 
-def match(
-    image: Image, label: int, thresholds: Float[np.ndarray, "t"] = THRESHOLDS
-) -> Matched:
-    """Each detection in turn takes the best box that is still free.
+def match(image: Image, label: int) -> Matched:
+    """At each of `ALL_THRESHOLDS` a detection takes the best box that is still free.
 
     Boxes that count come before ignored ones, whatever the IoU; of equal IoUs the last
     box is taken; a crowd region is never used up. A detection on an ignored box is
@@ -100,16 +89,16 @@ def match(
     """
     mine = image.labels == label
     boxes, crowd = image.boxes[mine].astype(np.float64), image.crowd[mine]
-    kept = np.flatnonzero(image.det_labels == label)
-    kept = kept[np.argsort(-image.det_scores[kept], kind="stable")][: LIMITS[-1]]
-    dets = image.det_boxes[kept].astype(np.float64)
+    rows = np.flatnonzero(image.det_labels == label)
+    rows = rows[np.argsort(-image.det_scores[rows], kind="stable")][: LIMITS[-1]]
+    dets = image.det_boxes[rows].astype(np.float64)
     skip = ignored_boxes(image)[:, mine]
-    hit = np.zeros((len(AREAS), len(thresholds), len(dets)), bool)
+    hit = np.zeros((len(AREAS), len(ALL_THRESHOLDS), len(dets)), bool)
     ignored = hit.copy()
-    free = np.ones((len(AREAS), len(thresholds), len(boxes)), bool)
+    free = np.ones((len(AREAS), len(ALL_THRESHOLDS), len(boxes)), bool)
     iou = box_iou(boxes, dets, crowd)
-    for k in np.flatnonzero((iou >= thresholds.min()).any(axis=0)):
-        near = free & (iou[:, k] >= thresholds[:, None])[None]
+    for k in np.flatnonzero((iou >= ALL_THRESHOLDS.min()).any(axis=0)):
+        near = free & (iou[:, k] >= ALL_THRESHOLDS[:, None])[None]
         counting = near & ~skip[:, None, :]
         some = np.asarray(counting.any(axis=2))
         near = np.where(some[:, :, None], counting, near & skip[:, None, :])
@@ -119,9 +108,9 @@ def match(
         ignored[r, t, k] = ~some[r, t]
         free[r, t, taken[r, t]] = crowd[taken[r, t]]
     false = ~hit & ~ignored & ~_outside(box_area(dets))[:, None, :]
-    turn = np.arange(len(kept))
+    turn = np.arange(len(rows))
     counts = (~skip).sum(axis=1)
-    return Matched(kept, image.det_scores[kept], turn, hit, false, counts)
+    return Matched(rows, image.det_scores[rows], turn, hit, false, counts)
 
 
 def ignored_boxes(image: Image) -> Bool[np.ndarray, "r n"]:
@@ -129,14 +118,14 @@ def ignored_boxes(image: Image) -> Bool[np.ndarray, "r n"]:
     return image.crowd[None, :] | _outside(image.coco_area)
 
 
-def join(images: Sequence[Matched], thresholds: int = len(THRESHOLDS)) -> Matched:
-    """The matches of a class in all images, image after image."""
+def join(images: Sequence[Matched], starts: Integer[np.ndarray, "_"]) -> Matched:
+    """The matches of a class in all images; `row` counts on from an image's start."""
     if not images:
-        none = np.zeros((len(AREAS), thresholds, 0), bool)
+        none = np.zeros((len(AREAS), len(ALL_THRESHOLDS), 0), bool)
         empty = np.zeros(0, int)
         return Matched(empty, np.zeros(0), empty, none, none, np.zeros(len(AREAS), int))
     return Matched(
-        np.concatenate([m.row for m in images]),
+        np.concatenate([m.row + n for m, n in zip(images, starts, strict=False)]),
         np.concatenate([m.scores for m in images]),
         np.concatenate([m.turn for m in images]),
         np.concatenate([m.hit for m in images], axis=2),

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int, Integer
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from tqgd_jax.overlap import meet
 from tqgd_jax.structures.image import Image
-from tqgd_jax.union_area import meet
 
 
 class Slice(NamedTuple):

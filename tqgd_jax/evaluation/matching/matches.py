@@ -5,17 +5,18 @@ none matches again.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
-from tqgd_jax.evaluation.matching import center_distance as centre
-from tqgd_jax.evaluation.matching import coco_figures as coco
-from tqgd_jax.evaluation.matching import yolo as matching
+from tqgd_jax.evaluation.matching import center_distance, coco_figures, yolo
 from tqgd_jax.evaluation.matching.yolo import ALL_THRESHOLDS
-from tqgd_jax.iou import box_area
+from tqgd_jax.overlap import box_area
 from tqgd_jax.structures.image import Image
+
+HALF = yolo.place(0.5)
 
 
 class Marks(NamedTuple):
@@ -40,18 +41,12 @@ class Detections(NamedTuple):
       label: class index.
       score: confidence.
       above: it reaches the threshold of its image.
-      yolo: outcomes by YOLOv5's rule at `ALL_THRESHOLDS`.
-      centre: by the distance of centres.
-      far: false positives of the FROC.
     """
 
     image: Integer[np.ndarray, "k"]
     label: Integer[np.ndarray, "k"]
     score: Float[np.ndarray, "k"]
     above: Bool[np.ndarray, "k"]
-    yolo: Marks
-    centre: Marks
-    far: Bool[np.ndarray, "k"]
 
 
 class Boxes(NamedTuple):
@@ -61,134 +56,136 @@ class Boxes(NamedTuple):
       image: index of its image.
       label: class index.
       counting: it is to be found.
-      coco: it counts in COCO's figures of all sizes.
       area: width times height, px^2.
       area_mm2: mm^2; NaN where the spacing is unknown.
-      best: highest confidence of a detection with its centre within R; -inf for none.
-      found: rows of (YOLOv5's rule at IoU 0.5, centre): found above the threshold.
     """
 
     image: Integer[np.ndarray, "n"]
     label: Integer[np.ndarray, "n"]
     counting: Bool[np.ndarray, "n"]
-    coco: Bool[np.ndarray, "n"]
     area: Float[np.ndarray, "n"]
     area_mm2: Float[np.ndarray, "n"]
-    best: Float[np.ndarray, "n"]
-    found: Bool[np.ndarray, "2 n"]
 
 
-class Cohort(NamedTuple):
-    """The columns of a set of images.
+class Matches:
+    """The columns of a set of images; each rule matches when it is first asked for.
 
     Attributes:
       images: what was judged.
       classes: their names.
-      dets: detections.
-      boxes: ground truth.
-      order: rows of `dets` by falling confidence, equal ones as the images stand.
-      coco: matches of each class by COCO's rule at `ALL_THRESHOLDS`.
-      coco_row: rows of `dets` of those.
       blind: images without a threshold.
+      boxes: ground truth.
+      dets: detections.
+      order: rows of `dets` by falling confidence, equal ones as the images stand.
     """
 
-    images: Sequence[Image]
-    classes: Sequence[str]
-    dets: Detections
-    boxes: Boxes
-    order: Integer[np.ndarray, "k"]
-    coco: Sequence[coco.Matched]
-    coco_row: Sequence[Integer[np.ndarray, "_"]]
-    blind: Bool[np.ndarray, "i"]
+    def __init__(
+        self,
+        images: Sequence[Image],
+        classes: Sequence[str],
+        thresholds: Sequence[float | None],
+    ):
+        """Lays the images side by side.
 
+        Args:
+          images: checked by `image.check`.
+          classes: names of the classes.
+          thresholds: of each image; None: no detection of it reaches one.
+        """
+        self.images, self.classes = images, classes
+        self.blind = np.array([t is None for t in thresholds], bool)
+        counts = [len(i.boxes) for i in images]
+        area = [box_area(i.boxes.astype(np.float64)) for i in images]
+        mm2 = [
+            np.nan if s is None else s[1] * s[2]
+            for s in (i.place.spacing for i in images)
+        ]
+        self.boxes = Boxes(
+            image=np.repeat(np.arange(len(images)), counts),
+            label=_joined([i.labels for i in images], int),
+            counting=_joined([i.counting for i in images], bool),
+            area=_joined(area, np.float64),
+            area_mm2=_joined([a * s for a, s in zip(area, mm2, strict=True)], float),
+        )
+        pairs = zip(images, thresholds, strict=True)
+        counts = [len(i.det_boxes) for i in images]
+        self.dets = Detections(
+            image=np.repeat(np.arange(len(images)), counts),
+            label=_joined([i.det_labels for i in images], int),
+            score=_joined([i.det_scores for i in images], np.float64),
+            above=_joined([i.above(t) for i, t in pairs], bool),
+        )
+        self.order = np.argsort(-self.dets.score, kind="stable")
 
-HALF = matching.place(0.5)
+    def ranked(self, label: int) -> Integer[np.ndarray, "_"]:
+        """Rows of the detections of a class, most confident first."""
+        return self.order[self.dets.label[self.order] == label]
 
+    def boxes_of(self, label: int) -> Bool[np.ndarray, "n"]:
+        """Which boxes are to be found and of a class."""
+        return self.boxes.counting & (self.boxes.label == label)
 
-def cohort(
-    images: Sequence[Image],
-    classes: Sequence[str],
-    thresholds: Sequence[float | None],
-) -> Cohort:
-    """Matches every image by all rules.
+    @cached_property
+    def yolo(self) -> Marks:
+        """By YOLOv5's rule at `ALL_THRESHOLDS`."""
+        matched = [yolo.matches(i, ALL_THRESHOLDS) for i in self.images]
+        hit = _joined([m.hit for m in matched], bool, len(ALL_THRESHOLDS))
+        ignored = _joined([m.ignored for m in matched], bool, len(ALL_THRESHOLDS))
+        box = np.where(hit.any(axis=1), self._rows([m.box for m in matched]), -1)
+        return Marks(hit, ~hit & ~ignored, box)
 
-    Args:
-      images: checked by `image.check`.
-      classes: names of the classes.
-      thresholds: of each image; None: no detection of it reaches one.
-    """
-    first = np.cumsum([0, *(len(i.boxes) for i in images)]).tolist()
-    start = np.cumsum([0, *(len(i.det_boxes) for i in images)])
-    yolo = [matching.matches(i, ALL_THRESHOLDS) for i in images]
-    near = [centre.matches(i) for i in images]
-    scores = _joined([i.det_scores for i in images], np.float64)
-    image = np.repeat(np.arange(len(images)), np.diff(start))
-    hit = _joined([m.hit for m in yolo], bool, len(ALL_THRESHOLDS))
-    ignored = _joined([m.ignored for m in yolo], bool, len(ALL_THRESHOLDS))
-    taken = _joined([m.hit for m in near], bool)
-    excused = _joined([m.ignored for m in near], bool)
-    box = _joined([_rows(m.box, n) for m, n in zip(yolo, first, strict=False)], int)
-    by_iou = Marks(hit, ~hit & ~ignored, np.where(hit.any(axis=1), box, -1))
-    box = _joined([_rows(m.box, n) for m, n in zip(near, first, strict=False)], int)
-    by_centre = Marks(taken[:, None], (~taken & ~excused)[:, None], box)
-    dets = Detections(
-        image=image,
-        label=_joined([i.det_labels for i in images], int),
-        score=scores,
-        above=_joined(
-            [i.above(t) for i, t in zip(images, thresholds, strict=True)], bool
-        ),
-        yolo=by_iou,
-        centre=by_centre,
-        far=_joined([m.far for m in near], bool),
-    )
-    kept = [
-        [coco.match(i, c, ALL_THRESHOLDS) for i in images] for c in range(len(classes))
-    ]
-    rows = [
-        _joined([m.row + n for m, n in zip(of, start, strict=False)], int)
-        for of in kept
-    ]
-    return Cohort(
-        images,
-        classes,
-        dets,
-        _boxes(images, np.diff(first), dets, near),
-        np.argsort(-scores, kind="stable"),
-        [coco.join(of, len(ALL_THRESHOLDS)) for of in kept],
-        rows,
-        np.array([t is None for t in thresholds], bool),
-    )
+    @cached_property
+    def centre(self) -> Marks:
+        """By the distance of centres, with one threshold."""
+        hit = _joined([m.hit for m in self._near], bool)[:, None]
+        ignored = _joined([m.ignored for m in self._near], bool)[:, None]
+        return Marks(hit, ~hit & ~ignored, self._rows([m.box for m in self._near]))
 
+    @cached_property
+    def far(self) -> Bool[np.ndarray, "k"]:
+        """False positives of the FROC."""
+        return _joined([m.far for m in self._near], bool)
 
-def _boxes(
-    images: Sequence[Image],
-    counts: Integer[np.ndarray, "i"],
-    dets: Detections,
-    near: Sequence[centre.Matched],
-) -> Boxes:
-    area = [box_area(i.boxes.astype(np.float64)) for i in images]
-    scale = [
-        np.nan if s is None else s[1] * s[2] for s in (i.place.spacing for i in images)
-    ]
-    found = np.zeros((2, int(counts.sum())), bool)
-    found[0, dets.yolo.box[dets.above & dets.yolo.hit[:, HALF]]] = True
-    found[1, dets.centre.box[dets.above & dets.centre.hit[:, 0]]] = True
-    return Boxes(
-        image=np.repeat(np.arange(len(images)), counts),
-        label=_joined([i.labels for i in images], int),
-        counting=_joined([i.counting for i in images], bool),
-        coco=_joined([~coco.ignored_boxes(i)[0] for i in images], bool),
-        area=_joined(area, np.float64),
-        area_mm2=_joined([a * s for a, s in zip(area, scale, strict=True)], np.float64),
-        best=_joined([m.best for m in near], np.float64),
-        found=found,
-    )
+    @cached_property
+    def best(self) -> Float[np.ndarray, "n"]:
+        """Highest confidence of a detection with its centre within R; -inf for none."""
+        return _joined([m.best for m in self._near], np.float64)
 
+    @cached_property
+    def detected(self) -> Bool[np.ndarray, "2 n"]:
+        """Boxes found above the threshold by YOLOv5's rule at IoU 0.5, and by centre."""
+        rows = np.zeros((2, len(self.boxes.label)), bool)
+        for row, marks, t in zip(
+            rows, (self.yolo, self.centre), (HALF, 0), strict=True
+        ):
+            row[marks.box[self.dets.above & marks.hit[:, t]]] = True
+        return rows
 
-def _rows(box: Integer[np.ndarray, "k"], first: int) -> Integer[np.ndarray, "k"]:
-    """Numbers of boxes within an image as rows of `Boxes`; -1 stays."""
-    return np.where(box >= 0, box + first, -1)
+    @cached_property
+    def coco(self) -> list[coco_figures.Matched]:
+        """Each class by COCO's rule at `ALL_THRESHOLDS`; `row` is that of `dets`."""
+        starts = np.cumsum([0, *(len(i.det_boxes) for i in self.images)])
+
+        def joined(label: int) -> coco_figures.Matched:
+            matched = [coco_figures.match(image, label) for image in self.images]
+            return coco_figures.join(matched, starts)
+
+        return [joined(label) for label in range(len(self.classes))]
+
+    @cached_property
+    def coco_boxes(self) -> Bool[np.ndarray, "n"]:
+        """Boxes that count in COCO's figures of all sizes."""
+        return _joined([~coco_figures.ignored_boxes(i)[0] for i in self.images], bool)
+
+    @cached_property
+    def _near(self) -> list[center_distance.Matched]:
+        return [center_distance.matches(i) for i in self.images]
+
+    def _rows(self, boxes: Sequence[Integer[np.ndarray, "_"]]) -> np.ndarray:
+        """Numbers of boxes within an image as rows of `Boxes`; -1 stays."""
+        box = _joined(boxes, int)
+        starts = np.cumsum([0, *(len(i.boxes) for i in self.images)])
+        return np.where(box >= 0, box + starts[self.dets.image], -1)
 
 
 def _joined(parts: Sequence[np.ndarray], kind: type, *columns: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Integer
 
-from tqgd_jax.evaluation.matching.matches import HALF, Cohort, Marks
+from tqgd_jax.evaluation.matching.matches import HALF, Marks, Matches
 
 
 class Outcome(NamedTuple):
@@ -15,14 +15,14 @@ class Outcome(NamedTuple):
       hit: true positives, whatever the threshold.
       ignored: neither true nor false.
       box: index in the image of the box that a hit has found, else -1.
-      found: boxes found at the threshold; none where there is no threshold.
+      detected: boxes found at the threshold; none where there is no threshold.
       missed: boxes that count and are not found at the threshold; none likewise.
     """
 
     hit: Bool[np.ndarray, "k"]
     ignored: Bool[np.ndarray, "k"]
     box: Integer[np.ndarray, "k"]
-    found: Bool[np.ndarray, "n"]
+    detected: Bool[np.ndarray, "n"]
     missed: Bool[np.ndarray, "n"]
 
 
@@ -40,7 +40,7 @@ class Outcomes(NamedTuple):
     centre: Outcome
 
 
-def outcomes(of: Cohort) -> list[Outcomes]:
+def outcomes(of: Matches) -> list[Outcomes]:
     """Of all images, in their order."""
     first = np.cumsum([0, *(len(image.boxes) for image in of.images)])
     start = np.cumsum([0, *(len(image.det_boxes) for image in of.images)])
@@ -50,22 +50,22 @@ def outcomes(of: Cohort) -> list[Outcomes]:
         above = None if of.blind[i] else of.dets.above[dets]
         pair = [
             _outcome(of, marks, t, k, dets, boxes)
-            for k, (marks, t) in enumerate(((of.dets.yolo, HALF), (of.dets.centre, 0)))
+            for k, (marks, t) in enumerate(((of.yolo, HALF), (of.centre, 0)))
         ]
         rows.append(Outcomes(above, *pair))
     return rows
 
 
 def _outcome(
-    of: Cohort, marks: Marks, t: int, criterion: int, dets: slice, boxes: slice
+    of: Matches, marks: Marks, t: int, criterion: int, dets: slice, boxes: slice
 ) -> Outcome:
     hit, false = marks.hit[dets, t], marks.false[dets, t]
-    found, counting = of.boxes.found[criterion, boxes], of.boxes.counting[boxes]
+    detected, counting = of.detected[criterion, boxes], of.boxes.counting[boxes]
     judged = not of.blind[of.boxes.image[boxes]].any()
     return Outcome(
         hit=hit,
         ignored=~hit & ~false,
         box=np.where(hit, marks.box[dets] - boxes.start, -1),
-        found=found,
-        missed=counting & ~found & judged,
+        detected=detected,
+        missed=counting & ~detected & judged,
     )

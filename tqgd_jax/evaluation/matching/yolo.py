@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
-from tqgd_jax.iou import box_iou
+from tqgd_jax.overlap import box_iou
 from tqgd_jax.structures.image import Image
 
 # .50, .55, ... .95, each the double nearest to it: an IoU of 3/5 reaches .6.
@@ -56,18 +56,22 @@ def match(
       iou: of boxes and detections; detections in order of falling confidence.
       labels: classes of the boxes.
       det_labels: classes of the detections.
-      thresholds: of IoU.
+      thresholds: of IoU, rising.
     """
     n, k = iou.shape
     hit = np.zeros((k, len(thresholds)), bool)
     if n == 0 or k == 0:
         return hit
     iou = np.where(labels[:, None] == det_labels[None, :], iou, -1.0)
-    chosen, best = iou.argmax(axis=0), iou.max(axis=0)
-    for t, threshold in enumerate(thresholds):
-        candidates = np.flatnonzero(best >= threshold)
-        _, first = np.unique(chosen[candidates], return_index=True)
-        hit[candidates[first], t] = True
+    chosen = iou.argmax(axis=0)
+    level = np.searchsorted(thresholds, iou.max(axis=0), "right")  # how many it reaches
+    # Of those that chose one box, each takes the thresholds that none before it reached.
+    order = np.argsort(chosen, kind="stable")
+    level, start = level[order], chosen[order] * (len(thresholds) + 1)
+    highest = np.maximum.accumulate(start + level)
+    taken = np.maximum(np.append(0, highest[:-1]) - start, 0)
+    t = np.arange(len(thresholds))
+    hit[order] = (taken[:, None] <= t) & (t < level[:, None])
     return hit
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from tqgd_jax.evaluation.matching.yolo import place
-from tqgd_jax.evaluation.statistics.by_patient import View
+from tqgd_jax.evaluation.statistics.by_patient import ByPatient
 from tqgd_jax.evaluation.statistics.weighted import Weights, mean, ratio
 
 CRITERIA = ("iou0.1", "iou0.3", "iou0.5", "centre")
@@ -17,19 +17,19 @@ KEYS = tuple(f"point.{criterion}.{name}" for criterion in CRITERIA for name in N
 
 
 def figures(
-    of: View, weights: Weights, keys: Collection[str]
+    of: ByPatient, weights: Weights, keys: Collection[str]
 ) -> dict[str, Float[np.ndarray, "b"]]:
     """Those of `KEYS` that are asked for."""
-    found = {}
+    result = {}
     for criterion in CRITERIA:
         wanted = [n for n in NAMES if f"point.{criterion}.{n}" in keys]
         values = at_threshold(of, weights, criterion) if wanted else {}
-        found |= {f"point.{criterion}.{name}": values[name] for name in wanted}
-    return found
+        result |= {f"point.{criterion}.{name}": values[name] for name in wanted}
+    return result
 
 
 def at_threshold(
-    of: View,
+    of: ByPatient,
     weights: Weights,
     criterion: str = "iou0.5",
     images: Bool[np.ndarray, "i"] | None = None,
@@ -42,19 +42,19 @@ def at_threshold(
     patient who counts has an image without a threshold.
 
     Args:
-      of: the cohort and its clusters.
+      of: the matches and their clusters.
       weights: of the clusters.
       criterion: one of `CRITERIA`.
       images: that count; None: all.
       label: the only class to look at; None: all.
     """
-    labels = range(len(of.cohort.classes)) if label is None else [label]
+    labels = range(len(of.matches.classes)) if label is None else [label]
     every = np.ones(len(of.owner), bool) if images is None else images
     counts = np.array([_counts(of, criterion, every, c) for c in labels])
     counts = counts.reshape(len(labels), 3, of.clusters)
     tp, fp, boxes = np.moveaxis(counts @ weights.T, 1, 0)  # class, row
     judged = np.where(boxes > 0, 1.0, np.nan)
-    known = np.where(weights @ of.of_images(of.cohort.blind & every) > 0, np.nan, 1.0)
+    known = np.where(weights @ of.of_images(of.matches.blind & every) > 0, np.nan, 1.0)
     false = fp.sum(axis=0)
     values = {
         "precision": mean(judged * ratio(tp, tp + fp)),
@@ -70,16 +70,14 @@ def at_threshold(
 
 
 def _counts(
-    of: View, criterion: str, images: Bool[np.ndarray, "i"], label: int
+    of: ByPatient, criterion: str, images: Bool[np.ndarray, "i"], label: int
 ) -> list[Float[np.ndarray, "c"]]:
     """Hits, false alarms and boxes of one class by cluster."""
-    dets, boxes = of.cohort.dets, of.cohort.boxes
-    if criterion == "centre":
-        hit, false = dets.centre.hit[:, 0], dets.centre.false[:, 0]
-    else:
-        t = place(float(criterion[3:]))
-        hit, false = dets.yolo.hit[:, t], dets.yolo.false[:, t]
-    said = dets.above & (dets.label == label) & images[dets.image]
-    there = boxes.counting & (boxes.label == label) & images[boxes.image]
-    counts = of.of_detections(said & hit), of.of_detections(said & false)
-    return [*counts, of.of_boxes(there)]
+    dets = of.matches.dets
+    marks, t = of.matches.centre, 0
+    if criterion != "centre":
+        marks, t = of.matches.yolo, place(float(criterion[3:]))
+    above = dets.above & (dets.label == label) & images[dets.image]
+    boxes = of.matches.boxes_of(label) & images[of.matches.boxes.image]
+    hit, false = above & marks.hit[:, t], above & marks.false[:, t]
+    return [of.of_detections(hit), of.of_detections(false), of.of_boxes(boxes)]

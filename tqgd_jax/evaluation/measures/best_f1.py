@@ -4,14 +4,14 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
+from tqgd_jax.evaluation.matching.average_precision import precision_recall
 from tqgd_jax.evaluation.matching.matches import HALF
 from tqgd_jax.evaluation.measures import at_threshold
-from tqgd_jax.evaluation.measures.operating_point import Point, Ranked, best_point
-from tqgd_jax.evaluation.statistics.by_patient import View
+from tqgd_jax.evaluation.statistics.by_patient import ByPatient
 from tqgd_jax.evaluation.statistics.weighted import (
-    Before,
+    CumulativeCounts,
     Weights,
     by_rows,
     mean,
@@ -20,10 +20,35 @@ from tqgd_jax.evaluation.statistics.weighted import (
 
 NAMES = ("threshold", "precision", "recall", "f1", "gain")
 KEYS = tuple(f"optimistic.{name}" for name in NAMES)
+POINTS = 1000  # confidences at which YOLOv5's curves are read
+SMOOTHING = 101  # samples of the box filter over its F1 curve: a tenth
+
+
+class Ranked(NamedTuple):
+    """Detections of one class that are true or false, most confident first.
+
+    Attributes:
+      scores: their confidences.
+      hit: true positives at IoU 0.5.
+      boxes: ground-truth boxes of the class.
+    """
+
+    scores: Float[np.ndarray, "k"]
+    hit: Bool[np.ndarray, "k"]
+    boxes: int
+
+
+class Point(NamedTuple):
+    """Means over classes; None where a figure has no value."""
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    threshold: float | None
 
 
 def figures(
-    of: View, weights: Weights, keys: Collection[str]
+    of: ByPatient, weights: Weights, keys: Collection[str]
 ) -> dict[str, Float[np.ndarray, "b"]]:
     """Those of `KEYS` that are asked for.
 
@@ -40,38 +65,45 @@ def figures(
     return {key: value for key, value in values if key in keys}
 
 
-def yolo_point(of: View) -> Point:
+def yolo_point(of: ByPatient) -> Point:
     """The best point as YOLOv5 prints it: interpolated and smoothed, on these images."""
-    return best_point([_ranked(of, c) for c in range(len(of.cohort.classes))])
+    classes, marks = [], of.matches.yolo
+    for c in range(len(of.matches.classes)):
+        rows = of.matches.ranked(c)
+        hit, false = marks.hit[rows, HALF], marks.false[rows, HALF]
+        rows, hit = rows[hit | false], hit[hit | false]
+        boxes = int(of.matches.boxes_of(c).sum())
+        classes.append(Ranked(of.matches.dets.score[rows], hit, boxes))
+    return best_point(classes)
 
 
 class Class(NamedTuple):
     """One class: true and false positives from each confidence up, boxes by cluster."""
 
-    true: Before
-    false: Before
+    true: CumulativeCounts
+    false: CumulativeCounts
     boxes: Float[np.ndarray, "c"]
 
 
-def _prepared(of: View) -> tuple[Float[np.ndarray, "s"], Sequence[Class]]:
+def _prepared(of: ByPatient) -> tuple[Float[np.ndarray, "s"], Sequence[Class]]:
     """Confidences of the hits, falling: between them F1 only sinks. And each class."""
-    dets, boxes = of.cohort.dets, of.cohort.boxes
-    hit, false = dets.yolo.hit[:, HALF], dets.yolo.false[:, HALF]
+    dets, marks = of.matches.dets, of.matches.yolo
+    hit, false = marks.hit[:, HALF], marks.false[:, HALF]
     confidences = np.unique(dets.score[hit])[::-1]
     place = np.searchsorted(-confidences, -dets.score)
     owner = of.owner[dets.image]
 
-    def events(chosen: np.ndarray) -> Before:
+    def events(chosen: np.ndarray) -> CumulativeCounts:
         where = owner[chosen], place[chosen]
-        return Before(*where, of.clusters, len(confidences))
+        return CumulativeCounts(*where, of.clusters, len(confidences))
 
     return confidences, [
         Class(
             events(hit & (dets.label == c)),
             events(false & (dets.label == c)),
-            of.of_boxes(boxes.counting & (boxes.label == c)),
+            of.of_boxes(of.matches.boxes_of(c)),
         )
-        for c in range(len(of.cohort.classes))
+        for c in range(len(of.matches.classes))
     ]
 
 
@@ -95,10 +127,43 @@ def _best(
     return np.where(best[3] > 0, best, np.nan)
 
 
-def _ranked(of: View, label: int) -> Ranked:
-    dets, boxes = of.cohort.dets, of.cohort.boxes
-    mine = of.cohort.order[dets.label[of.cohort.order] == label]
-    hit, false = dets.yolo.hit[mine, HALF], dets.yolo.false[mine, HALF]
-    kept = hit | false
-    there = boxes.counting & (boxes.label == label)
-    return Ranked(dets.score[mine[kept]], hit[kept], int(there.sum()))
+def best_point(classes: Sequence[Ranked]) -> Point:
+    """The point of highest smoothed F1 on these very detections (YOLOv5 v7.0 rule).
+
+    Precision and recall are interpolated at 1,000 confidences from 0 to 1, or over those
+    that occur where a detector gives others; F1 is averaged over the classes with
+    ground truth and smoothed; the figures stand at its maximum. Read on the set that is
+    judged, they are optimistic. All None when nothing is found at all.
+    """
+    labelled = [c for c in classes if c.boxes]
+    if not any(c.hit.any() for c in labelled):
+        return Point(None, None, None, None)
+    scores = np.concatenate([c.scores for c in labelled])
+    grid = np.linspace(min(0.0, scores.min()), max(1.0, scores.max()), POINTS)
+    precision, recall = np.stack([_curves(c, grid) for c in labelled], axis=1)
+    f1 = 2 * precision * recall / (precision + recall + 1e-16)
+    means = [curve.mean(axis=0) for curve in (precision, recall, f1)]
+    best = int(_smooth(means[2]).argmax())
+    return Point(*(float(m[best]) for m in means), threshold=float(grid[best]))
+
+
+def _curves(
+    ranked: Ranked, confidences: Float[np.ndarray, "p"]
+) -> Float[np.ndarray, "2 p"]:
+    """Precision and recall at `confidences`; (1, 0) above the highest score."""
+    if len(ranked.scores) == 0:
+        return np.zeros((2, len(confidences)))
+    precision, recall = precision_recall(ranked.hit, ranked.boxes)
+    at, scores = -confidences, -ranked.scores  # np.interp wants rising abscissae
+    return np.stack(
+        [
+            np.interp(at, scores, precision, left=1),
+            np.interp(at, scores, recall, left=0),
+        ]
+    )
+
+
+def _smooth(curve: Float[np.ndarray, "p"]) -> Float[np.ndarray, "p"]:
+    """Box filter; the ends are continued by their own values."""
+    padded = np.pad(curve, SMOOTHING // 2, mode="edge")
+    return np.convolve(padded, np.full(SMOOTHING, 1 / SMOOTHING), mode="valid")

@@ -11,7 +11,7 @@ from tqgd_jax.evaluation.matching.matches import HALF
 from tqgd_jax.evaluation.measures import froc
 from tqgd_jax.evaluation.measures.lesions3d import link
 from tqgd_jax.evaluation.statistics import bootstrap
-from tqgd_jax.evaluation.statistics.by_patient import View, by_scan
+from tqgd_jax.evaluation.statistics.by_patient import ByPatient, by_scan
 from tqgd_jax.evaluation.statistics.weighted import Weights
 
 UNITS = ("scan", "slice", "lesion")
@@ -21,10 +21,10 @@ DRAWN = 2.0 ** np.arange(-4, 4.01, 1 / 8)  # false positives per place of a draw
 
 
 def figures(
-    of: View, weights: Weights, keys: Collection[str]
+    of: ByPatient, weights: Weights, keys: Collection[str]
 ) -> dict[str, Float[np.ndarray, "b"]]:
     """Those of `KEYS` that are asked for: sensitivities at seven rates and their mean."""
-    found = {}
+    result = {}
     for unit in UNITS:
         names = [f"froc.{unit}.{name}" for name in (*froc.NAMES, "cpm")]
         if not set(names) & set(keys):
@@ -34,28 +34,28 @@ def figures(
         else:
             values = froc.sensitivity(curve(of, unit), weights, np.array(froc.RATES))
         pairs = zip(names, [*values, values.mean(axis=0)], strict=True)
-        found |= {key: value for key, value in pairs if key in keys}
-    return found
+        result |= {key: value for key, value in pairs if key in keys}
+    return result
 
 
-def _known(of: View, unit: str) -> bool:
+def _known(of: ByPatient, unit: str) -> bool:
     """Whether enough is known of the images for a FROC of this unit."""
     if unit == "lesion" and not of.slices_known:
         return False
     return unit == "slice" or of.scans_known
 
 
-def curve(of: View, unit: str) -> froc.Curve:
+def curve(of: ByPatient, unit: str) -> froc.Curve:
     """The FROC of slice boxes per scan or per slice, or of 3-D lesions per scan."""
-    dets, boxes = of.cohort.dets, of.cohort.boxes
-    best, owner = boxes.best[boxes.counting], of.owner[boxes.image[boxes.counting]]
+    dets, boxes = of.matches.dets, of.matches.boxes
+    best, owner = of.matches.best[boxes.counting], of.owner[boxes.image[boxes.counting]]
     if unit == "lesion":
         best, owner = _lesions(of, best, owner)
-    far, places = dets.far, of.slices if unit == "slice" else of.scans
+    far, places = of.matches.far, of.slices if unit == "slice" else of.scans
     return froc.curve(best, owner, dets.score[far], of.owner[dets.image[far]], places)
 
 
-def drawn(of: View, weights: Weights | None, level: float) -> dict[str, Any]:
+def drawn(of: ByPatient, weights: Weights | None, level: float) -> dict[str, Any]:
     """`pr` and `froc` of results.json: the curves, with bands of resampled scans.
 
     The precision-recall curve is the envelope at IoU 0.5 under which AP by YOLOv5's
@@ -64,7 +64,7 @@ def drawn(of: View, weights: Weights | None, level: float) -> dict[str, Any]:
     a FROC is the interval of the figures, point by point.
 
     Args:
-      of: the cohort by patient.
+      of: the matches by patient.
       weights: resamples of the patients; None: no band. Where a patient has several
         scans, as many resamples of the scans are drawn instead.
       level: of the band.
@@ -74,12 +74,12 @@ def drawn(of: View, weights: Weights | None, level: float) -> dict[str, Any]:
         weights = bootstrap.resamples(of.clusters, len(weights), seed=0)
     units = [unit for unit in UNITS if _known(of, unit)]
     empty = {"fp": [], "sensitivity": [], "low": [], "high": []}
-    there = bool(of.cohort.boxes.counting.any())
+    labelled = bool(of.matches.boxes.counting.any())
     return {
         "pr": _precision_recall(of),
         "froc": {
             unit: _froc(curve(of, unit), weights, level)
-            if there and unit in units
+            if labelled and unit in units
             else empty
             for unit in UNITS
         },
@@ -87,11 +87,11 @@ def drawn(of: View, weights: Weights | None, level: float) -> dict[str, Any]:
 
 
 def _lesions(
-    of: View, best: Float[np.ndarray, "n"], owner: Integer[np.ndarray, "n"]
+    of: ByPatient, best: Float[np.ndarray, "n"], owner: Integer[np.ndarray, "n"]
 ) -> tuple[Float[np.ndarray, "l"], Integer[np.ndarray, "l"]]:
     """Highest confidence on any slice of each 3-D lesion, and its cluster."""
-    numbers = np.concatenate([np.zeros(0, int), *link(of.cohort.images)])
-    numbers = numbers[of.cohort.boxes.counting]
+    numbers = np.concatenate([np.zeros(0, int), *link(of.matches.images)])
+    numbers = numbers[of.matches.boxes.counting]
     count = int(numbers.max(initial=-1)) + 1
     highest, whose = np.full(count, -np.inf), np.zeros(count, int)
     np.maximum.at(highest, numbers, best)
@@ -99,16 +99,15 @@ def _lesions(
     return highest, whose
 
 
-def _precision_recall(of: View) -> dict[str, Any]:
-    dets, boxes = of.cohort.dets, of.cohort.boxes
+def _precision_recall(of: ByPatient) -> dict[str, Any]:
     recalls, heights, reached = np.linspace(0, 1, POINTS), [], 0.0
-    for c in range(len(of.cohort.classes)):
-        count = int((boxes.counting & (boxes.label == c)).sum())
+    for c in range(len(of.matches.classes)):
+        count = int(of.matches.boxes_of(c).sum())
         if not count:
             continue
-        mine = of.cohort.order[dets.label[of.cohort.order] == c]
-        hit, false = (k[mine, HALF] for k in (dets.yolo.hit, dets.yolo.false))
-        hit = hit[hit | false]
+        rows, marks = of.matches.ranked(c), of.matches.yolo
+        hit = marks.hit[rows, HALF]
+        hit = hit[hit | marks.false[rows, HALF]]
         reached = max(reached, float(hit.sum()) / count)
         curve = ap.envelope(hit, count) if len(hit) else ([0.0, 1.0], [0.0, 0.0])
         heights.append(np.interp(recalls, *curve))

@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from tqgd_jax.evaluation.statistics.weighted import (
-    Before,
+    CumulativeCounts,
     Weights,
     by_rows,
+    count_by_cluster,
     ratio,
-    tally,
 )
 
 RATES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
@@ -27,16 +27,16 @@ class Curve(NamedTuple):
     """What the curve depends on, at the confidences at which units are found.
 
     Attributes:
-      found: units found so far.
+      hits: units found so far.
       before: false positives with more confidence.
       so_far: false positives with at least this confidence.
       units: of each cluster.
       places: scans or slices of each cluster.
     """
 
-    found: Before
-    before: Before
-    so_far: Before
+    hits: CumulativeCounts
+    before: CumulativeCounts
+    so_far: CumulativeCounts
     units: Float[np.ndarray, "c"]
     places: Float[np.ndarray, "c"]
 
@@ -62,10 +62,16 @@ def curve(
     scores = -np.unique(-best[hit])  # falling
     steps, rising = len(scores), -scores
     return Curve(
-        Before(owner[hit], np.searchsorted(rising, -best[hit]), clusters, steps),
-        Before(false_owner, np.searchsorted(rising, -false, "right"), clusters, steps),
-        Before(false_owner, np.searchsorted(rising, -false, "left"), clusters, steps),
-        tally(owner, clusters),
+        CumulativeCounts(
+            owner[hit], np.searchsorted(rising, -best[hit]), clusters, steps
+        ),
+        CumulativeCounts(
+            false_owner, np.searchsorted(rising, -false, "right"), clusters, steps
+        ),
+        CumulativeCounts(
+            false_owner, np.searchsorted(rising, -false, "left"), clusters, steps
+        ),
+        count_by_cluster(owner, clusters),
         places,
     )
 
@@ -74,7 +80,7 @@ def sensitivity(
     of: Curve, weights: Weights, rates: Float[np.ndarray, "r"]
 ) -> Float[np.ndarray, "r b"]:
     """Sensitivity at `rates` of false positives per place; NaN without units."""
-    width = len(of.found)
+    width = len(of.hits)
     return by_rows(lambda w: _sensitivity(of, w, rates), weights, width)
 
 
@@ -82,20 +88,20 @@ def _sensitivity(
     of: Curve, weights: Weights, rates: Float[np.ndarray, "r"]
 ) -> Float[np.ndarray, "r b"]:
     allowed = (weights @ of.places)[:, None] * rates[None, :]
-    steps, end = len(of.found), of.so_far(weights)
+    steps, end = len(of.hits), of.so_far(weights)
     # Steps whose false positives are all allowed count whole, the next one in part.
     whole = np.empty(allowed.shape, np.intp)
     for row, values in enumerate(end):
         whole[row] = values.searchsorted(allowed[row], "right")
-    found = np.zeros((len(weights), steps + 1))
-    found[:, 1:] = of.found(weights)
-    sure = np.take_along_axis(found, whole, axis=1)
+    hits = np.zeros((len(weights), steps + 1))
+    hits[:, 1:] = of.hits(weights)
+    sure = np.take_along_axis(hits, whole, axis=1)
     if steps:
         last = np.minimum(whole, steps - 1)
         start = np.take_along_axis(of.before(weights), last, axis=1)
         false = np.take_along_axis(end, last, axis=1) - start
         part = np.clip((allowed - start) / np.maximum(false, 1), 0, 1)
-        more = np.take_along_axis(found, last + 1, axis=1) - sure
+        more = np.take_along_axis(hits, last + 1, axis=1) - sure
         sure += np.where(whole < steps, part * more, 0)
     units = np.broadcast_to((weights @ of.units)[:, None], sure.shape)
     return np.where(allowed > 0, ratio(sure, units), np.nan).T

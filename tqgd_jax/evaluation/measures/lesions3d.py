@@ -11,9 +11,8 @@ from jaxtyping import Bool, Float, Int
 
 from tqgd_jax.evaluation.matching.lesion_links import Slice, chains
 from tqgd_jax.evaluation.statistics.weighted import ratio
-from tqgd_jax.iou import box_iou
+from tqgd_jax.overlap import box_iou, union_areas
 from tqgd_jax.structures.image import Image
-from tqgd_jax.union_area import covered
 
 OVERLAP = 0.1  # IoU in one slice from which a detected box has met a labelled one
 
@@ -95,11 +94,11 @@ def lesion_figures(
     row = {patient: c for c, patient in enumerate(clusters)}
     owner = np.array([row[image.patient] for image in images], int)
     reference, detected = link(images), link_detections(images, thresholds)
-    found, true, excused = _meetings(images, reference, detected)
+    met, true, excused = _meetings(images, reference, detected)
     counts = np.zeros((len(row), 7))
-    whose, judged = _whose(reference, owner, len(found)), ~excused
+    whose, judged = _whose(reference, owner, len(met)), ~excused
     counts[:, 0] = np.bincount(whose, minlength=len(row))
-    counts[:, 1] = np.bincount(whose, found, len(row))
+    counts[:, 1] = np.bincount(whose, met, len(row))
     whose = _whose(detected, owner, len(true))
     counts[:, 2] = np.bincount(whose, judged, len(row))
     counts[:, 3] = np.bincount(whose, true, len(row))
@@ -117,13 +116,13 @@ def lesion_figures(
     ) -> dict[str, Float[np.ndarray, "b"]]:
         known = np.where(weights @ blind > 0, np.nan, 1.0)
         sums = (weights @ counts).T
-        there, hits, said, right = sums[0], *(known * sums[1:4])
-        volume, volume_said, both = known * sums[4:]
+        labelled, hits, claimed, right = sums[0], *(known * sums[1:4])
+        volume, volume_claimed, both = known * sums[4:]
         values = {
-            "reference": there,
-            "detected": said,
-            **_rates("", hits, there, right, said),
-            **_rates("volume_", both, volume, both, volume_said),
+            "reference": labelled,
+            "detected": claimed,
+            **_rates("", hits, labelled, right, claimed),
+            **_rates("volume_", both, volume, both, volume_claimed),
         }
         return {f"lesion3d.{name}": value for name, value in values.items()}
 
@@ -136,17 +135,17 @@ def _meetings(
     detected: Sequence[Int[np.ndarray, "_"]],
 ) -> tuple[Bool[np.ndarray, "r"], Bool[np.ndarray, "d"], Bool[np.ndarray, "d"]]:
     """Which labelled lesions are found, which detected ones are true or left out."""
-    found = np.zeros(_number(reference), bool)
+    met = np.zeros(_number(reference), bool)
     true, near = np.zeros((2, _number(detected)), bool)
     for image, ref, det in zip(images, reference, detected, strict=True):
-        kept, real = np.flatnonzero(det >= 0), image.counting
-        iou = box_iou(image.boxes, image.det_boxes[kept], ~real)
-        same = image.labels[:, None] == image.det_labels[kept][None, :]
+        rows, real = np.flatnonzero(det >= 0), image.counting
+        iou = box_iou(image.boxes, image.det_boxes[rows], ~real)
+        same = image.labels[:, None] == image.det_labels[rows][None, :]
         enough = same & (iou >= OVERLAP)
-        found[ref[real & enough.any(axis=1)]] = True
-        true[det[kept[enough[real].any(axis=0)]]] = True
-        near[det[kept[enough[~real].any(axis=0)]]] = True
-    return found, true, near & ~true
+        met[ref[real & enough.any(axis=1)]] = True
+        true[det[rows[enough[real].any(axis=0)]]] = True
+        near[det[rows[enough[~real].any(axis=0)]]] = True
+    return met, true, near & ~true
 
 
 def _number(lesions: Sequence[Int[np.ndarray, "_"]]) -> int:
@@ -169,7 +168,7 @@ def _areas(
     """Areas of labelled boxes, of detected ones and of what both cover, by class."""
     total = np.zeros(3)
     for label in np.unique(np.concatenate([image.labels[ref], image.det_labels[det]])):
-        total += covered(
+        total += union_areas(
             image.boxes[ref & (image.labels == label)],
             image.det_boxes[det & (image.det_labels == label)],
         )
@@ -178,16 +177,16 @@ def _areas(
 
 def _rates(
     name: str,
-    found: Float[np.ndarray, "b"],
-    there: Float[np.ndarray, "b"],
+    hits: Float[np.ndarray, "b"],
+    labelled: Float[np.ndarray, "b"],
     true: Float[np.ndarray, "b"],
-    said: Float[np.ndarray, "b"],
+    claimed: Float[np.ndarray, "b"],
 ) -> dict[str, Float[np.ndarray, "b"]]:
     """Sensitivity, PPV and their harmonic mean."""
-    cross = found * said + true * there
-    nothing = (there + said > 0) & (cross == 0)
+    cross = hits * claimed + true * labelled
+    nothing = (labelled + claimed > 0) & (cross == 0)
     return {
-        f"{name}sensitivity": ratio(found, there),
-        f"{name}ppv": ratio(true, said),
-        f"{name}f1": np.where(nothing, 0.0, ratio(2 * found * true, cross)),
+        f"{name}sensitivity": ratio(hits, labelled),
+        f"{name}ppv": ratio(true, claimed),
+        f"{name}f1": np.where(nothing, 0.0, ratio(2 * hits * true, cross)),
     }

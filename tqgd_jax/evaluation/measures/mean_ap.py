@@ -8,32 +8,33 @@ from jaxtyping import Bool, Float
 from tqgd_jax.evaluation.matching import average_precision as ap
 from tqgd_jax.evaluation.matching.matches import HALF
 from tqgd_jax.evaluation.matching.yolo import THRESHOLDS, place
-from tqgd_jax.evaluation.statistics.by_patient import View
+from tqgd_jax.evaluation.statistics.by_patient import ByPatient
 from tqgd_jax.evaluation.statistics.weighted import Weights, mean
 
 IOUS = ("0.1", "0.3", "0.5", "0.75")
 RANGE = "0.5:0.95"  # the mean over `THRESHOLDS`
-KEYS = tuple(f"ap.{rule}.{iou}" for rule in ("yolo", "coco") for iou in (*IOUS, RANGE))
+NAMES = (*IOUS, RANGE)
+KEYS = tuple(f"ap.{rule}.{iou}" for rule in ("yolo", "coco") for iou in NAMES)
 
 
 def figures(
-    of: View, weights: Weights, keys: Collection[str]
+    of: ByPatient, weights: Weights, keys: Collection[str]
 ) -> dict[str, Float[np.ndarray, "b"]]:
     """Those of `KEYS` that are asked for."""
-    found = {}
+    result = {}
     for rule, function in (("yolo", yolo), ("coco", coco)):
-        wanted = {i for i in (*IOUS, RANGE) if f"ap.{rule}.{i}" in keys}
+        wanted = {i for i in NAMES if f"ap.{rule}.{i}" in keys}
         places = {i: place(float(i)) for i in wanted - {RANGE}}
         many = [place(float(t)) for t in THRESHOLDS] if RANGE in wanted else []
         values = {t: function(of, weights, t) for t in {*places.values(), *many}}
-        found |= {f"ap.{rule}.{iou}": values[t] for iou, t in places.items()}
+        result |= {f"ap.{rule}.{iou}": values[t] for iou, t in places.items()}
         if many:
-            found[f"ap.{rule}.{RANGE}"] = np.mean([values[t] for t in many], axis=0)
-    return found
+            result[f"ap.{rule}.{RANGE}"] = np.mean([values[t] for t in many], axis=0)
+    return result
 
 
 def yolo(
-    of: View,
+    of: ByPatient,
     weights: Weights,
     t: int = HALF,
     images: Bool[np.ndarray, "i"] | None = None,
@@ -42,39 +43,40 @@ def yolo(
     """By YOLOv5's rule; NaN where no box is left.
 
     Args:
-      of: the cohort and its clusters.
+      of: the matches and their clusters.
       weights: of the clusters.
       t: index of the IoU in `ALL_THRESHOLDS`.
       images: that count; None: all.
       label: the only class to look at; None: the mean over all.
     """
-    labels = range(len(of.cohort.classes)) if label is None else [label]
+    labels = range(len(of.matches.classes)) if label is None else [label]
     rankings = [yolo_ranking(of, c, t, images) for c in labels]
     values = [ap.areas(ranking, weights, ap.yolo) for ranking in rankings]
     return mean(np.array(values).reshape(len(values), len(weights)))
 
 
 def yolo_ranking(
-    of: View, label: int, t: int = HALF, images: Bool[np.ndarray, "i"] | None = None
+    of: ByPatient,
+    label: int,
+    t: int = HALF,
+    images: Bool[np.ndarray, "i"] | None = None,
 ) -> ap.Ranking:
     """One class by YOLOv5's rule; see `yolo`."""
-    dets, boxes = of.cohort.dets, of.cohort.boxes
-    mine = of.cohort.order[dets.label[of.cohort.order] == label]
-    there = boxes.counting & (boxes.label == label)
+    image = of.matches.dets.image
+    rows, boxes = of.matches.ranked(label), of.matches.boxes_of(label)
     if images is not None:
-        mine, there = mine[images[dets.image[mine]]], there & images[boxes.image]
-    hit, false = dets.yolo.hit[mine, t], dets.yolo.false[mine, t]
-    return ap.rank(hit, false, of.owner[dets.image[mine]], of.of_boxes(there))
+        rows, boxes = rows[images[image[rows]]], boxes & images[of.matches.boxes.image]
+    hit, false = of.matches.yolo.hit[rows, t], of.matches.yolo.false[rows, t]
+    return ap.rank(hit, false, of.owner[image[rows]], of.of_boxes(boxes))
 
 
-def coco(of: View, weights: Weights, t: int) -> Float[np.ndarray, "b"]:
+def coco(of: ByPatient, weights: Weights, t: int) -> Float[np.ndarray, "b"]:
     """By COCO's rule, boxes of all areas; `t` as for `yolo`."""
-    dets, boxes = of.cohort.dets, of.cohort.boxes
     values = []
-    for label, matched in enumerate(of.cohort.coco):
+    for label, matched in enumerate(of.matches.coco):
         order = np.argsort(-matched.scores, kind="stable")
-        owner = of.owner[dets.image[of.cohort.coco_row[label][order]]]
-        there = of.of_boxes(boxes.coco & (boxes.label == label))
+        owner = of.owner[of.matches.dets.image[matched.row[order]]]
+        boxes = of.of_boxes(of.matches.coco_boxes & (of.matches.boxes.label == label))
         hit, false = matched.hit[0, t, order], matched.false[0, t, order]
-        values.append(ap.areas(ap.rank(hit, false, owner, there), weights, ap.coco))
+        values.append(ap.areas(ap.rank(hit, false, owner, boxes), weights, ap.coco))
     return mean(np.array(values).reshape(len(values), len(weights)))

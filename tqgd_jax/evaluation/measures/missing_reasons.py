@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tqgd_jax.evaluation.statistics.by_patient import View
+from tqgd_jax.evaluation.statistics.by_patient import ByPatient
 
 NOTHING = "no ground-truth boxes: nothing to find"
 # Keys, by their ends, whose figures divide by detections.
@@ -10,15 +10,15 @@ OF_DETECTIONS = ("precision", "ppv", "lesion3d.f1", "lesion3d.volume_f1")
 GROUPS = ("size.", "artery.", "scanner.", "class.")
 
 
-def why(of: View, key: str, there: int) -> str:
-    """A sentence for a key of `Judge.figures` whose value is NaN.
+def why(of: ByPatient, key: str, sought: int) -> str:
+    """A sentence for a key of `Evaluator.figures` whose value is NaN.
 
     Args:
-      of: the cohort.
+      of: the matches.
       key: of the figure.
-      there: boxes that the figure looks for.
+      sought: boxes that the figure looks for.
     """
-    boxes = of.cohort.boxes
+    boxes = of.matches.boxes
     if not len(of.owner):
         return "there are no images"
     per_scan = key.startswith(("froc.scan", "froc.lesion")) or "per_scan" in key
@@ -26,7 +26,7 @@ def why(of: View, key: str, there: int) -> str:
         return "no image says which slice it is, so boxes are not linked in 3-D"
     if per_scan and not of.scans_known:
         return "the images are not known to be slices of scans"
-    if _frozen(key) and of.cohort.blind.any():
+    if _frozen(key) and of.matches.blind.any():
         return "no threshold was chosen on validation images"
     if not boxes.counting.any():
         return NOTHING
@@ -34,7 +34,7 @@ def why(of: View, key: str, there: int) -> str:
         return "no image has a known spacing"
     if key.startswith("optimistic."):
         return "no detection finds a box"
-    if key.startswith(GROUPS) and not there:
+    if key.startswith(GROUPS) and not sought:
         return "no ground-truth box is of this group"
     if key.endswith(OF_DETECTIONS):
         return "no detection reaches the threshold"

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from tqgd_jax.evaluation.measures import at_threshold, mean_ap
-from tqgd_jax.evaluation.statistics.by_patient import View
+from tqgd_jax.evaluation.statistics.by_patient import ByPatient
 from tqgd_jax.evaluation.statistics.weighted import Weights, ratio
 
 Figures = Callable[[Weights, Collection[str]], dict[str, Float[np.ndarray, "b"]]]
@@ -36,10 +36,10 @@ def stratum(
 
 
 def box_groups(
-    of: View, size_px: Sequence[float], size_mm2: Sequence[float]
+    of: ByPatient, size_px: Sequence[float], size_mm2: Sequence[float]
 ) -> dict[str, Bool[np.ndarray, "n"]]:
     """Strata of boxes by the beginning of their keys, such as `size.px.0-10`."""
-    boxes = of.cohort.boxes
+    boxes = of.matches.boxes
     groups = {}
     for unit, edges, area in (
         ("px", size_px, boxes.area),
@@ -50,56 +50,54 @@ def box_groups(
             groups[f"size.{unit}.{name}"] = (own == k) & ~np.isnan(area)
     names = [
         [lesion.artery for lesion in image.lesions] or [""] * len(image.boxes)
-        for image in of.cohort.images
+        for image in of.matches.images
     ]
     arteries = np.array([name for of_image in names for name in of_image], str)
-    there = sorted(set(arteries[boxes.counting].tolist()) - {""})
-    return groups | {f"artery.{name}": arteries == name for name in there}
+    present = sorted(set(arteries[boxes.counting].tolist()) - {""})
+    return groups | {f"artery.{name}": arteries == name for name in present}
 
 
-def of_boxes(of: View, chosen: Bool[np.ndarray, "n"], name: str) -> Figures:
+def of_boxes(of: ByPatient, chosen: Bool[np.ndarray, "n"], name: str) -> Figures:
     """Number of boxes of a stratum, and how many are found at the frozen threshold.
 
     `recall` is by YOLOv5's rule at IoU 0.5, `centre` by the distance of centres; both
     of all classes together.
     """
-    boxes = of.cohort.boxes
-    chosen = chosen & boxes.counting
-    counts = [of.of_boxes(chosen), *(of.of_boxes(chosen & f) for f in boxes.found)]
-    return partial(_of_boxes, of, np.array(counts), name)
+    return partial(_of_boxes, of, chosen & of.matches.boxes.counting, name)
 
 
 def _of_boxes(
-    of: View,
-    counts: Float[np.ndarray, "3 c"],
+    of: ByPatient,
+    chosen: Bool[np.ndarray, "n"],
     name: str,
     weights: Weights,
     keys: Collection[str],
 ) -> dict[str, Float[np.ndarray, "b"]]:
-    there, overlap, centre = counts @ weights.T
+    parts = [chosen, *(chosen & detected for detected in of.matches.detected)]
+    boxes, *hits = np.array([of.of_boxes(part) for part in parts]) @ weights.T
     known = np.where(weights @ of.blind > 0, np.nan, 1.0)
-    shares = [known * ratio(found, there) for found in (overlap, centre)]
-    values = zip(OF_BOXES, (there, *shares), strict=True)
+    shares = [known * ratio(hit, boxes) for hit in hits]
+    values = zip(OF_BOXES, (boxes, *shares), strict=True)
     return {f"{name}.{k}": v for k, v in values if f"{name}.{k}" in keys}
 
 
 def of_images(
-    of: View, images: Bool[np.ndarray, "i"] | None, label: int | None, name: str
+    of: ByPatient, images: Bool[np.ndarray, "i"] | None, label: int | None, name: str
 ) -> Figures:
     """AP50 by YOLOv5's rule, precision and recall at IoU 0.5, of some images or a class.
 
     The detections of other images or classes count nowhere.
     """
-    there = of.cohort.boxes.counting.copy()
+    boxes = of.matches.boxes.counting.copy()
     if images is not None:
-        there &= images[of.cohort.boxes.image]
+        boxes &= images[of.matches.boxes.image]
     if label is not None:
-        there &= of.cohort.boxes.label == label
-    return partial(_of_images, of, images, label, of.of_boxes(there), name)
+        boxes &= of.matches.boxes.label == label
+    return partial(_of_images, of, images, label, of.of_boxes(boxes), name)
 
 
 def _of_images(
-    of: View,
+    of: ByPatient,
     images: Bool[np.ndarray, "i"] | None,
     label: int | None,
     count: Float[np.ndarray, "c"],

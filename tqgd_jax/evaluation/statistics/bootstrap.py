@@ -60,17 +60,17 @@ def interval(
       clusters: that were resampled.
       level: nominal coverage.
     """
-    there = replicates[~np.isnan(replicates)]
-    if clusters < 2 or not len(there):
+    defined = replicates[~np.isnan(replicates)]
+    if clusters < 2 or not len(defined):
         return np.nan, np.nan
-    known, n, spread = len(without) == clusters, clusters, there.std()
+    known, n, spread = len(without) == clusters, clusters, defined.std()
     if known:
         n = max(2, int((~(np.abs(without - value) <= _rounding(value))).sum()))
     factor = np.sqrt(n / (n - 1))
     if known and not np.isnan(without).any() and spread > 0:
         factor = max(factor, np.sqrt((clusters - 1) * without.var()) / spread)
     tail = ndtr(-factor * stdtrit(n - 1, (1 + level) / 2))
-    low, high = np.quantile(there, (tail, 1 - tail))
+    low, high = np.quantile(defined, (tail, 1 - tail))
     return float(low), float(high)
 
 
@@ -92,7 +92,7 @@ def numbers(
     without = left_out(clusters if len(weights) else 0)
     ones = np.ones((1, clusters))
     rows = np.concatenate([ones, without, weights]) if len(weights) else ones
-    found = {}
+    result = {}
     for key, values in figures(rows).items():
         value = float(values[0])
         fewer, resampled = np.split(values[1:], [len(without)])
@@ -105,8 +105,8 @@ def numbers(
             if not number["reason"]:
                 ends = interval(value, resampled, fewer, clusters, level)
                 number["low"], number["high"] = ends
-        found[key] = number
-    return found
+        result[key] = number
+    return result
 
 
 def no_interval(value: float, replicates: Float[np.ndarray, "b"], clusters: int) -> str:

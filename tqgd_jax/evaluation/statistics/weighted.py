@@ -16,12 +16,14 @@ CELLS = 2**20  # numbers in an array of resamples worked on at once: 8 MiB
 DENSE = 16  # a product with zeros costs this much less than one with a sparse matrix
 
 
-def tally(cluster: Integer[np.ndarray, "m"], clusters: int) -> Float[np.ndarray, "c"]:
+def count_by_cluster(
+    cluster: Integer[np.ndarray, "m"], clusters: int
+) -> Float[np.ndarray, "c"]:
     """How many of the things are each cluster's."""
     return np.bincount(cluster, minlength=clusters).astype(np.float64)
 
 
-class Before:
+class CumulativeCounts:
     """Weighted number of events at or before each of several places in a ranking."""
 
     def __init__(
@@ -75,9 +77,9 @@ def known(value: float) -> float | None:
 
 def mean(values: Float[np.ndarray, "k *n"]) -> Float[np.ndarray, "*n"]:
     """Over the first axis, without NaN; NaN where there is nothing else."""
-    there = ~np.isnan(values)
-    total = np.where(there, values, 0.0).sum(axis=0)
-    return ratio(total, there.sum(axis=0).astype(np.float64))
+    defined = ~np.isnan(values)
+    total = np.where(defined, values, 0.0).sum(axis=0)
+    return ratio(total, defined.sum(axis=0).astype(np.float64))
 
 
 def by_rows(

@@ -8,7 +8,7 @@ from tqgd_jax.evaluation import paired
 from tqgd_jax.evaluation.results import CURVES
 from tqgd_jax.report.comparison.models import Model
 from tqgd_jax.report.html.numbers import TOLERANCE
-from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image
 
 SCHEMA = "tqgd_jax.comparison/1"
@@ -122,12 +122,12 @@ def _pair(
     apart = bool(model.study.point or first.study.point)
     curve = [k for k in keys if k.startswith(CURVES)] if apart else list(keys)
     point = [k for k in keys if k not in curve]
-    found: dict[str, dict[str, Any]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     for part, at_point in ((curve, False), (point, True)):
         if not part:
             continue
         try:
-            found |= paired.compare(
+            rows |= paired.compare(
                 *_judged(model.study, protocol, at_point),
                 *_judged(first.study, protocol, at_point),
                 model.study.classes,
@@ -139,87 +139,89 @@ def _pair(
             )
         except ValueError as error:
             raise ValueError(f"A: {model.name}, B: {first.name}: {error}") from error
-    _as_told(model, first, protocol, found)
-    return {key: _row(found[key]) for key in keys}
+    _as_told(model, first, protocol, rows)
+    return {key: _row(rows[key]) for key in keys}
 
 
 def _judged(
-    study: Study, protocol: str, at_point: bool
+    study: EvaluationSet, protocol: str, at_point: bool
 ) -> tuple[list[Image], list[float | None]]:
     """Images of the protocol and their thresholds."""
     images = study.point if at_point and study.point else study.images
-    kept = [
+    pairs = [
         (image, limit)
         for image, limit in zip(images, study.thresholds, strict=True)
         if protocol == "clinical" or image.counting.any()
     ]
-    return [image for image, _ in kept], [limit for _, limit in kept]
+    return [image for image, _ in pairs], [limit for _, limit in pairs]
 
 
 def _as_told(
-    model: Model, first: Model, protocol: str, found: dict[str, dict[str, Any]]
+    model: Model, first: Model, protocol: str, rows: dict[str, dict[str, Any]]
 ) -> None:
     """Refuses results that are not those of their tables."""
     order = [image.name for image in first.study.images]
     for one, name in ((model, "a"), (first, "b")):
         if [image.name for image in one.study.images] != order:
             continue  # equal confidences may then stand in another order
-        told = one.results["protocols"][protocol]["figures"]
-        for key, row in found.items():
-            value, again = told[key]["value"], row[name]
+        written = one.results["protocols"][protocol]["figures"]
+        for key, row in rows.items():
+            value, again = written[key]["value"], row[name]
             same = value is again or (
                 None not in (value, again) and abs(value - again) <= TOLERANCE
             )
             if not same:
                 raise ValueError(
                     f"{one.folders[0]}: results.json says {key} = {value}, its tables "
-                    f"{again}; `python -m tqgd_jax.commands.evaluate --verify "
+                    f"{again}; `tqgd evaluate --verify "
                     f"{one.folders[0]}` tells more"
                 )
 
 
-def _row(found: dict[str, Any]) -> dict[str, Any]:
+def _row(row: dict[str, Any]) -> dict[str, Any]:
     names = ("difference", "low", "high", "p")
     return {
-        "model": found["a"],
-        "reference": found["b"],
-        **{name: found[name] for name in names},
+        "model": row["a"],
+        "reference": row["b"],
+        **{name: row[name] for name in names},
         "p_holm": None,
-        "reason": found["reason"],
+        "reason": row["reason"],
     }
 
 
 def _adjust(rows: Sequence[dict[str, Any]]) -> None:
     """Fills in `p_holm` wherever there is a p."""
-    there = [row for row in rows if row["p"] is not None]
-    for row, value in zip(there, holm([row["p"] for row in there]), strict=True):
+    tested = [row for row in rows if row["p"] is not None]
+    for row, value in zip(tested, holm([row["p"] for row in tested]), strict=True):
         row["p_holm"] = value
 
 
 def _model(model: Model, protocol: str, keys: Sequence[str]) -> dict[str, Any]:
-    told, settings = model.results, model.results["settings"]
+    results, settings = model.results, model.results["settings"]
     return {
         "name": model.name,
         "folders": [str(folder) for folder in model.folders],
-        "title": told["title"],
-        "stamp": told["stamp"],
+        "title": results["title"],
+        "stamp": results["stamp"],
         "part": model.study.part,
         "threshold": settings["threshold"],
         "thresholds": settings["thresholds"],
         "threshold_source": settings["threshold_source"],
         "bootstraps": settings["bootstraps"],
-        "figures": {key: told["protocols"][protocol]["figures"][key] for key in keys},
+        "figures": {
+            key: results["protocols"][protocol]["figures"][key] for key in keys
+        },
     }
 
 
 def _warnings(models: Sequence[Model]) -> list[str]:
     """What a reader must know before the numbers: they are no result, or no headline."""
-    told = [
+    warnings = [
         f"{m.name}: NOT A RESULT: {m.results['stamp']}"
         for m in models
         if m.results["stamp"]
     ]
-    return told + [
+    return warnings + [
         f"{m.name}: NO HEADLINE: {m.study.part} alone, and one fold is no result"
         for m in models
         if m.study.part
@@ -231,8 +233,8 @@ def _notes(models: Sequence[Model], patients: int) -> list[str]:
     notes = [f"{m.name}: {m.study.note}" for m in models if m.study.note]
     sources = {m.name: m.study.source for m in models}
     if len(set(sources.values())) > 1:
-        told = ", ".join(f"{name}: {source}" for name, source in sources.items())
-        notes.append(f"thresholds come from different places ({told})")
+        places = ", ".join(f"{name}: {source}" for name, source in sources.items())
+        notes.append(f"thresholds come from different places ({places})")
     if 2 / 2**patients > USUAL:
         notes.append(
             f"with {patients} patients no p can be below {2 / 2**patients:.3g}, whatever "

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tqgd_jax.evaluation import results as assemble
-from tqgd_jax.evaluation.settings import Rules
+from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.io.atomic import ASIDE
 from tqgd_jax.report import result_folder
 from tqgd_jax.report.comparison import pooling
-from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 
 DEPTH = 2  # folders below a run that may hold results: fold-1/eval-test
 
@@ -26,11 +26,11 @@ class Model(NamedTuple):
 
     name: str
     folders: tuple[Path, ...]
-    study: Study
+    study: EvaluationSet
     results: dict[str, Any]
 
 
-def load(runs: Sequence[Path], rules: Rules) -> list[Model]:
+def load(runs: Sequence[Path], rules: EvaluationSettings) -> list[Model]:
     """The results of each run.
 
     A run is a folder of results, or a folder with one of them in it, or with several
@@ -45,7 +45,7 @@ def load(runs: Sequence[Path], rules: Rules) -> list[Model]:
         a folder that is named twice.
     """
     seen: dict[Path, Path] = {}
-    found = []
+    models = []
     for run, name in zip(runs, names(runs), strict=True):
         folders = results_of(run)
         for folder in folders:
@@ -58,8 +58,8 @@ def load(runs: Sequence[Path], rules: Rules) -> list[Model]:
             study, results = result_folder.read(folders[0])
         else:
             study, results = _pooled(run, folders, rules)
-        found.append(Model(name, folders, study, results))
-    return found
+        models.append(Model(name, folders, study, results))
+    return models
 
 
 def results_of(run: Path) -> tuple[Path, ...]:
@@ -73,7 +73,7 @@ def results_of(run: Path) -> tuple[Path, ...]:
             return tuple(file.parent for file in files)
     raise ValueError(
         f"{run}: no results.json in it or below; judge the run first, with eval.py or "
-        "`python -m tqgd_jax.commands.evaluate`"
+        "`tqgd evaluate`"
     )
 
 
@@ -94,12 +94,14 @@ def names(runs: Sequence[Path]) -> list[str]:
 
 
 def _pooled(
-    run: Path, folders: Sequence[Path], rules: Rules
-) -> tuple[Study, dict[str, Any]]:
-    if whole := [f for f in folders if not result_folder.told(f)["settings"]["part"]]:
+    run: Path, folders: Sequence[Path], rules: EvaluationSettings
+) -> tuple[EvaluationSet, dict[str, Any]]:
+    if whole := [
+        f for f in folders if not result_folder.read_results(f)["settings"]["part"]
+    ]:
         raise ValueError(
             f"{run}: {len(folders)} results, and {whole[0]} is no fold of several; name "
             f"one of them: {', '.join(map(str, folders[:4]))}"
         )
     study = pooling.pool(folders).study
-    return study, assemble.results(study, rules, assemble.judges(study, rules))
+    return study, assemble.results(study, rules, assemble.evaluators(study, rules))

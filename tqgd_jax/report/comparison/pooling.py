@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tqgd_jax.evaluation.calcium.patient_scores import PatientScore
 from tqgd_jax.report import result_folder
-from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image
 
 
@@ -20,7 +20,7 @@ class Pooled(NamedTuple):
       unscored: why there are no scores.
     """
 
-    study: Study
+    study: EvaluationSet
     scores: list[PatientScore]
     unscored: str
 
@@ -90,10 +90,10 @@ def pool(folders: Sequence[Path]) -> Pooled:
     return Pooled(study, scores, unscored)
 
 
-def _missing(parts: Sequence[str], there: int) -> str:
+def _missing(parts: Sequence[str], pooled: int) -> str:
     """What a reader must know when not all folds were pooled."""
-    told = [re.fullmatch(r"fold \S+ of (\d+)", part) for part in parts]
-    wanted = {int(found[1]) for found in told if found}
-    if not wanted or there == max(wanted):
+    matches = [re.fullmatch(r"fold \S+ of (\d+)", part) for part in parts]
+    wanted = {int(match[1]) for match in matches if match}
+    if not wanted or pooled == max(wanted):
         return ""
-    return f"{there} of {max(wanted)} folds were pooled"
+    return f"{pooled} of {max(wanted)} folds were pooled"

@@ -4,9 +4,11 @@ Drawn in one ink that takes the page's text colour, so a chart reads on light an
 dark; text stays text. Equal input gives equal bytes.
 """
 
+import contextlib
 import io
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -16,9 +18,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from tqgd_jax.evaluation.measures.froc import NAMES, RATES
 from tqgd_jax.report.html.numbers import DASH
-from tqgd_jax.report.plots import COLOURS, any_letters
 
+# Okabe and Ito's colours, told apart with any colour vision.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 INK = "#010203"  # stands for the page's text colour until the SVG is in the page
 PAPER = "#fcfbfa"  # stands for the page's background
 # What stands for these in the page, which has lighter ones on dark.
@@ -51,8 +55,6 @@ STYLE: dict[Any, Any] = {
     "hatch.linewidth": 1.0,
 }
 LONG = 14  # letters of a bar's name that fit below it
-RATES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
-RATE_NAMES = ("1/8", "1/4", "1/2", "1", "2", "4", "8")
 MARKS = {"clinical": (COLOURS[0], "-"), "paper": (COLOURS[1], "--")}
 
 
@@ -68,20 +70,35 @@ class Bar(NamedTuple):
 def precision_recall(
     curve: dict[str, Any], point: tuple[float, float] | None, protocol: str, alt: str
 ) -> Markup:
-    """Envelope of precision over recall; `point` is (recall, precision) in use."""
+    """See `precision_recall_figure`."""
     with mpl.rc_context(STYLE):
-        figure, axes = _axes(4.4, 3.9)
-        colour, dash = MARKS[protocol]
-        if curve["recall"]:
-            axes.plot(curve["recall"], curve["precision"], color=colour, ls=dash, lw=2)
-        else:
-            _nothing(axes)
-        if point is not None:
-            axes.plot(*point, "o", ms=8, mfc=PAPER, mec=colour, mew=2, clip_on=False)
-        ticks = np.linspace(0, 1, 6)
-        axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
-        axes.set(xticks=ticks, yticks=ticks)
+        figure = precision_recall_figure(curve, point, protocol)
         return _svg(figure, f"pr-{protocol}", alt)
+
+
+def precision_recall_figure(
+    curve: dict[str, Any], point: tuple[float, float] | None, protocol: str
+) -> Figure:
+    """Envelope of precision over recall; `point` is (recall, precision) in use.
+
+    Dotted beyond the highest recall that is reached.
+    """
+    figure, axes = _axes(4.4, 3.9)
+    colour, dash = MARKS[protocol]
+    if curve["recall"]:
+        recall, precision = np.array([curve["recall"], curve["precision"]])
+        end = np.searchsorted(recall, curve.get("reached", 1.0), "right")
+        axes.plot(recall[:end], precision[:end], color=colour, ls=dash, lw=2)
+        beyond = slice(max(end - 1, 0), None)
+        axes.plot(recall[beyond], precision[beyond], color=colour, ls=":", lw=1.5)
+    else:
+        _nothing(axes)
+    if point is not None:
+        axes.plot(*point, "o", ms=8, mfc=PAPER, mec=colour, mew=2, clip_on=False)
+    ticks = np.linspace(0, 1, 6)
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+    axes.set(xticks=ticks, yticks=ticks)
+    return figure
 
 
 def froc(
@@ -106,12 +123,12 @@ def froc(
             axes.plot(x, np.append(y, y[-1]), color=colour, ls=dash, lw=2)
         else:
             _nothing(axes)
-        there = [(r, d) for r, d in zip(RATES, dots, strict=True) if d is not None]
-        for r, d in there:
+        known = [(r, d) for r, d in zip(RATES, dots, strict=True) if d is not None]
+        for r, d in known:
             axes.plot(r, d, "o", ms=5, mfc=PAPER, mec=colour, mew=1.5, clip_on=False)
         axes.set_xscale("log", base=2)
         axes.set(xlim=(1 / 8, 8), ylim=(0, 1.02), ylabel="sensitivity")
-        axes.set_xticks(RATES, RATE_NAMES)
+        axes.set_xticks(RATES, NAMES)
         axes.set_xticks([], minor=True)
         axes.set_yticks(np.linspace(0, 1, 6))
         per = "slice" if unit == "slice" else "scan"
@@ -127,10 +144,10 @@ def bars(groups: dict[str, Sequence[Bar]], name: str, axis: str, alt: str) -> Ma
         width = 0.8 / max(1, len(groups))
         for k, (group, row) in enumerate(groups.items()):
             x = np.arange(len(row)) + (k - (len(groups) - 1) / 2) * width
-            there = [i for i, bar in enumerate(row) if bar.value is not None]
+            known = [i for i, bar in enumerate(row) if bar.value is not None]
             axes.bar(
-                x[there],
-                [row[i].value or 0.0 for i in there],
+                x[known],
+                [row[i].value or 0.0 for i in known],
                 width * 0.92,
                 color=COLOURS[k],
                 alpha=0.75,
@@ -138,11 +155,11 @@ def bars(groups: dict[str, Sequence[Bar]], name: str, axis: str, alt: str) -> Ma
                 edgecolor=PAPER,
                 label=group,
             )
-            for i in there:
+            for i in known:
                 low, high = row[i].low, row[i].high
                 if low is not None and high is not None:
                     axes.plot([x[i]] * 2, [low, high], color=INK, lw=1.5)
-            for i in set(range(len(row))) - set(there):
+            for i in set(range(len(row))) - set(known):
                 axes.text(x[i], 0.02, DASH, ha="center")
         if not names:
             _nothing(axes)
@@ -186,6 +203,14 @@ def bland_altman(
         if any(line is not None for line in lines):
             figure.legend(loc="outside upper center", ncols=2)
         return _svg(figure, name, alt)
+
+
+@contextlib.contextmanager
+def any_letters() -> Iterator[None]:
+    """Draws names in letters that the font has not as boxes, without a warning each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        yield
 
 
 def _axes(width: float, height: float) -> tuple[Figure, Axes]:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from tqgd_jax.evaluation.measures.froc import NAMES
 from tqgd_jax.report.html import charts, metric_tables
 from tqgd_jax.report.html.charts import Bar
 from tqgd_jax.report.html.numbers import Numbers, pointer
@@ -32,21 +33,15 @@ class Calcium(NamedTuple):
 
 def precision_recall(numbers: Numbers, protocol: str) -> Plot:
     """Precision over recall at IoU 0.5 with the operating point."""
-    found = numbers.results["protocols"][protocol]
-    point = [_value(found, f"point.iou0.5.{tail}") for tail in ("recall", "precision")]
-    recall, precision = point
-    operating = None
-    if recall is not None and precision is not None:
-        operating = recall, precision
+    section = numbers.results["protocols"][protocol]
+    point = operating_point(section)
     title = metric_tables.PROTOCOLS[protocol][0]
     alt = f"{title}: precision over recall at IoU 0.5; the figures are in the table below."
-    mark = Markup("")
-    if operating is not None:
-        mark = Markup(" The circle is the frozen threshold.")
+    mark = " The circle is the frozen threshold." if point else ""
     caption = Markup(
         "{}: precision and recall over all scores at IoU 0.5, envelope of the YOLOv5 "
         "rule, which also counts its straight way from the highest recall reached to "
-        "(1, 0).{} n = {} boxes in {} slices of {} patients."
+        "(1, 0), dotted here.{} n = {} boxes in {} slices of {} patients."
     ).format(
         title,
         mark,
@@ -56,18 +51,28 @@ def precision_recall(numbers: Numbers, protocol: str) -> Plot:
         ),
     )
     return Plot(
-        charts.precision_recall(found["curves"]["pr"], operating, protocol, alt),
+        charts.precision_recall(section["curves"]["pr"], point, protocol, alt),
         caption,
     )
 
 
+def operating_point(of: dict[str, Any]) -> tuple[float, float] | None:
+    """(recall, precision) of a protocol at the frozen threshold, if both are known."""
+    if "figures" not in of:
+        return None
+    recall, precision = (
+        _value(of, f"point.iou0.5.{name}") for name in ("recall", "precision")
+    )
+    return None if recall is None or precision is None else (recall, precision)
+
+
 def froc(numbers: Numbers, protocol: str) -> list[Plot]:
     """FROC of each unit there is a curve of."""
-    found = numbers.results["protocols"][protocol]
+    section = numbers.results["protocols"][protocol]
     title = metric_tables.PROTOCOLS[protocol][0]
     plots = []
-    for unit, curve in found["curves"].get("froc", {}).items():
-        dots = [_value(found, f"froc.{unit}.{rate}") for rate in charts.RATE_NAMES]
+    for unit, curve in section["curves"].get("froc", {}).items():
+        dots = [_value(section, f"froc.{unit}.{rate}") for rate in NAMES]
         what = {"lesion": "of 3-D lesions, per scan"}.get(unit, f"per {unit}")
         alt = f"{title}: FROC {what}; the figures are in the table below."
         level = f"{100 * numbers.results['settings']['level']:g} %"
@@ -83,7 +88,7 @@ def froc(numbers: Numbers, protocol: str) -> list[Plot]:
             "seven rates of the table; {}. n = {} boxes in {} scans, {} slices."
         ).format(title, what, band, *n.values())
         place = "slice" if unit == "slice" else "scan"
-        if found[f"{place}s"] < FEW:
+        if section[f"{place}s"] < FEW:
             caption += Markup(
                 " With fewer than {} {}s, 1/8 false alarms per {} are less than one "
                 "false alarm in all of them."
@@ -103,13 +108,13 @@ def strata(
     """Bars of the share found in each stratum; None when none or too many."""
     table = metric_tables.strata(family, corner, unit, known)
     titles = {"recall": "IoU 0.5", "centre": "centre-hit"}
-    found = numbers.results["protocols"][protocol]["figures"] if known else {}
+    values = numbers.results["protocols"][protocol]["figures"] if known else {}
     groups: dict[str, Sequence[Bar]] = {}
     for tail, title in titles.items():
         keys = [(n, k) for n, ks in table.rows for k in ks if k.endswith(f".{tail}")]
         if keys:
             groups[title] = [
-                _bar(name.removesuffix(f" {unit}"), found[key]) for name, key in keys
+                _bar(name.removesuffix(f" {unit}"), values[key]) for name, key in keys
             ]
     if not groups or len(table.rows) > MOST:
         return None
@@ -140,17 +145,17 @@ def _intervals(groups: dict[str, Sequence[Bar]], level: str) -> str:
 
 def calcium(numbers: Numbers) -> Calcium:
     """Agreement of the scans' scores; `results["calcium"]` must hold figures."""
-    found = numbers.results["calcium"]
-    cuts = metric_tables.cuts(found["figures"])
-    agreement = [key for key in found["figures"] if key not in cuts.keys]
-    shares = [[c / max(1, sum(row)) for c in row] for row in found["confusion"]]
+    section = numbers.results["calcium"]
+    cuts = metric_tables.cuts(section["figures"])
+    agreement = [key for key in section["figures"] if key not in cuts.keys]
+    shares = [[c / max(1, sum(row)) for c in row] for row in section["confusion"]]
     plots = [_bland_altman(numbers, log=False), _bland_altman(numbers, log=True)]
     return Calcium(agreement, cuts, plots, shares)
 
 
 def _bland_altman(numbers: Numbers, *, log: bool) -> Plot:
-    found = numbers.results["calcium"]
-    mean, difference = (found["bland_altman"][k] for k in ("mean", "difference"))
+    section = numbers.results["calcium"]
+    mean, difference = (section["bland_altman"][k] for k in ("mean", "difference"))
     start = "log_" if log else ""
     if log:
         pairs = [
@@ -159,7 +164,7 @@ def _bland_altman(numbers: Numbers, *, log: bool) -> Plot:
         ]
         mean = [(a + b) / 2 for a, b in pairs]
         difference = [b - a for a, b in pairs]
-    lines = [_value(found, f"{start}{k}") for k in ("loa_low", "bias", "loa_high")]
+    lines = [_value(section, f"{start}{k}") for k in ("loa_low", "bias", "loa_high")]
     of = "log(score + 1)" if log else "score"
     svg = charts.bland_altman(
         mean,
@@ -173,19 +178,19 @@ def _bland_altman(numbers: Numbers, *, log: bool) -> Plot:
         pointer("calcium", "figures", f"{start}{k}")
         for k in ("bias", "loa_low", "loa_high")
     ]
-    there = all(at.rpartition("/")[2] in found["figures"] for at in limits)
+    known = all(at.rpartition("/")[2] in section["figures"] for at in limits)
     caption = Markup("Bland-Altman of {}, a dot a scan, n = {}.").format(
         of, numbers.number("/calcium/scans")
     )
-    if there:
+    if known:
         caption += Markup(" Bias {}, limits of agreement {} to {}.").format(
             *(numbers.number(f"{at}/value") for at in limits)
         )
     return Plot(svg, caption)
 
 
-def _value(found: dict[str, Any], key: str) -> float | None:
-    return found["figures"].get(key, {}).get("value")
+def _value(section: dict[str, Any], key: str) -> float | None:
+    return section["figures"].get(key, {}).get("value")
 
 
 def _bar(name: str, figure: dict[str, Any]) -> Bar:

@@ -28,7 +28,7 @@ OUTCOMES = {
 }
 
 
-class Shot(NamedTuple):
+class SelectedSlice(NamedTuple):
     """A slice to show.
 
     Attributes:
@@ -57,41 +57,41 @@ class Mark(NamedTuple):
     width: float
     height: float
     label: str
-    told: str
+    title: str
 
 
-class Slide(NamedTuple):
+class GalleryImage(NamedTuple):
     """A slice as the template draws it.
 
     Attributes:
-      shot: the slice.
+      selected: the slice.
       png: its picture, base64.
       width, height: of the picture, px.
       marks: outlines on it.
-      told: how many of each outcome there are.
+      caption: how many of each outcome there are.
       tokens: "outcome:stratum" of each, for the filters.
     """
 
-    shot: Shot
+    selected: SelectedSlice
     png: str
     width: int
     height: int
     marks: list[Mark]
-    told: str
+    caption: str
     tokens: str
 
 
 def slides(
-    shots: Sequence[Shot],
+    slices: Sequence[SelectedSlice],
     lesions: Sequence[Mapping[str, Any]],
     edges: Sequence[float],
     threshold: float | None,
-    budget: int = BUDGET,
-) -> list[Slide]:
+    budget: float = BUDGET,
+) -> list[GalleryImage]:
     """The slices in their order, as many as the budget of characters holds.
 
     Args:
-      shots: slices.
+      slices: the selected ones.
       lesions: rows of lesions.csv.
       edges: of the size strata, box area in px.
       threshold: detections below it are not drawn where lesions.csv does not say which
@@ -99,12 +99,12 @@ def slides(
       budget: characters of base64 in all.
     """
     made, used = [], 0
-    for shot in shots:
-        png = _png(shot.pixels)
+    for one in slices:
+        png = _png(one.pixels)
         used += len(png)
         if used > budget:
             break
-        made.append(_slide(shot, png, lesions, edges, threshold))
+        made.append(_slide(one, png, lesions, edges, threshold))
     return made
 
 
@@ -127,11 +127,11 @@ def drawn(row: Mapping[str, Any], threshold: float | None) -> bool:
 
 def outcome(row: Mapping[str, Any]) -> str:
     """Outcome at IoU 0.5 under its name in `OUTCOMES`, else empty."""
-    told = str(row["outcome"] or row["kind"])
-    return told if told in OUTCOMES else ""
+    name = str(row["outcome"] or row["kind"])
+    return name if name in OUTCOMES else ""
 
 
-def told(counts: Mapping[str, int]) -> str:
+def caption(counts: Mapping[str, int]) -> str:
     """How many of each outcome a slice has: `1 hit, 0 missed, 2 false alarms`."""
     if unjudged := [f"{counts[k]} {k}" for k in ("box", "detection") if counts.get(k)]:
         return f"not judged: {', '.join(unjudged)}"
@@ -143,14 +143,14 @@ def told(counts: Mapping[str, int]) -> str:
 
 
 def _slide(
-    shot: Shot,
+    one: SelectedSlice,
     png: str,
     lesions: Sequence[Mapping[str, Any]],
     edges: Sequence[float],
     threshold: float | None,
-) -> Slide:
-    h, w = shot.pixels.shape
-    rows = [lesions[k] for k in shot.rows if drawn(lesions[k], threshold)]
+) -> GalleryImage:
+    h, w = one.pixels.shape
+    rows = [lesions[k] for k in one.rows if drawn(lesions[k], threshold)]
     rows = [row for row in rows if outcome(row)]
     rows.sort(key=lambda row: list(OUTCOMES).index(outcome(row)))
     counts = Counter(map(outcome, rows))
@@ -162,16 +162,16 @@ def _slide(
         if kind:
             tokens[f"{kind.replace(' ', '-')}:{stratum(row, edges)}"] = None
     marks = [_mark(row, h, w) for row in rows]
-    return Slide(shot, png, w, h, marks, told(counts), " ".join(tokens))
+    return GalleryImage(one, png, w, h, marks, caption(counts), " ".join(tokens))
 
 
 def _mark(row: Mapping[str, Any], h: int, w: int) -> Mark:
     x0, y0, x1, y1 = (float(row[key]) for key in ("x0", "y0", "x1", "y1"))
-    kind, told = OUTCOMES[outcome(row)]
+    kind, title = OUTCOMES[outcome(row)]
     label = {"missed": "missed", "ignored": "ignored"}.get(kind, "")
     if row["kind"] == "detection":
         label = f"{float(row['score']):.2f}"
-    told = f"{told}, {x1 - x0:g} x {y1 - y0:g} px at x {x0:g}, y {y0:g}"
+    title = f"{title}, {x1 - x0:g} x {y1 - y0:g} px at x {x0:g}, y {y0:g}"
     # What lies beyond the picture is marked at its edge.
     x0, x1 = (min(max(x, 0.0), w) for x in (x0, x1))
     y0, y1 = (min(max(y, 0.0), h) for y in (y0, y1))
@@ -183,7 +183,7 @@ def _mark(row: Mapping[str, Any], h: int, w: int) -> Mark:
     if right < 20:
         kind += " left"
     place = (round(p, 4) for p in (left, top, right - left, bottom - top))
-    return Mark(kind, *place, label=label, told=told)
+    return Mark(kind, *place, label=label, title=title)
 
 
 def _png(pixels: Float[np.ndarray, "h w"]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tqgd_jax.report.html.gallery import Slide
+from tqgd_jax.report.html.gallery import GalleryImage
 
 # Rows of a page; with more, a browser gets slow. The csv holds all.
 LIMIT = 3000
@@ -51,11 +51,11 @@ class Line(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """A table of boxes and detections; `told` says which rows are here."""
+    """A table of boxes and detections; `summary` says which rows are here."""
 
     columns: list[str]
     rows: list[Line]
-    told: str
+    summary: str
 
 
 class Patients(NamedTuple):
@@ -69,7 +69,7 @@ class Patients(NamedTuple):
 def lesion_table(
     used: Sequence[Mapping[str, Any]],
     total: int,
-    slides: Sequence[Slide],
+    slides: Sequence[GalleryImage],
     classes: Sequence[str],
 ) -> Lines:
     """All boxes, then the detections that count, most confident first, to `LIMIT`.
@@ -84,7 +84,7 @@ def lesion_table(
     dets = [row for row in used if row["kind"] != "box"]
     dets.sort(key=lambda row: -float(row["score"]))
     rows = [*boxes, *dets][:LIMIT]
-    place = {slide.shot.image: k for k, slide in enumerate(slides)}
+    place = {slide.selected.image: k for k, slide in enumerate(slides)}
     keys = [key for key in LESIONS if key in ALWAYS or any(_has(r, key) for r in rows)]
     if len(classes) < 2 and "class" in keys:
         keys.remove("class")
@@ -95,11 +95,11 @@ def lesion_table(
     lines = [
         Line(place.get(row["image"]), [_cell(row, key) for key in keys]) for row in rows
     ]
-    told = f"{len(rows):,} of {total:,} rows"
+    summary = f"{len(rows):,} of {total:,} rows"
     if len(rows) < len(used):
-        told += f" (the page holds no more than {LIMIT:,})"
-    told += ": labelled boxes, and the detections that are drawn."
-    return Lines([LESIONS[key] for key in keys], lines, told)
+        summary += f" (the page holds no more than {LIMIT:,})"
+    summary += ": labelled boxes, and the detections that are drawn."
+    return Lines([LESIONS[key] for key in keys], lines, summary)
 
 
 def patient_table(
@@ -110,9 +110,9 @@ def patient_table(
     used = results["calcium"].get("convention")
     if used and rows and "convention" in rows[0]:
         rows = [row for row in rows if row["convention"] == used]
-    there = list(rows[0]) if rows else []
-    first = [key for key in PATIENTS if key in there]
-    keys = [*first, *(key for key in there if key not in first)]
+    present = list(rows[0]) if rows else []
+    first = [key for key in PATIENTS if key in present]
+    keys = [*first, *(key for key in present if key not in first)]
     keys = [key for key in keys if any(_has(row, key) for row in rows)]
     keys = [key for key in keys if key not in ("convention", "scheme")]  # said above
     columns = [

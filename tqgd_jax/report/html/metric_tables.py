@@ -3,6 +3,9 @@
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
+from tqgd_jax.evaluation.measures import at_threshold, mean_ap
+from tqgd_jax.evaluation.measures.froc import NAMES
+
 PROTOCOLS = {
     "clinical": ("Clinical protocol", "all slices, with and without calcium"),
     "paper": ("Paper protocol", "only slices with a labelled box"),
@@ -41,9 +44,6 @@ CRITERIA = {
     "iou0.3": "IoU 0.3",
     "iou0.1": "IoU 0.1",
 }
-POINT = ("precision", "recall", "f1", "tp", "fp", "fn", "fp_per_scan", "fp_per_slice")
-IOUS = ("0.1", "0.3", "0.5", "0.75", "0.5:0.95")
-RATES = ("1/8", "1/4", "1/2", "1", "2", "4", "8", "cpm")
 UNITS = {"scan": "Per scan", "slice": "Per slice", "lesion": "3-D lesions, per scan"}
 RULES = {"yolo": "YOLOv5 v7.0 rule", "coco": "COCO rule"}
 
@@ -117,10 +117,10 @@ def grid(
         made = pattern.format(row=row, column=column)
         return made if made in known else ""
 
-    kept = [c for c in columns if any(key(r, c[0]) for r, _ in rows)]
-    lines = [(title, tuple(key(r, c) for c, _ in kept)) for r, title in rows]
-    there = tuple((title, keys) for title, keys in lines if any(keys))
-    return Grid(corner, tuple(title for _, title in kept), there)
+    shown = [c for c in columns if any(key(r, c[0]) for r, _ in rows)]
+    lines = [(title, tuple(key(r, c) for c, _ in shown)) for r, title in rows]
+    filled = tuple((title, keys) for title, keys in lines if any(keys))
+    return Grid(corner, tuple(title for _, title in shown), filled)
 
 
 def strata(prefix: str, corner: str, unit: str, known: Collection[str]) -> Grid:
@@ -155,19 +155,19 @@ def _of(prefix: str, key: str) -> bool:
 
 def average_precision(known: Collection[str]) -> Grid:
     """AP by IoU and rule."""
-    rows = [(iou, f"IoU {iou.replace(':', ' to ')}") for iou in IOUS]
+    rows = [(iou, f"IoU {iou.replace(':', ' to ')}") for iou in mean_ap.NAMES]
     return grid("Overlap", list(RULES.items()), rows, "ap.{column}.{row}", known)
 
 
 def points(known: Collection[str]) -> Grid:
     """Figures at the frozen threshold by criterion of a hit."""
-    rows = [(tail, WORDS[tail]) for tail in POINT]
+    rows = [(tail, WORDS[tail]) for tail in at_threshold.NAMES]
     return grid("Figure", list(CRITERIA.items()), rows, "point.{column}.{row}", known)
 
 
 def froc(known: Collection[str]) -> Grid:
     """Sensitivity by false alarms per scan or slice."""
-    rows = [(r, WORDS.get(r, r)) for r in RATES]
+    rows = [(r, WORDS.get(r, r)) for r in (*NAMES, "cpm")]
     columns = list(UNITS.items())
     return grid("False alarms", columns, rows, "froc.{column}.{row}", known)
 
@@ -181,8 +181,8 @@ def lesions(known: Collection[str]) -> Grid:
 
 def cuts(known: Collection[str]) -> Grid:
     """Detection of patients at or above a score."""
-    found = dict.fromkeys(k.partition(".")[0] for k in known if k.startswith("cut"))
-    rows = [(cut, f"at or above {cut.removeprefix('cut')}") for cut in found]
+    scores = dict.fromkeys(k.partition(".")[0] for k in known if k.startswith("cut"))
+    rows = [(cut, f"at or above {cut.removeprefix('cut')}") for cut in scores]
     tails = ("sensitivity", "specificity", "ppv", "npv", "f1")
     columns = [(t, {"ppv": "PPV", "npv": "NPV"}.get(t, t.capitalize())) for t in tails]
     return grid("Score", columns, rows, "{row}.{column}", known)

@@ -119,10 +119,10 @@ class Numbers:
 
     def reasons(self) -> list[tuple[str, int, str]]:
         """(id, number, text) of the reasons since the last call; then begins anew."""
-        told = [(f"why-{self._lists}-{n}", n, r) for r, n in self._reasons.items()]
+        listed = [(f"why-{self._lists}-{n}", n, r) for r, n in self._reasons.items()]
         self._reasons = {}
         self._lists += 1
-        return told
+        return listed
 
 
 def verify(page: Page, results: dict[str, Any]) -> list[str]:
@@ -134,17 +134,17 @@ def verify(page: Page, results: dict[str, Any]) -> list[str]:
         numbers above 1.
     """
     wrong = [] if page.numbers else ["the page holds no numbers to verify"]
-    for at, told, shown in page.numbers:
+    for at, written, shown in page.numbers:
         try:
-            value, expected = json.loads(told), resolve(results, at)
+            value, expected = json.loads(written), resolve(results, at)
         except (KeyError, ValueError) as problem:
             wrong.append(f"{at}: {problem.args[0]}")
             continue
         if not same(value, expected):
-            wrong.append(f"{at}: the page has {told}, the results {expected!r}")
+            wrong.append(f"{at}: the page has {written}, the results {expected!r}")
         elif shown != rounded(at, value):
             wrong.append(
-                f"{at}: the page shows {shown!r}, {told} is {rounded(at, value)!r}"
+                f"{at}: the page shows {shown!r}, {written} is {rounded(at, value)!r}"
             )
     try:
         inside = json.loads(page.embedded)
@@ -166,10 +166,10 @@ def differences(a: Any, b: Any, at: str = "") -> list[str]:
     """Places where two JSON documents differ by more than 1e-9."""
     if isinstance(a, dict) and isinstance(b, dict):
         names = sorted(a.keys() ^ b.keys())
-        found = [f"{at}{pointer(name)}: in one of the two only" for name in names]
+        wrong = [f"{at}{pointer(name)}: in one of the two only" for name in names]
         for name in a.keys() & b.keys():
-            found += differences(a[name], b[name], at + pointer(name))
-        return sorted(found)
+            wrong += differences(a[name], b[name], at + pointer(name))
+        return sorted(wrong)
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
         if len(a) != len(b):
             return [f"{at}: {len(a)} against {len(b)} entries"]

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from tqgd_jax.evaluation.measures.strata import size_names
 from tqgd_jax.report.html import figures, metric_tables, page_sections
-from tqgd_jax.report.html.gallery import Shot, drawn, slides
+from tqgd_jax.report.html.gallery import SelectedSlice, drawn, slides
 from tqgd_jax.report.html.html_tables import lesion_table, patient_table
 from tqgd_jax.report.html.numbers import DASH, Numbers, pointer
 
@@ -22,7 +22,7 @@ def write(
     results: dict[str, Any],
     lesions: Sequence[Mapping[str, Any]] = (),
     patients: Sequence[Mapping[str, Any]] = (),
-    gallery: Sequence[Shot] = (),
+    gallery: Sequence[SelectedSlice] = (),
     bundle_files: Sequence[str] = (),
 ) -> None:
     """Writes report.html; see `render`."""
@@ -34,7 +34,7 @@ def render(
     results: dict[str, Any],
     lesions: Sequence[Mapping[str, Any]] = (),
     patients: Sequence[Mapping[str, Any]] = (),
-    gallery: Sequence[Shot] = (),
+    gallery: Sequence[SelectedSlice] = (),
     bundle_files: Sequence[str] = (),
 ) -> str:
     """The page as text.
@@ -48,7 +48,7 @@ def render(
     """
     numbers = Numbers(results)
     edges = results["settings"]["size_px"]
-    cut, told = page_sections.drawn_from(results)
+    cut, drawn_rule = page_sections.drawn_from(results)
     shown = slides(gallery, lesions, edges, cut)
     known = {p: page_sections.known_keys(results, p) for p in metric_tables.PROTOCOLS}
     tables = {p: page_sections.tables(keys) for p, keys in known.items()}
@@ -117,9 +117,9 @@ def render(
         slides=shown,
         slides_left=len(gallery) - len(shown),
         window=results.get("inputs", {}).get("window", ""),
-        gallery_patients=sorted({slide.shot.patient for slide in shown}),
+        gallery_patients=sorted({slide.selected.patient for slide in shown}),
         strata_names=size_names(edges),
-        drawn_from=told,
+        drawn_from=drawn_rule,
         lesions=lesion_table(used, len(lesions), shown, results["input"]["classes"]),
         settings=page_sections.settings(results),
         provenance=page_sections.provenance(results),

@@ -28,23 +28,23 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Notes what the text that follows belongs to."""
-        told = {name: value or "" for name, value in attrs}
-        if "data-at" in told:
-            self.numbers.append((told["data-at"], told.get("data-value", ""), ""))
+        given = {name: value or "" for name, value in attrs}
+        if "data-at" in given:
+            self.numbers.append((given["data-at"], given.get("data-value", ""), ""))
             self._inside = "number"
-        elif tag == "script" and told.get("id") == "results":
+        elif tag == "script" and given.get("id") == "results":
             self._inside = "results"
         elif tag == "table":
-            self._table = self._tables.get(told.get("id", ""))
+            self._table = self._tables.get(given.get("id", ""))
         elif tag == "tbody":
             self._body = self._table is not None
         elif tag == "tr" and self._body and self._table is not None:
             self._table.append([])
         elif tag in ("th", "td") and self._body and self._table:
-            self._table[-1].append(("", told.get("data-sort", "")))
+            self._table[-1].append(("", given.get("data-sort", "")))
             self._inside = "cell"
-        elif "data-image" in told:
-            self.slides.append((told["data-image"], ""))
+        elif "data-image" in given:
+            self.slides.append((given["data-image"], ""))
         elif tag == "figcaption" and self.slides:
             self._inside = "caption"
 
@@ -59,16 +59,16 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         """Adds text to what it belongs to."""
         if self._inside == "number":
-            at, told, shown = self.numbers[-1]
-            self.numbers[-1] = at, told, shown + data
+            at, written, shown = self.numbers[-1]
+            self.numbers[-1] = at, written, shown + data
         elif self._inside == "results":
             self.embedded += data
         elif self._inside == "cell" and self._table:
             text, order = self._table[-1][-1]
             self._table[-1][-1] = text + data, order
         elif self._inside == "caption":
-            name, told = self.slides[-1]
-            self.slides[-1] = name, told + data
+            name, written = self.slides[-1]
+            self.slides[-1] = name, written + data
 
 
 def read(text: str) -> Page:
@@ -76,5 +76,5 @@ def read(text: str) -> Page:
     page = Page()
     page.feed(text)
     page.close()
-    page.slides = [(name, " ".join(told.split())) for name, told in page.slides]
+    page.slides = [(name, " ".join(caption.split())) for name, caption in page.slides]
     return page

@@ -68,18 +68,18 @@ def tables(known: Sequence[str]) -> dict[str, metric_tables.Grid]:
 
 def headline(results: dict[str, Any]) -> list[tuple[str, str]]:
     """Keys and pointers of the headline; none for one fold of several."""
-    told = results["headline"]
-    if told.get("reason") or not known_keys(results, told["protocol"]):
+    top = results["headline"]
+    if top.get("reason") or not known_keys(results, top["protocol"]):
         return []
-    known = results["protocols"][told["protocol"]]["figures"]
-    at = {key: pointer("protocols", told["protocol"], "figures", key) for key in known}
-    return [(key, at[key]) for key in told["keys"] if key in known]
+    known = results["protocols"][top["protocol"]]["figures"]
+    at = {key: pointer("protocols", top["protocol"], "figures", key) for key in known}
+    return [(key, at[key]) for key in top["keys"] if key in known]
 
 
 def main_keys(results: dict[str, Any], known: Iterable[str]) -> list[str]:
     keys = [*results["headline"]["keys"], *MAIN]
-    there = set(known)
-    return [key for key in dict.fromkeys(keys) if key in there]
+    present = set(known)
+    return [key for key in dict.fromkeys(keys) if key in present]
 
 
 def optimistic(known: Sequence[str], protocol: str) -> list[tuple[str, str, str]]:
@@ -137,13 +137,13 @@ def settings(results: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]
 
 def provenance(results: dict[str, Any]) -> list[tuple[str, str]]:
     """Where the results are from, as far as they say: (name, value)."""
-    told = []
+    lines = []
     for part in ("inputs", "versions"):
         for key, value in (results.get(part) or {}).items():
-            told.append(
+            lines.append(
                 (
                     f"{part}: {key}",
                     value if isinstance(value, str) else json.dumps(value),
                 )
             )
-    return told
+    return lines

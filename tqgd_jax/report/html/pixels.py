@@ -30,3 +30,24 @@ def hounsfield(pixels: Pixels | None, k: int) -> Int16[np.ndarray, "h w"] | None
     if seen is None or seen.dtype != np.int16:
         return None
     return seen if seen.ndim == 2 else seen[:, :, seen.shape[2] // 2]
+
+
+def windowed(pixels: np.ndarray, window: tuple[float, float] | None) -> np.ndarray:
+    """Values in [0, 1] for the screen, [h, w] or [h, w, 3].
+
+    Without a window: the full range of unsigned images, [0, 1] of floats, and the
+    image's own range of signed ones.
+    """
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    if window is None:
+        kind = pixels.dtype
+        if np.issubdtype(kind, np.unsignedinteger):
+            window = 0.0, float(np.iinfo(kind).max)
+        elif np.issubdtype(kind, np.floating):
+            window = 0.0, 1.0
+        else:
+            window = float(pixels.min()), float(pixels.max())
+    low, high = window
+    shown = (pixels.astype(np.float64) - low) / max(high - low, 1e-9)
+    return np.clip(shown, 0, 1)

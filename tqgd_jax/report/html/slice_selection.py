@@ -6,21 +6,20 @@ import numpy as np
 from jaxtyping import Float
 
 from tqgd_jax.evaluation.calcium_section import Row
-from tqgd_jax.report.html.gallery import Shot, drawn, outcome
-from tqgd_jax.report.html.pixels import Pixels, hounsfield
-from tqgd_jax.report.overlays import windowed
-from tqgd_jax.structures.evaluation_set import Study
+from tqgd_jax.report.html.gallery import SelectedSlice, drawn, outcome
+from tqgd_jax.report.html.pixels import Pixels, hounsfield, windowed
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 
 ERRORS = ("missed", "false alarm")
 
 
-def shots(
-    study: Study,
+def select_slices(
+    study: EvaluationSet,
     rows: Sequence[Row],
     pixels: Pixels | None,
     window: tuple[float, float] | None,
     most: int,
-) -> list[Shot]:
+) -> list[SelectedSlice]:
     """The first slices in the order of `ranked` whose pixels are known.
 
     Args:
@@ -36,15 +35,15 @@ def shots(
     for k, row in enumerate(rows):
         of[row["image"]].append(k)
     order = ranked(study, [[rows[k] for k in of[i.name]] for i in study.images])
-    found: dict[int, Shot] = {}
+    chosen: dict[int, SelectedSlice] = {}
     left = order
-    while left and len(found) < most:
-        missing = most - len(found)
+    while left and len(chosen) < most:
+        missing = most - len(chosen)
         batch, left = left[:missing], left[missing:]
         for k in sorted(batch):  # scan after scan, so that none is read twice
             if (seen := _grey(pixels, k, window)) is not None:
                 image = study.images[k]
-                found[k] = Shot(
+                chosen[k] = SelectedSlice(
                     image=image.name,
                     patient=image.patient,
                     scan=image.place.scan,
@@ -53,10 +52,10 @@ def shots(
                     pixels=seen,
                     rows=of[image.name],
                 )
-    return [found[k] for k in order if k in found]
+    return [chosen[k] for k in order if k in chosen]
 
 
-def ranked(study: Study, rows: Sequence[Sequence[Row]]) -> list[int]:
+def ranked(study: EvaluationSet, rows: Sequence[Sequence[Row]]) -> list[int]:
     """Images with most errors first, then those with labelled boxes, then empty ones.
 
     Errors are what the captions count: missed boxes and false alarms at IoU 0.5. Without

@@ -26,13 +26,13 @@ LATEX = {
 }
 
 
-def rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
+def rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
     """Cells of the table below `HEADER`; a figure's first row is the reference's."""
-    pairs = {pair["model"]: pair["figures"] for pair in found["pairs"]}
+    pairs = {pair["model"]: pair["figures"] for pair in result["pairs"]}
     table = []
-    for key in found["keys"]:
+    for key in result["keys"]:
         label = LABELS.get(key, key)
-        for model in found["models"]:
+        for model in result["models"]:
             value = interval(model["figures"][key]) or "-"
             row = pairs[model["name"]][key] if model["name"] in pairs else None
             table.append((label, model["name"], value, *_difference(row)))
@@ -40,68 +40,69 @@ def rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
     return table
 
 
-def caption(found: dict[str, Any]) -> str:
+def caption(result: dict[str, Any]) -> str:
     """What the numbers are, in one paragraph."""
-    settings, protocol = found["settings"], found["protocol"]
+    settings, protocol = result["settings"], result["protocol"]
     tests = sum(
         row["p"] is not None
-        for pair in found["pairs"]
+        for pair in result["pairs"]
         for row in pair["figures"].values()
     )
     how = "all" if settings["exact"] else f"{settings['repeats']:,} random"
     return (
-        f"{found['patients']} patients, {found['images']} images, {found['boxes']} boxes; "
-        f"protocol {protocol}: {PROTOCOLS[protocol]}. Intervals: {settings['level']:.0%}, "
+        f"{result['patients']} patients, {result['images']} images, {result['boxes']} "
+        f"boxes; protocol {protocol}: {PROTOCOLS[protocol]}. "
+        f"Intervals: {settings['level']:.0%}, "
         f"resampled patients ({settings['bootstraps']:,} times for differences). "
-        f"Difference: model minus {found['reference']}. p: two-sided paired permutation "
+        f"Difference: model minus {result['reference']}. p: two-sided paired permutation "
         f"test over patients, {how} exchanges; p Holm: adjusted for the {tests} "
         "comparisons of this table."
     )
 
 
-def beside(found: dict[str, Any]) -> list[str]:
+def beside(result: dict[str, Any]) -> list[str]:
     """What stands below the table: caption, notes, reasons of empty cells."""
-    return [caption(found), *found["notes"], *reasons(found)]
+    return [caption(result), *result["notes"], *reasons(result)]
 
 
-def text(found: dict[str, Any]) -> str:
+def text(result: dict[str, Any]) -> str:
     """For the terminal: warnings, then aligned columns."""
-    table = [HEADER, *rows(found)]
+    table = [HEADER, *rows(result)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [
         "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
         for row in table
     ]
     width = max(WIDTH, max(map(len, lines)))
-    first = [textwrap.fill(line, width) for line in found["warnings"]]
-    wrapped = [textwrap.fill(line, width) for line in beside(found)]
+    first = [textwrap.fill(line, width) for line in result["warnings"]]
+    wrapped = [textwrap.fill(line, width) for line in beside(result)]
     return "\n".join([*first, *lines, "", *wrapped])
 
 
-def markdown(found: dict[str, Any]) -> str:
+def markdown(result: dict[str, Any]) -> str:
     """A GitHub table; names are escaped."""
     table = [HEADER, ("---",) * 2 + ("---:",) * 4]
-    body = [[_markdown(cell) for cell in row] for row in rows(found)]
+    body = [[_markdown(cell) for cell in row] for row in rows(result)]
     lines = [f"| {' | '.join(row)} |" for row in [*table, *body]]
-    first = (f"**{_markdown(line)}**\n" for line in found["warnings"])
-    told = (f"{_markdown(line)}\n" for line in beside(found))
-    return "\n".join([*first, *lines, "", *told])
+    first = (f"**{_markdown(line)}**\n" for line in result["warnings"])
+    notes = (f"{_markdown(line)}\n" for line in beside(result))
+    return "\n".join([*first, *lines, "", *notes])
 
 
-def latex(found: dict[str, Any]) -> str:
+def latex(result: dict[str, Any]) -> str:
     """A table with the rules of the package booktabs; names are escaped."""
-    lines = [*found["warnings"], *beside(found)]
-    told = " ".join(f"{line.rstrip('.')}." for line in lines)
+    lines = [*result["warnings"], *beside(result)]
+    notes = " ".join(f"{line.rstrip('.')}." for line in lines)
     lines = [
         r"\begin{table}",
-        rf"\caption{{{_latex(told)}}}",
+        rf"\caption{{{_latex(notes)}}}",
         r"\centering",
         r"\begin{tabular}{llrrrr}",
         r"\toprule",
         _line(HEADER),
         r"\midrule",
     ]
-    for k, row in enumerate(rows(found)):
+    for k, row in enumerate(rows(result)):
         if k and row[0]:
             lines.append(r"\addlinespace")
         numbers = [re.sub(r"-(?=\d)", "$-$", _latex(cell)) for cell in row[2:]]
@@ -109,17 +110,17 @@ def latex(found: dict[str, Any]) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
 
 
-def reasons(found: dict[str, Any]) -> list[str]:
+def reasons(result: dict[str, Any]) -> list[str]:
     """Why cells are empty, each reason once."""
     given: dict[str, list[str]] = {}
-    figures = [(m["name"], m["figures"]) for m in found["models"]]
-    figures += [(pair["model"], pair["figures"]) for pair in found["pairs"]]
+    figures = [(m["name"], m["figures"]) for m in result["models"]]
+    figures += [(pair["model"], pair["figures"]) for pair in result["pairs"]]
     for name, of in figures:
         for key, row in of.items():
             if row["reason"]:
-                told = given.setdefault(row["reason"], [])
-                told += [
-                    k for k in [f"{name}: {LABELS.get(key, key)}"] if k not in told
+                places = given.setdefault(row["reason"], [])
+                places += [
+                    k for k in [f"{name}: {LABELS.get(key, key)}"] if k not in places
                 ]
     return [f"-: {reason} ({'; '.join(of)})" for reason, of in given.items()]
 

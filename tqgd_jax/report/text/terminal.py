@@ -38,7 +38,7 @@ def summary(results: dict[str, Any]) -> str:
     lines = [_counts(results["input"])]
     if results["stamp"]:
         lines += _wrap(f"NOT A RESULT: {results['stamp']}", 3)
-    lines += _wrap(beyond_crop.told(results["beyond"]), 2)
+    lines += _wrap(beyond_crop.sentence(results["beyond"]), 2)
     lines.append(_threshold(results))
     if head["reason"]:
         lines += _wrap(f"NO HEADLINE: {head['reason']}", 3)
@@ -98,8 +98,8 @@ def _threshold(results: dict[str, Any]) -> str:
             how = SOURCES.get(settings["threshold_source"], "")
             return _wrap(f"thresholds of the folds, {how}: {folds}", 1)[0]
     if settings["threshold"] is None:
-        told = "no frozen threshold, so no precision, recall, F1 but OPTIMISTIC ones"
-        return told if best is None else f"{told} (at {best:.3f})"
+        text = "no frozen threshold, so no precision, recall, F1 but OPTIMISTIC ones"
+        return text if best is None else f"{text} (at {best:.3f})"
     how = SOURCES[settings["threshold_source"]]
     return f"threshold {settings['threshold']:.3f}, {how}"
 
@@ -111,18 +111,18 @@ def _cell(protocol: dict[str, Any], key: str) -> str:
 def _folds(name: str, protocol: dict[str, Any]) -> str:
     key = "ap.yolo.0.5"
     each = [fold["figures"][key] for fold in protocol["folds"]]
-    told = " ".join("-" if value is None else f"{value:.3f}" for value in each)
+    listed = " ".join("-" if value is None else f"{value:.3f}" for value in each)
     over = protocol["spread"][key]
     if over["sd"] is None:
-        return f"{name}, AP at IoU 0.5 by fold: {told}"
+        return f"{name}, AP at IoU 0.5 by fold: {listed}"
     mean = f"mean {over['mean']:.3f}, SD {over['sd']:.3f}"
-    return f"{name}, AP at IoU 0.5 by fold: {told}; {mean}"
+    return f"{name}, AP at IoU 0.5 by fold: {listed}; {mean}"
 
 
 def _calcium(calcium: dict[str, Any]) -> list[str]:
-    told = [
+    parts = [
         f"{name} {interval(calcium['figures'][key], 1 if key == 'bias' else 2) or '-'}"
         for key, name in CALCIUM
     ]
-    text = f"Agatston score ({calcium['convention']}): " + ", ".join(told)
+    text = f"Agatston score ({calcium['convention']}): " + ", ".join(parts)
     return _wrap(text, 2)

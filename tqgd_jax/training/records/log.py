@@ -66,7 +66,7 @@ class JsonLines:
             os.fsync(file.fileno())
 
 
-class Journal:
+class RunLogger:
     """`metrics.jsonl` (every step, the same bits in every run), `speed.jsonl`, events.
 
     Attributes:
@@ -82,7 +82,9 @@ class Journal:
         self._metrics = JsonLines(workdir / "metrics.jsonl")
         self._speed = JsonLines(workdir / "speed.jsonl")
         self._workdir = workdir
-        there = self._cut(start)
+        there = self._metrics.cut(start)
+        self.judged = max((row["step"] for row in there if "val" in row), default=0)
+        self._speed.cut(start)
         if missing := start - len({row["step"] for row in there if "val" not in row}):
             log.warning(
                 "%s lacks %d of the %d steps that are done; the checkpoint is whole and "
@@ -102,15 +104,6 @@ class Journal:
             desc="train",
         )
         self._clock, self._since = time.perf_counter(), start
-
-    def back_to(self, step: int) -> None:
-        """Forgets what came after a step."""
-        self._cut(step)
-        self._close_events()
-        self._events = self._open_events(step)
-        self._bar.n = step * self._batch
-        self._bar.refresh()
-        self.start_clock(step)
 
     def start_clock(self, step: int) -> None:
         """What went before `step` does not count as training time."""
@@ -166,15 +159,6 @@ class Journal:
     def close(self) -> None:
         """Ends bar and event file."""
         self._bar.close()
-        self._close_events()
-
-    def _cut(self, step: int) -> list[Row]:
-        rows = self._metrics.cut(step)
-        self.judged = max((row["step"] for row in rows if "val" in row), default=0)
-        self._speed.cut(step)
-        return rows
-
-    def _close_events(self) -> None:
         try:
             if self._events is not None:
                 self._events.close()

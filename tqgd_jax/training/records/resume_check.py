@@ -144,7 +144,7 @@ def _started(argv: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]
     with (folder / "output.txt").open("ab") as output:
         child = subprocess.Popen(
             [
-                *(sys.executable, sys.argv[0], *argv),
+                *(sys.executable, "-m", "tqgd_jax", "train", *argv),
                 f"--workdir={folder}",
                 f"--config.train.steps={STEPS}",
                 f"--config.train.checkpoint_steps={CUT}",

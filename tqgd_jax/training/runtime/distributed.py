@@ -21,7 +21,7 @@ from jax.experimental import multihost_utils
 
 from tqgd_jax.config import Config, differences, from_dict
 from tqgd_jax.training.records.checkpoint import Checkpoints
-from tqgd_jax.training.records.log import Journal
+from tqgd_jax.training.records.log import RunLogger
 from tqgd_jax.training.state import TrainState
 
 log = logging.getLogger("tqgd_jax")
@@ -228,21 +228,18 @@ class _Shared(Checkpoints):
             self._own.close()
 
 
-def journal(config: Config, folder: Path, **how: int) -> Journal:
+def journal(config: Config, folder: Path, **how: int) -> RunLogger:
     """Of a run of one process or several."""
-    own = Journal(config, folder, **how) if first() else None
+    own = RunLogger(config, folder, **how) if first() else None
     judged = told(own and own.judged)
     return own or _Silent(judged)
 
 
-class _Silent(Journal):
+class _Silent(RunLogger):
     """Of a process that does not write."""
 
     def __init__(self, judged: int):
         self.judged = judged
-
-    def back_to(self, step: int) -> None:
-        pass
 
     def start_clock(self, step: int) -> None:
         pass

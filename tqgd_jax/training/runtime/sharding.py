@@ -78,13 +78,13 @@ def steps_per_call(config: Config, steps_per_epoch: int, *, resident: bool) -> i
     return 1 if on_cpu else min(steps_per_epoch, EPOCH_AT_MOST)
 
 
-class Program:
+class CompiledSteps:
     """Steps `(state, *constant, *inputs, hyper) -> (state, metrics)`, compiled once.
 
     It is a loop of up to `steps` steps on the device, whose number is an argument: what
     a step computes is the same however many go before or after it in one call.
 
-    The state that a step gets is packed (`training.packed`), see `place` and `one`.
+    The state that a step gets is packed (`runtime.flat_state`), see `place` and `one`.
 
     Every leaf of a step's inputs has the batch as its first axis, of which a process
     gives its `rows`; `constant` lies whole on every device.

@@ -17,7 +17,7 @@ from PIL import Image
 
 from tests.image_sets import small
 from tqgd_jax.commands import export as export_module
-from tqgd_jax.commands.export import export, stored
+from tqgd_jax.commands.convert import export, stored
 from tqgd_jax.config import Config, Data
 from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.data.discover.layout import discover
@@ -356,7 +356,7 @@ def test_classes_survive_a_shell(classes):
 
 def run(*words: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "tqgd_jax.commands.export", *words],
+        [sys.executable, "-m", "tqgd_jax", "convert", *words],
         capture_output=True,
         encoding="utf-8",
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""`python -m tqgd_jax.phantom --out DIR` writes a cohort of simulated scans."""
+"""`tqgd phantom --out DIR` writes a cohort of simulated scans."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ from tqgd_jax.phantom.presets import PRESETS
 def main(argv: list[str] | None = None) -> int:
     """Parses the command line; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m tqgd_jax.phantom",
+        prog="tqgd phantom",
         description="Simulates cardiac CT with coronary calcium in orCaScore's layout.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -38,7 +38,3 @@ def main(argv: list[str] | None = None) -> int:
         )
         return 2
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,199 @@
+"""Evaluates a trained run: `tqgd eval --workdir=RUN --split=test`.
+
+EMA weights, fused, exact NMS; precision, recall and F1 at the threshold that was chosen
+on the validation split. Of CT, all slices of the judged patients are looked at, also
+when training saw only those with calcium. Writes `report.html`, `results.json`, tables
+and pictures into `RUN/eval-SPLIT` (or `--out`).
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from tqgd_jax.commands import cli
+
+flags.disclaim_key_flags()
+
+POSITIVE = (
+    "only slices with a labelled box were judged (data.slices=positive), so false alarms "
+    "on all others are not counted and the clinical protocol has no figures"
+)
+CHOSEN_HERE = (
+    "the threshold of this run, {:.3f}, was chosen on these very images: figures at it "
+    "are optimistic"
+)
+
+
+def main() -> None:
+    """The command."""
+    flags.DEFINE_string("workdir", None, "folder of a run of train.py", required=True)
+    flags.DEFINE_string("split", "test", "train, val or test")
+    flags.DEFINE_string(
+        "step", None, "checkpoint: its number, or best (in validation) [the newest]"
+    )
+    flags.DEFINE_string("out", None, "folder for the results [WORKDIR/eval-SPLIT]")
+    flags.DEFINE_string("data_dir", None, "data set, if it has moved since training")
+    flags.DEFINE_enum(
+        "slices",
+        "all",
+        ["all", "trained"],
+        "of CT: judge all slices, or as in training",
+    )
+    flags.DEFINE_integer(
+        "batch_size",
+        None,
+        "images at once [eval.batch_size of the run]",
+        lower_bound=1,
+    )
+    flags.DEFINE_integer(
+        "recalibrate",
+        None,
+        "training batches over which batch statistics are taken anew; 0: running "
+        "statistics [eval.recalibrate of the run]",
+        lower_bound=0,
+    )
+    flags.DEFINE_integer("bootstraps", 2000, "resamples of the patients")
+    flags.DEFINE_string("convention", "orcascore", "of the calcium score")
+    flags.DEFINE_string("scheme", "standard", "of the risk categories")
+    flags.DEFINE_float("calibration", None, "mg/mL per HU: calcium mass")
+    flags.DEFINE_integer("gallery", 60, "slices in the report")
+    cli.run(_main)
+
+
+def _main(_: list[str]) -> None:
+    """Weights, data, detections, threshold, figures, report."""
+    from tqgd_jax.data import dataset
+    from tqgd_jax.data.open import open_data
+    from tqgd_jax.evaluation.evaluator import best_threshold
+    from tqgd_jax.evaluation.inputs import held_out
+    from tqgd_jax.evaluation.settings import EvaluationSettings
+    from tqgd_jax.predictor import load
+    from tqgd_jax.report import result_folder
+    from tqgd_jax.report.text import terminal
+    from tqgd_jax.structures.evaluation_set import EvaluationSet, checked
+    from tqgd_jax.training.runtime import compile_cache, sharding
+
+    given = flags.FLAGS
+    rules = EvaluationSettings(
+        bootstraps=given.bootstraps,
+        convention=given.convention,
+        scheme=given.scheme,
+        calibration=given.calibration,
+    ).checked()
+    if given.gallery < 0:
+        raise ValueError(f"--gallery must be 0 or more, got {given.gallery}")
+    compile_cache.use_cache()
+    folder, split = Path(given.workdir).expanduser(), given.split
+    predictor = load(folder, given.step)
+    config, run = predictor.config, predictor.provenance
+    if given.data_dir:
+        config = held_out.elsewhere(config, given.data_dir, predictor.classes)
+
+    splits = open_data(config)
+    evaluated = dataset.required(splits, split, config)
+    dataset.same_data(evaluated, run["data_fingerprint"])
+    if evaluated.classes != predictor.classes:
+        raise ValueError(
+            f"{config.data.dir} has the classes {list(evaluated.classes)}, {folder} was "
+            f"trained on {list(predictor.classes)}; set data.classes in training or "
+            "choose the data set that belongs to the run"
+        )
+    stamp = evaluated.disclaimer or run["stamp"]
+    recalibrate = given.recalibrate
+    if recalibrate is None:
+        recalibrate = config.eval.recalibrate
+    if recalibrate:
+        predictor = _recalibrated(predictor, splits, recalibrate, folder)
+    all_slices = given.slices == "all" and held_out.can_be_whole(config, splits, split)
+    if all_slices:
+        splits = held_out.all_slices(config, splits)
+        evaluated = splits[split]
+
+    size = given.batch_size or config.eval.batch_size
+
+    def detections(images: dataset.Dataset) -> list:
+        with sharding.memory(
+            [
+                f"a smaller --batch_size ({size} now)",
+                "JAX_PLATFORMS=cpu in the environment, for the memory of the host",
+            ]
+        ):
+            return predictor.detect(images, size)
+
+    threshold = None
+    if recalibrate == config.eval.recalibrate:
+        threshold = run["validated_threshold"]
+    if (threshold is None or all_slices) and "val" in splits and not given.data_dir:
+        # These weights were saved between two evaluations, or evaluated with other batch
+        # statistics, or on the slices with boxes only.
+        threshold = best_threshold(detections(splits["val"]), predictor.classes)
+
+    images = held_out.placed(evaluated, detections(evaluated), split)
+    fold = evaluated.fold if split == "test" else None
+    positive = evaluated.positive_only and not all_slices
+    notes = [POSITIVE] if positive else []
+    if not held_out.patients_known(evaluated):
+        notes.append(
+            "no patients are known: each image counts as one, and intervals are too "
+            "narrow if patients have several"
+        )
+    if split == "val" and threshold is not None:
+        notes.append(CHOSEN_HERE.format(threshold))
+        threshold = None
+    if split == "train":
+        stamp = "; ".join(filter(None, [stamp, "these very images were trained on"]))
+    study = EvaluationSet(
+        images=tuple(images),
+        classes=predictor.classes,
+        thresholds=(threshold,) * len(images),
+        sizes=tuple((int(h), int(w)) for h, w in evaluated.sizes),
+        title=f"{folder.name}, {split}, step {run['step']}",
+        source="none" if threshold is None else "validation",
+        stamp=stamp,
+        note="; ".join(notes),
+        part=f"fold {fold[0]} of {fold[1]}" if fold else "",
+        positive_only=positive,
+    )
+    out = Path(given.out) if given.out else folder / f"eval-{split}"
+    scans = held_out.scans(config, evaluated, images)
+    figures = result_folder.make(
+        out,
+        checked(study),
+        rules,
+        pixels=evaluated.image,
+        beyond=None if scans is None else scans.beyond,
+        window=config.data.window_of(evaluated.dtype),
+        shown=given.gallery,
+        inputs={
+            "workdir": str(folder),
+            "split": split,
+            "step": str(run["step"]),
+            "precision": config.model.precision,
+            "batch_size": str(size),
+            "recalibrate": str(recalibrate),
+        },
+    )
+    print(terminal.summary(figures))
+    print(f"written to {out}; open {out / 'report.html'}")
+
+
+def _recalibrated(
+    predictor: Any, splits: Mapping[str, Any], batches: int, folder: Path
+) -> Any:
+    """The predictor with batch statistics of its weights over training batches."""
+    from tqgd_jax.recalibration import make_recalibrate
+    from tqgd_jax.training.runtime import sharding
+
+    train = splits.get("train")
+    if train is None or train.fingerprint != predictor.provenance["data_fingerprint"]:
+        raise ValueError(
+            f"batch statistics over {batches} training batches need the images that "
+            f"{folder} was trained on, and the data set holds others; set "
+            "--recalibrate=0"
+        )
+    with sharding.memory(["--recalibrate=0, for the running statistics"]):
+        anew = make_recalibrate(predictor.detector, predictor.config, train, batches)
+        return dataclasses.replace(predictor, variables=anew(predictor.variables))

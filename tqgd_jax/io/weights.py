@@ -1,0 +1,69 @@
+"""A trained detector as one file: arrays and settings, safetensors, no pickle.
+
+The file needs neither the run nor the training code. Names of arrays are paths in the
+variables, such as `params/backbone/p1/conv/kernel`.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+FORMAT = "tqgd_jax.weights/1"
+SUFFIX = ".safetensors"
+
+
+def write(path: Path, variables: dict[str, Any], meta: dict[str, Any]) -> None:
+    """Writes the file in one go: aside, then renamed.
+
+    Args:
+      path: ends with `.safetensors`.
+      variables: linen collections of arrays.
+      meta: plain data.
+
+    Raises:
+      ValueError: another suffix, or the file cannot be written.
+    """
+    if path.suffix != SUFFIX:
+        raise ValueError(f"{path}: a file of weights ends with {SUFFIX}")
+    arrays = {
+        name: np.ascontiguousarray(value)
+        for name, value in flatten_dict(variables, sep="/").items()
+    }
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file(arrays, aside, {"format": FORMAT, "meta": json.dumps(meta)})
+        aside.replace(path)
+    except (OSError, SafetensorError) as error:
+        aside.unlink(missing_ok=True)
+        raise ValueError(
+            f"{path} cannot be written ({error}); name another file, or make room"
+        ) from error
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Variables and plain data that `write` was given.
+
+    Raises:
+      ValueError: not there, damaged, or a file of something else.
+    """
+    try:
+        with safe_open(path, "numpy") as file:
+            text = file.metadata() or {}
+            if text.get("format") != FORMAT:
+                raise ValueError(
+                    f"{path}: its format is {text.get('format')!r}, not {FORMAT!r}; "
+                    "`tqgd export` writes such a file from a run"
+                )
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return unflatten_dict(arrays, sep="/"), json.loads(text["meta"])
+    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{path}: no file of weights ({error}); it is incomplete or damaged: copy "
+            "or export it again"
+        ) from error

@@ -1,0 +1,351 @@
+"""A trained detector that takes arrays: `load("runs/demo-gated")`, or a file of weights.
+
+    detector = load("runs/demo-gated")
+    boxes, scores, labels = detector(hu_slice)
+    lesions = detector.scan(read_scan("patient/"))
+
+Network, letterbox, decoding and NMS are those of `eval.py`.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int, Integer
+
+from tqgd_jax.config import Config, from_dict
+from tqgd_jax.ct import crop, heart
+from tqgd_jax.data import dataset
+from tqgd_jax.data.dataset import Dataset
+from tqgd_jax.data.read.scans import neighbours
+from tqgd_jax.data.unlabelled import of_arrays
+from tqgd_jax.detector import Detector
+from tqgd_jax.evaluation.measures.lesions3d import link_detections
+from tqgd_jax.inference import Predict, detect, make_predict
+from tqgd_jax.io import weights
+from tqgd_jax.io.volumes import Volume
+from tqgd_jax.structures.batch import Arr
+from tqgd_jax.structures.image import Image, Place
+
+USUAL_THRESHOLD = 0.25  # YOLOv5's, where no validation has chosen one
+HU = np.dtype(np.int16)
+PADDED = 64  # px: crops of different sizes then share few compiled programs
+
+
+class Boxes(NamedTuple):
+    """Detections in one image, the best first.
+
+    Attributes:
+      boxes: (x0, y0, x1, y1) in px of the image as it was given, x1 exclusive.
+      scores: confidence, 0 to 1.
+      labels: class indices; `Predictor.classes` has the names.
+    """
+
+    boxes: Float[np.ndarray, "n 4"]
+    scores: Float[np.ndarray, "n"]
+    labels: Int[np.ndarray, "n"]
+
+
+class Lesions(NamedTuple):
+    """Detections in a scan, from the lowest slice up.
+
+    Attributes:
+      z: slice of each box, 0 the lowest.
+      boxes: (x0, y0, x1, y1) in px of the whole slice, x1 exclusive.
+      scores: confidence, 0 to 1.
+      labels: class indices.
+      lesion: the 3-D lesion of each box, numbered from 0
+        (docs/design/0014-lesions-in-3d.md).
+      windows: what the detector saw of each slice, (x0, y0, x1, y1), px.
+    """
+
+    z: Int[np.ndarray, "n"]
+    boxes: Float[np.ndarray, "n 4"]
+    scores: Float[np.ndarray, "n"]
+    labels: Int[np.ndarray, "n"]
+    lesion: Int[np.ndarray, "n"]
+    windows: Int[np.ndarray, "z 4"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Predictor:
+    """A trained detector; `load` makes one.
+
+    Attributes:
+      config: settings of the run.
+      classes: names by class index.
+      anchors: width and height by head, network px.
+      variables: EMA weights and batch statistics, in the form of training.
+      threshold: confidence from which a detection counts: what validation chose, else
+        `USUAL_THRESHOLD`.
+      chosen: whether validation chose it.
+      provenance: where the weights are from; plain data.
+    """
+
+    config: Config
+    classes: tuple[str, ...]
+    anchors: Float[np.ndarray, "l a 2"]
+    variables: Mapping[str, Any]
+    threshold: float
+    chosen: bool
+    provenance: dict[str, Any]
+    _predict: Predict = dataclasses.field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        predict = make_predict(self.detector, self.config, self.anchors)
+        object.__setattr__(self, "_predict", predict)
+        object.__setattr__(self, "variables", jax.device_put(self.variables))
+
+    @property
+    def detector(self) -> Detector:
+        """The network."""
+        return Detector(self.config.model, len(self.classes))
+
+    def __call__(self, image: Arr, min_score: float | None = None) -> Boxes:
+        """Detections in one image.
+
+        Args:
+          image: [h, w] or [h, w, channels] as in training: int16 Hounsfield units, or uint8
+            or uint16 grey levels or RGB. A detector of neighbouring slices
+            (`data.neighbours`) wants them as channels.
+          min_score: least confidence [`threshold`].
+        """
+        return self.batch([image], min_score)[0]
+
+    def batch(
+        self, images: Sequence[Arr], min_score: float | None = None
+    ) -> list[Boxes]:
+        """Detections in each image; as fast as `eval.py`, whose batch size it takes."""
+        least = self.threshold if min_score is None else min_score
+        if not 0 <= least <= 1:
+            raise ValueError(f"min_score must be in [0, 1], got {least}")
+        checked = [self._checked(image) for image in images]
+        if not checked:
+            return []
+        found = self.detect(of_arrays(checked, PADDED))
+        result = []
+        for image in found:
+            chosen = image.above(least)
+            result.append(
+                Boxes(
+                    image.det_boxes[chosen],
+                    image.det_scores[chosen],
+                    image.det_labels[chosen],
+                )
+            )
+        return result
+
+    def scan(
+        self,
+        scan: Volume,
+        min_score: float | None = None,
+        hearts: Float[np.ndarray, "z 4"] | None = None,
+    ) -> Lesions:
+        """Detections in all slices of a CT scan, linked in 3-D.
+
+        Args:
+          scan: as `read_scan` gives it.
+          min_score: least confidence [`threshold`].
+          hearts: heart box of each slice, (x0, y0, x1, y1) px, NaN where there is none;
+            only for a detector of crops. [Found in the anatomy, as
+            `data.crop.method="anatomical"` does.]
+
+        Raises:
+          ValueError: the detector is one of images, not of scans.
+        """
+        rules, data = self.config.data.crop, self.config.data
+        depth, h, w = scan.hu.shape
+        windows = np.tile(np.array([0, 0, w, h]), (depth, 1))
+        if rules.method != "none" or hearts is not None:
+            if hearts is None:
+                hearts = heart.find_heart(scan.hu, scan.spacing)
+            windows = crop.crops(
+                hearts,
+                (h, w),
+                scan.spacing[1:],
+                per=rules.per,
+                margin_mm=rules.margin_mm,
+            )
+        slices = []
+        for z, (x0, y0, x1, y1) in enumerate(windows.tolist()):
+            channels = neighbours(z, depth, scan.spacing[0], data)
+            slices.append(np.moveaxis(scan.hu[channels, y0:y1, x0:x1], 0, -1))
+        found = self.batch(slices, min_score)
+        images = [
+            Image(
+                name=str(z),
+                boxes=np.zeros((0, 4)),
+                labels=np.zeros(0, int),
+                det_boxes=boxes.boxes,
+                det_scores=boxes.scores,
+                det_labels=boxes.labels,
+                place=Place(
+                    patient="scan", z=z, spacing=scan.spacing, crop=tuple(window)
+                ),
+            )
+            for z, (boxes, window) in enumerate(
+                zip(found, windows.tolist(), strict=True)
+            )
+        ]
+        lesion = link_detections(images, [0.0] * depth)
+        return Lesions(
+            np.repeat(np.arange(depth), [len(b.scores) for b in found]),
+            np.concatenate(
+                [
+                    crop.from_crop(boxes.boxes, window)
+                    for boxes, window in zip(found, windows, strict=True)
+                ]
+            ),
+            np.concatenate([boxes.scores for boxes in found]),
+            np.concatenate([boxes.labels for boxes in found]),
+            np.concatenate(lesion),
+            windows,
+        )
+
+    def detect(self, images: Dataset, batch_size: int | None = None) -> list[Image]:
+        """All detections above `eval.min_score`, beside the ground truth, if any.
+
+        Args:
+          images: a split of a data set, or `data.unlabelled`.
+          batch_size: images at once [`eval.batch_size`; 1 for one image].
+        """
+        usual = 1 if len(images.names) == 1 else self.config.eval.batch_size
+        batches = dataset.in_order(images, batch_size or usual)
+        return detect(self._predict, self.variables, batches, images.names)
+
+    def save(self, path: str | Path) -> None:
+        """Writes one file, `*.safetensors`, that `load` reads without the run."""
+        meta = {
+            "config": dataclasses.asdict(self.config),
+            "classes": list(self.classes),
+            "anchors": self.anchors.tolist(),
+            "threshold": self.threshold if self.chosen else None,
+            "provenance": self.provenance,
+        }
+        weights.write(Path(path).expanduser(), dict(self.variables), meta)
+
+    def _checked(self, image: Arr) -> Integer[np.ndarray, "h w c"]:
+        """The image as [h, w, c], of a type and channels that fit the run."""
+        image = np.asarray(image)
+        if image.ndim == 2:
+            image = image[:, :, None]
+        wanted = self.config.data.channels
+        low, high = self.config.data.window_of(HU)
+        if image.ndim != 3 or not image.size:
+            raise ValueError(
+                f"an image is [h, w] or [h, w, channels], got {image.shape}; `scan` "
+                "takes a whole scan"
+            )
+        if image.dtype not in (HU, np.dtype(np.uint8), np.dtype(np.uint16)):
+            raise ValueError(
+                f"an image holds int16 Hounsfield units, or uint8 or uint16 grey "
+                f"levels, got {image.dtype}; round and convert it"
+            )
+        if image.dtype == HU and image.shape[2] != wanted:
+            raise ValueError(
+                f"this detector sees {wanted} slices at once (data.neighbours), as "
+                f"channels; got {image.shape}"
+            )
+        if image.dtype != HU and any(self.config.data.window) and low < 0:
+            raise ValueError(
+                f"{image.dtype} images hold no Hounsfield units, and the detector was "
+                f"trained with data.window=({low:g}, {high:g})"
+            )
+        return image
+
+
+def load(path: str | Path, step: str | None = None) -> Predictor:
+    """The detector of a run's folder, or of a file that `Predictor.save` wrote.
+
+    Args:
+      path: folder that `train.py` made, or `*.safetensors`.
+      step: of a run: number of a checkpoint, or "best" in validation [the newest].
+
+    Raises:
+      ValueError, FileNotFoundError: nothing there, or it cannot be read.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir() or path.suffix != weights.SUFFIX:
+        return _from_run(path, step)
+    if step is not None:
+        raise ValueError(f"step={step!r}: {path} is a file of weights and has one")
+    variables, meta = weights.read(path)
+    try:
+        config = from_dict(Config, meta["config"], str(path))
+        predictor = Predictor(
+            config,
+            tuple(meta["classes"]),
+            np.array(meta["anchors"], np.float32),
+            variables,
+            meta["threshold"] or USUAL_THRESHOLD,
+            meta["threshold"] is not None,
+            meta["provenance"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path}: its settings are incomplete ({error})") from error
+    _fit(predictor, path)
+    return predictor
+
+
+def _from_run(folder: Path, step: str | None) -> Predictor:
+    from tqgd_jax.training import state
+    from tqgd_jax.training.records import workdir
+    from tqgd_jax.training.records.checkpoint import Checkpoints
+
+    config, run = workdir.read(folder)
+    detector = Detector(config.model, len(run["classes"]))
+    checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
+    now, meta = checkpoints.restore(
+        state.create(detector, config), checkpoints.named(step)
+    )
+    checkpoints.close()
+    step_number = int(now.step)
+    validated = (
+        meta.get("threshold") if meta.get("threshold_step") == step_number else None
+    )
+    # One that was chosen with batch statistics taken anew is not for the running ones.
+    threshold = None if config.eval.recalibrate else validated
+    provenance = {
+        "run": folder.resolve().name,
+        "step": step_number,
+        "validated_threshold": validated,
+        "data_fingerprint": run["fingerprint"],
+        "stamp": run.get("stamp", ""),
+    }
+    return Predictor(
+        config,
+        tuple(run["classes"]),
+        np.array(run["anchors"], np.float32),
+        now.ema,
+        threshold or USUAL_THRESHOLD,
+        threshold is not None,
+        provenance,
+    )
+
+
+def _fit(predictor: Predictor, path: Path) -> None:
+    """Refuses arrays that are not those of the network, naming the first."""
+    channels = predictor.config.model.in_channels
+    image = jax.ShapeDtypeStruct((1, 64, 64, channels), np.float32)
+    wanted = jax.eval_shape(
+        lambda key, x: predictor.detector.init(key, x, train=False),
+        jax.random.key(0),
+        image,
+    )
+    there, needed = (
+        {
+            jax.tree_util.keystr(k, simple=True, separator="/"): v.shape
+            for k, v in jax.tree.leaves_with_path(tree)
+        }
+        for tree in (dict(predictor.variables), wanted)
+    )
+    for name in sorted({*there, *needed}):
+        if there.get(name) != needed.get(name):
+            raise ValueError(
+                f"{path}: array {name} is {there.get(name, 'not there')}, the network "
+                f"of its settings has {needed.get(name, 'none')}; export it again with "
+                "the version that trained it"
+            )

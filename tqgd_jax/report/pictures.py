@@ -1,0 +1,147 @@
+"""Pictures for a talk, as PNG: a curve and slices of the page, each with a heading."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from tqgd_jax.report.html import charts, figures
+from tqgd_jax.report.html.gallery import OUTCOMES, GalleryImage
+from tqgd_jax.report.html.page_sections import drawn_from
+
+# By kind of mark: colour, line style, width in points, distance from the box in screen
+# px, which keeps coinciding outlines apart and a lesion of a few pixels uncovered.
+STYLES = {
+    "ignored": ("#B9BEC4", "--", 0.9, 1.5),
+    "found": ("#FFFFFF", "-", 0.9, 1.5),
+    "detected": ("#56B4E9", "-", 1.5, 5.0),
+    "hit": ("#2EE6A8", "-", 1.5, 5.0),
+    "false-alarm": ("#FFA01E", "--", 1.6, 5.0),
+    "missed": ("#FF4FD8", ":", 2.2, 3.5),
+}
+DARK = "#16181B"
+PANEL = 700  # px: least width of a panel; small images are enlarged to it
+DPI = 100
+
+
+def precision_recall(path: Path, results: dict[str, Any], heading: str) -> None:
+    """The page's precision-recall curve of the headline's protocol, 1050 x 900 px."""
+    protocol, given = results["headline"]["protocol"], results["input"]
+    of = results["protocols"][protocol]
+    curve = of["curves"]["pr"] if "curves" in of else {"recall": []}
+    area = of["figures"]["ap.yolo.0.5"]["value"] if "figures" in of else None
+    counts = ", ".join(f"{given[k]} {k}" for k in ("images", "boxes", "detections"))
+    title = "Precision and recall at IoU 0.5, YOLOv5 rule"
+    if area is not None:
+        title += f": AP50 {area:.3f}"
+    with mpl.rc_context(charts.STYLE):
+        figure = charts.precision_recall_figure(
+            curve, figures.operating_point(of), protocol
+        )
+        figure.set(figwidth=7, figheight=6, dpi=150, facecolor="white")
+        figure.suptitle(f"{heading}\n{title}\n{counts}".strip(), size=10)
+        save(figure, path)
+
+
+@mpl.rc_context({"text.parse_math": False})  # a name may hold a dollar
+def overlays(
+    path: Path, slides: Sequence[GalleryImage], results: dict[str, Any], heading: str
+) -> None:
+    """A grid of slices with the marks that the page has on them.
+
+    Args:
+      path: of the PNG.
+      slides: at least one.
+      results: that they are of.
+      heading: stands above all.
+    """
+    columns = min(4, len(slides))
+    rows = -(-len(slides) // columns)
+    panel = max(PANEL, *(max(s.width, s.height) for s in slides)) / DPI
+    figure = Figure(
+        figsize=(columns * panel, rows * (panel + 0.45) + 1.6),
+        dpi=DPI,
+        layout="constrained",
+        facecolor=DARK,
+    )
+    cut, rule = drawn_from(results)
+    score = "" if cut is None else f"score >= {cut:.3f}; "
+    blind = results["settings"]["threshold_source"] == "none"
+    first = "labelled boxes" if blind else "most errors"
+    order = f"{len(slides)} of {results['input']['images']} images, {first} first"
+    figure.suptitle(
+        f"{heading}\nIoU 0.5; {score}{rule}\n{order}",
+        color="white",
+        size=min(16, 8 + 3 * columns),
+    )
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for slide, axes in zip(slides, grid.flat, strict=False):
+        _panel(axes, slide, panel * DPI)
+    names = dict(OUTCOMES.values())
+    handles = [
+        Line2D([], [], color=colour, ls=style, lw=width + 1, label=names[kind])
+        for kind, (colour, style, width, _) in STYLES.items()
+    ]
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=6 if columns > 1 else 2,
+        fontsize=12 + columns,
+        facecolor=DARK,
+        edgecolor=DARK,
+        labelcolor="white",
+    )
+    save(figure, path)
+
+
+def _panel(axes: Axes, slide: GalleryImage, width: float) -> None:
+    """One slice with its marks; `width` is that of the panel in screen px."""
+    h, w = slide.height, slide.width
+    axes.imshow(
+        slide.selected.pixels,
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        interpolation="nearest",
+        extent=(0, w, h, 0),
+    )
+    scale = width / max(h, w)
+    for mark in slide.marks:
+        kind, *where = mark.kind.split()
+        colour, style, line, distance = STYLES[kind]
+        gap = distance / scale
+        x0, y0 = mark.left * w / 100 - gap, mark.top * h / 100 - gap
+        wide, high = mark.width * w / 100 + 2 * gap, mark.height * h / 100 + 2 * gap
+        box = Rectangle(
+            (x0, y0), wide, high, fill=False, color=colour, ls=style, lw=line
+        )
+        axes.add_patch(box)
+        left, low = "left" in where, "low" in where
+        axes.annotate(
+            mark.label,
+            (x0 if left else x0 + wide, y0 + high if low else y0),
+            xytext=(0, -3 if low else 3),
+            textcoords="offset points",
+            color=colour,
+            size=8,
+            ha="left" if left else "right",
+            va="top" if low else "bottom",
+        )
+    axes.set_title(f"{slide.selected.image}: {slide.caption}", color="white", size=11)
+    axes.set(xlim=(0, w), ylim=(h, 0))
+
+
+def save(figure: Figure, path: Path) -> None:
+    png = io.BytesIO()
+    with charts.any_letters():
+        FigureCanvasAgg(figure).print_png(png)
+    path.write_bytes(png.getvalue())
