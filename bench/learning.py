@@ -142,13 +142,16 @@ def judge(folder, args, done):
 
 
 def draw(args, rows, path):
-    """Loss of every step and AP50 of every checkpoint, a colour for each stem."""
+    """Loss of every step and AP50 of every judged checkpoint, a colour for each stem."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(3, 1, figsize=(8, 9), sharex=True, layout="constrained")
+    panels = 3 if rows else 2
+    figure, axes = plt.subplots(
+        panels, 1, figsize=(8, 3 * panels), sharex=True, layout="constrained"
+    )
     for k, stem in enumerate(args.stems):
         label = f"stem={stem}"
         for seed in range(args.seeds):
@@ -165,7 +168,7 @@ def draw(args, rows, path):
                     axis.plot(at, mean, label=label, **style)
             label = None  # once for each stem
             own = [r for r in rows if (r["stem"], r["seed"]) == (stem, seed)]
-            for name, line in (("ema", "-"), ("ema_anew", "--")):
+            for name, line in (("ema", "-"), ("ema_anew", "--")) if rows else ():
                 axes[2].plot(
                     [r["step"] for r in own],
                     [r[name] for r in own],
@@ -175,9 +178,10 @@ def draw(args, rows, path):
                 )
     axes[0].set_ylabel(f"objectness loss\n(mean of {SMOOTH} steps)")
     axes[1].set_ylabel(f"GIoU loss\n(mean of {SMOOTH} steps)")
-    axes[2].set_ylabel("AP50, unseen patients\n(dashed: statistics anew)")
-    axes[2].set_xlabel("step (batch 4)")
-    axes[2].set_ylim(0, 1)
+    if rows:
+        axes[2].set_ylabel("AP50, unseen patients\n(dashed: statistics anew)")
+        axes[2].set_ylim(0, 1)
+    axes[-1].set_xlabel("step (batch 4)")
     axes[0].legend()
     axes[0].set_title(
         f"TQGDNet-s on the gated phantom, {args.size} px; a line for each seed"

@@ -22,7 +22,7 @@ def test_the_tutorial_runs(tmp_path, monkeypatch, capsys):
     cells = json.loads(NOTEBOOK.read_text("utf-8"))["cells"]
     codes = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
     assert SIZES in codes[0]
-    codes[0] = codes[0].replace(SIZES, "PATIENTS, SLICES, SIDE, STEPS = 6, 4, 64, 2")
+    codes[0] = codes[0].replace(SIZES, "PATIENTS, SLICES, SIDE, STEPS = 10, 8, 128, 2")
     names: dict[str, object] = {}
     for code in codes:
         exec(compile(code, str(NOTEBOOK), "exec"), names)
