@@ -30,8 +30,8 @@ import orbax.checkpoint as ocp
 
 def files(folder, use=""):
     """Options that give the COCO files of one evaluation to another."""
-    words = {"ground-truth": "ground_truth", "detections": "detections"}
-    return " ".join(f"--{use}{k}=OUT/{folder}/{v}.json" for k, v in words.items())
+    words = ("ground_truth", "detections")
+    return " ".join(f"--{use}{word}=OUT/{folder}/{word}.json" for word in words)
 
 
 DATA = """--config.data.dir=OUT/phantom --config.data.image_size=64 --config.seed=18
@@ -42,21 +42,21 @@ RUN = f"""train.py --config=configs/tqgdnet.py --workdir=OUT/run {DATA}
     --config.model.size=n --config.model.heads="(2,3)" --config.augment.min_side=0.5
     --config.model.anchors="2,2 3,3 4,4|4,5 6,6 9,9" --config.data.batch_size=2"""
 HEART = f"train.py --config=configs/heart.py --workdir=OUT/heart {DATA}"
-JUDGE = "-m tqgd_jax.evaluate --bootstraps=100"
+JUDGE = "-m tqgd_jax evaluate --bootstraps=100"
 BRIGHT = '--config.data.window="(100,200)"'  # what is calcium is 0.5 or more of it
-EXPORT = "-m tqgd_jax.data.export --data_dir=OUT/phantom"
-SCORE = """-m tqgd_jax.calcium --convention=all --spread
+EXPORT = "-m tqgd_jax convert --data_dir=OUT/phantom"
+SCORE = """-m tqgd_jax score --convention=all --spread
     --scan="OUT/phantom/Training Set/Images/TRV1P5CTI.mhd" """
 MASK = '--mask="OUT/phantom/Training Set/Reference standard/TRV1P5R.mhd"'
 COMMANDS = {  # OUT is the folder they write to; dry runs of all configs are added
-    "phantom": "-m tqgd_jax.phantom --out=OUT/phantom --patients=6 --slices=6 --size=128",
-    "doctor": "-m tqgd_jax.data.doctor OUT/phantom",
-    "folds": "-m tqgd_jax.data.make_folds --data_dir=OUT/phantom --out=OUT/folds.json",
-    "pack": "-m tqgd_jax.data.pack --data_dir=OUT/phantom --out=OUT/set.npz",
+    "phantom": "-m tqgd_jax phantom --out=OUT/phantom --patients=6 --slices=6 --size=128",
+    "doctor": "-m tqgd_jax check OUT/phantom",
+    "folds": "-m tqgd_jax folds --data_dir=OUT/phantom --out=OUT/folds.json",
+    "pack": "-m tqgd_jax pack --data_dir=OUT/phantom --out=OUT/set.npz",
     "yolo": f"{EXPORT} --format=yolo --pixels=window8 {BRIGHT} --out=OUT/yolo",
     "voc": f"{EXPORT} --format=voc --out=OUT/voc",
     "coco": f"{EXPORT} --format=coco --out=OUT/coco",
-    "doctor-images": "-m tqgd_jax.data.doctor OUT/voc",
+    "doctor-images": "-m tqgd_jax check OUT/voc",
     "train": f"{RUN} --config.train.steps=3",
     "resume": f"{RUN} --config.train.steps=4",
     "eval": "eval.py --workdir=OUT/run --bootstraps=100",
@@ -65,18 +65,18 @@ COMMANDS = {  # OUT is the folder they write to; dry runs of all configs are add
     "heart-eval": "eval.py --workdir=OUT/heart --out=OUT/running",
     "heart-anew": "eval.py --workdir=OUT/heart --recalibrate=2",
     "heart-val": "eval.py --workdir=OUT/heart --recalibrate=2 --split=val",
-    "heart": """-m tqgd_jax.heart --workdir=OUT/heart --data_dir=OUT/phantom --min_score=0
+    "heart": """-m tqgd_jax hearts --workdir=OUT/heart --data_dir=OUT/phantom --min_score=0
         --out=OUT/hearts.csv""",
-    "doctor-heart": "-m tqgd_jax.data.doctor OUT/phantom --crop=OUT/hearts.csv",
+    "doctor-heart": "-m tqgd_jax check OUT/phantom --crop=OUT/hearts.csv",
     "evaluate": f"""{JUDGE} {files("heart/eval-test")}
-        {files("heart/eval-val", "validation-")} --out=OUT/boxes""",
+        {files("heart/eval-val", "validation_")} --out=OUT/boxes""",
     "evaluate-hu": f"""{JUDGE} {files("run/eval-test")} --threshold=0 --calibration=0.8
         --pixels=OUT/phantom --out=OUT/hu""",
-    "evaluate-maps": f"""{JUDGE} --ground-truth=OUT/run/eval-test/ground_truth.json
+    "evaluate-maps": f"""{JUDGE} --ground_truth=OUT/run/eval-test/ground_truth.json
         --probabilities=OUT/yolo/images --out=OUT/maps""",
     "pool": f"{JUDGE} --pool OUT/heart/eval-test OUT/heart/eval-val --out=OUT/pooled",
-    "verify": "-m tqgd_jax.evaluate --verify OUT/pooled",
-    "compare": "-m tqgd_jax.compare OUT/running OUT/heart/eval-test --out=OUT/compared",
+    "verify": "-m tqgd_jax evaluate --verify OUT/pooled",
+    "compare": "-m tqgd_jax compare OUT/running OUT/heart/eval-test --out=OUT/compared",
     "score-mask": f"{SCORE} {MASK}",
     "score-whole": f"{SCORE} --whole",
 }

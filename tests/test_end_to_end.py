@@ -23,7 +23,7 @@ from tests.xla import COMPILES_QUICKLY
 ROOT = Path(__file__).parents[1]
 PARTS = ("train", "train", "train", "test", "val", "test")  # of patient 1, 2, ...
 TESTED, SLICES, STEPS = ("TRV1P4", "TRV1P6"), 6, 4
-PHANTOM = f"-m tqgd_jax.phantom --patients=6 --slices={SLICES} --size=128 --workers=1"
+PHANTOM = f"-m tqgd_jax phantom --patients=6 --slices={SLICES} --size=128 --workers=1"
 # Trains on slices with calcium alone, as the paper does.
 TRAIN = f"""train.py --config=configs/yolov5.py --config.model.size=n
     --config.model.neck="('fpn',)" --config.model.heads="(2,)"
@@ -31,7 +31,7 @@ TRAIN = f"""train.py --config=configs/yolov5.py --config.model.size=n
     --config.data.image_size=64 --config.data.batch_size=2 --config.train.steps={STEPS}
     --config.eval.min_score=0 --config.eval.max_detections=128
     --config.data.dir=HOME/set --config.data.split=HOME/parts.csv --workdir=HOME/run"""
-VERIFY = "-m tqgd_jax.evaluate --verify"
+VERIFY = "-m tqgd_jax evaluate --verify"
 
 
 def run(home: Path, command: str, *words: str, status: int = 0) -> str:

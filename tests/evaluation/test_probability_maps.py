@@ -41,8 +41,9 @@ def test_hounsfield_units_take_out_what_is_no_calcium(tmp_path, judged):
     np.save(tmp_path / "P0_z0.npy", p)
     hu = np.zeros((64, 72), np.int16)
     hu[10:12, 20:22] = 130
-    made = from_maps(judged, tmp_path, "max", lambda _: hu)
-    assert made.point[0].det_boxes.tolist() == [[20, 10, 22, 12]]
+    for shape in ((64, 72), (64, 72, 1)):  # a scan's slices have channels
+        made = from_maps(judged, tmp_path, "max", lambda _, s=shape: hu.reshape(s))
+        assert made.point[0].det_boxes.tolist() == [[20, 10, 22, 12]]
     grey = from_maps(judged, tmp_path, "max", lambda _: hu.astype(np.uint8))
     assert grey.point[0].det_boxes.tolist() == [[20, 10, 23, 12]]
 

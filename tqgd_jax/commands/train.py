@@ -71,4 +71,8 @@ def _main(_: list[str]) -> None:
         *(given.coordinator, given.processes, given.process),
         automatic=given.distributed,
     ):
-        train(config, folder)
+        split = train(config, folder)
+        if distributed.first():
+            print(
+                f"done: {folder}; next: python eval.py --workdir={folder} --split={split}"
+            )

@@ -9,6 +9,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from tqgd_jax.report.html.pixels import windowed
 from tqgd_jax.report.pictures import save
 
 COLOUR, BACKGROUND = "#2EE6A8", "#16181B"
@@ -54,16 +55,14 @@ def sheet(
         grid[0, 0].text(0.5, 0.5, "nothing found", color="white", ha="center", size=16)
     panels = zip(grid.flat, pixels, names, boxes, scores, strict=False)
     for axes, image, name, of_image, certainty in panels:
-        if image.ndim == 3 and image.shape[2] != 3:
+        if image.ndim == 3 and image.shape[2] not in (1, 3):
             image = image[:, :, image.shape[2] // 2]
-        elif image.ndim == 3:  # colours are drawn as they are
-            image = np.clip((image - window[0]) / (window[1] - window[0]), 0, 1)
         h, w = image.shape[:2]
         axes.imshow(
-            image,
+            windowed(image, window),
             cmap="gray",
-            vmin=window[0],
-            vmax=window[1],
+            vmin=0,
+            vmax=1,
             interpolation="nearest",
             extent=(0, w, h, 0),
         )

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from tqgd_jax.evaluation.calcium_section import Row
+from tqgd_jax.evaluation.inputs.image_pixels import hounsfield
 from tqgd_jax.evaluation.matching.outcomes import Outcome, Outcomes
 from tqgd_jax.evaluation.results import Evaluators
-from tqgd_jax.report.html.pixels import Pixels, hounsfield
+from tqgd_jax.report.html.pixels import Pixels
 from tqgd_jax.report.result_tables import BOX, DETECTION, LESIONS
 from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image

@@ -17,13 +17,14 @@ import numpy as np
 from tqgd_jax.evaluation import calcium_section, fold_summary, results
 from tqgd_jax.evaluation.beyond_crop import counts
 from tqgd_jax.evaluation.calcium.patient_scores import Beyond, PatientScore
+from tqgd_jax.evaluation.inputs.image_pixels import hounsfield
 from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.io import atomic
 from tqgd_jax.report import lesion_rows, pictures, result_tables
 from tqgd_jax.report.html import page
 from tqgd_jax.report.html.gallery import SelectedSlice, slides
 from tqgd_jax.report.html.page_sections import drawn_from
-from tqgd_jax.report.html.pixels import Pixels, hounsfield, window_of
+from tqgd_jax.report.html.pixels import Pixels, window_of
 from tqgd_jax.report.html.slice_selection import select_slices
 from tqgd_jax.report.result_files import coco_detections, coco_ground_truth, json_bytes
 from tqgd_jax.structures.evaluation_set import EvaluationSet, checked

@@ -197,12 +197,15 @@ class Run:
         return figures
 
 
-def train(config: Config, workdir: str | Path) -> None:
+def train(config: Config, workdir: str | Path) -> str:
     """Trains a detector, or goes on with it: what `train.py` does.
 
     Args:
       config: settings; `config.data.dir` is the folder of images or scans.
       workdir: folder of the run, made if needed.
+
+    Returns:
+      The split to evaluate: "test", or "val" or "train" where there is no other.
 
     Raises:
       ValueError: what cannot be trained; nothing is written then.
@@ -221,9 +224,4 @@ def train(config: Config, workdir: str | Path) -> None:
         if first:
             workdirs.record(folder, config, run.facts())
         run.train(folder)
-    if first:
-        evaluated = next(s for s in ("test", "val", "train") if s in splits)
-        log.info(
-            "done: %s; next: python eval.py --workdir=%s --split=%s",
-            *(folder, folder, evaluated),
-        )
+    return next(name for name in ("test", "val", "train") if name in splits)

@@ -8,7 +8,7 @@ import functools
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +122,16 @@ class Pixels:
         whole = self._whole(study, place)
         x0, y0, x1, y1 = place.crop or (0, 0, *whole.shape[::-1])
         return whole[y0:y1, x0:x1, None]
+
+
+def hounsfield(
+    pixels: Callable[[int], np.ndarray | None] | None, k: int
+) -> Int16[np.ndarray, "h w"] | None:
+    """HU of image k, of neighbouring slices the middle one; None where there are none."""
+    values = None if pixels is None else pixels(k)
+    if values is None or values.dtype != np.int16:
+        return None
+    return values if values.ndim == 2 else values[:, :, values.shape[2] // 2]
 
 
 def from_folder(

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image as Picture
 
+from tqgd_jax.evaluation.inputs.image_pixels import hounsfield
 from tqgd_jax.evaluation.inputs.segmentation import CURVE_TAU, POINT_TAU, boxes_of
 from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image
@@ -50,9 +51,7 @@ def from_maps(
                 f"{path}: the map has the shape {probability.shape}, its image "
                 f"{tuple(study.sizes[k])} (height, width); resample the map"
             )
-        hu = None if pixels is None else pixels(k)
-        if hu is not None and hu.dtype != np.int16:
-            hu = None  # grey values know no HU
+        hu = hounsfield(pixels, k)
         for tau, images in ((CURVE_TAU, curve), (POINT_TAU, point)):
             try:
                 boxes, scores = boxes_of(probability, hu, tau, statistic)

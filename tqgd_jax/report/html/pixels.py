@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Int16
 
 Pixels = Callable[[int], np.ndarray | None]
 Window = tuple[float, float]
@@ -22,14 +21,6 @@ def window_of(
         return None, ""
     unit = "HU" if hu else "values"
     return window, f"{unit} {window[0]:g} to {window[1]:g} from black to white"
-
-
-def hounsfield(pixels: Pixels | None, k: int) -> Int16[np.ndarray, "h w"] | None:
-    """HU of image k, of neighbouring slices the middle one; None where there are none."""
-    seen = None if pixels is None else pixels(k)
-    if seen is None or seen.dtype != np.int16:
-        return None
-    return seen if seen.ndim == 2 else seen[:, :, seen.shape[2] // 2]
 
 
 def windowed(pixels: np.ndarray, window: tuple[float, float] | None) -> np.ndarray:

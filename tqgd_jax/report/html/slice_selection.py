@@ -6,8 +6,9 @@ import numpy as np
 from jaxtyping import Float
 
 from tqgd_jax.evaluation.calcium_section import Row
+from tqgd_jax.evaluation.inputs.image_pixels import hounsfield
 from tqgd_jax.report.html.gallery import SelectedSlice, drawn, outcome
-from tqgd_jax.report.html.pixels import Pixels, hounsfield, windowed
+from tqgd_jax.report.html.pixels import Pixels, windowed
 from tqgd_jax.structures.evaluation_set import EvaluationSet
 
 ERRORS = ("missed", "false alarm")
