@@ -77,6 +77,25 @@ def test_no_drawer():
             assert len([*folder.glob("[a-z]*.py")]) <= 16, folder
 
 
+PRIVATE = {"found", "said", "told", "there", "kept", "aside"}
+
+
+def test_no_private_words():
+    """A name says what it holds."""
+    wrong = []
+    for file in sorted((ROOT / "tqgd_jax").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            match node:
+                case (
+                    ast.Name(id=name, ctx=ast.Store())
+                    | ast.arg(arg=name)  # keyword-only ones too
+                    | ast.FunctionDef(name=name)
+                    | ast.AsyncFunctionDef(name=name)
+                ) if name in PRIVATE:
+                    wrong.append(f"{file.relative_to(ROOT)}:{node.lineno} {name}")
+    assert wrong == []
+
+
 def run(code: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", code],

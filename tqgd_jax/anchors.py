@@ -86,7 +86,7 @@ def choose(
         if coco.lost <= (1 - ENOUGH) * len(wh):
             return coco
         try:
-            return min(coco, kmeans(), key=lambda found: found.lost)
+            return min(coco, kmeans(), key=lambda candidate: candidate.lost)
         except TooFewBoxes:
             return coco
     if model.anchors == "kmeans":

@@ -221,14 +221,15 @@ def _targets(
     inside = (w * h > cfg.min_area * full) & (w * h > 0)
     aspect = jnp.maximum(w, h) / jnp.maximum(jnp.minimum(w, h), 1e-6)
     large = (w > cfg.min_side) & (h > cfg.min_side) & (aspect < MAX_ASPECT)
-    kept = valid & inside & large
+    remaining = valid & inside & large
     counts = {
         "boxes": jnp.sum(valid),
         "outside": jnp.sum(valid & ~inside),
         "small": jnp.sum(valid & inside & ~large),
     }
-    moved = jnp.where(kept[..., None], moved, 0.0)
-    return Targets(moved.reshape(-1, 4), labels.reshape(-1), kept.reshape(-1)), counts
+    moved = jnp.where(remaining[..., None], moved, 0.0)
+    targets = Targets(moved.reshape(-1, 4), labels.reshape(-1), remaining.reshape(-1))
+    return targets, counts
 
 
 def _to_channels(image: Float[Array, "h w _"], channels: int) -> Float[Array, "h w c"]:

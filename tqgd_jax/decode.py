@@ -120,7 +120,7 @@ def _nms_of_image(
             kept_labels.at[slot].set(label, mode="drop"),
         )
 
-    _, count, *found = lax.while_loop(
+    _, count, *detections = lax.while_loop(
         lambda state: (state[0] < candidates) & (state[1] < max_detections),
         body,
         (
@@ -131,7 +131,7 @@ def _nms_of_image(
             jnp.zeros((max_detections,), jnp.int32),
         ),
     )
-    kept_boxes, kept_scores, kept_labels = found
+    kept_boxes, kept_scores, kept_labels = detections
     valid = jnp.arange(max_detections, dtype=jnp.int32) < count
     return kept_boxes, kept_scores, kept_labels, valid
 

@@ -34,7 +34,7 @@ def make_predict(
         network, deployed = detector.deployed(dict(variables))
         preds: Any = network.apply(deployed, image, train=False)
         boxes, scores, obj = decode(preds, jnp.asarray(anchors), strides)
-        found = nms(
+        detections = nms(
             boxes,
             scores,
             obj,
@@ -42,8 +42,8 @@ def make_predict(
             iou=config.eval.nms_iou,
             max_detections=config.eval.max_detections,
         )
-        native = unletterbox(found.boxes, batch.size[:, 0], config.data.image_size)
-        return found._replace(boxes=native)
+        native = unletterbox(detections.boxes, batch.size[:, 0], config.data.image_size)
+        return detections._replace(boxes=native)
 
     return jax.jit(predict, compiler_options=compiler_options())
 
@@ -59,24 +59,24 @@ def detect(
     variables = jax.device_put(variables)  # once, not for each batch
     waiting: tuple[Batch, Detections] | None = None
     for batch in batches:
-        found = predict(variables, jax.tree.map(jnp.asarray, batch))
+        detections = predict(variables, jax.tree.map(jnp.asarray, batch))
         if waiting:  # the device has the next batch while this one is read
             images += _images(*waiting, names)
-        waiting = batch, found
+        waiting = batch, detections
     return images + _images(*waiting, names) if waiting else images
 
 
-def _images(batch: Batch, found: Detections, names: list[str]) -> list[Image]:
+def _images(batch: Batch, detections: Detections, names: list[str]) -> list[Image]:
     """Waits for the detections of a batch; without what fills the last batch up."""
     boxes, scores, labels = (
-        np.asarray(x) for x in (found.boxes, found.scores, found.labels)
+        np.asarray(x) for x in (detections.boxes, detections.scores, detections.labels)
     )
-    kept = np.asarray(found.valid)
+    valid = np.asarray(detections.valid)
     images = []
     for i, index in enumerate(np.asarray(batch.index)[:, 0]):
         if index < 0:
             continue
-        truth, found_here = batch.valid[i, 0], kept[i]
+        truth, found_here = batch.valid[i, 0], valid[i]
         images.append(
             Image(
                 name=names[index],

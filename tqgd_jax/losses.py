@@ -50,10 +50,10 @@ def detection_loss(
     box = obj = cls = jnp.zeros(())
     for i, (pred, weight) in enumerate(zip(preds, balance(len(preds)), strict=True)):
         grid = (pred.shape[1], pred.shape[2])
-        found = assign(targets, anchors[i], strides[i], grid, cfg.anchor_threshold)
-        terms = _level(pred, found, labels, anchors[i] / strides[i], cfg)
+        candidates = assign(targets, anchors[i], strides[i], grid, cfg.anchor_threshold)
+        terms = _level(pred, candidates, labels, anchors[i] / strides[i], cfg)
         box_sum, obj_sum, cls_sum = total(terms)
-        matches = jnp.maximum(total(jnp.sum(found.mask, dtype=jnp.float32)), 1.0)
+        matches = jnp.maximum(total(jnp.sum(candidates.mask, dtype=jnp.float32)), 1.0)
         cells = total(jnp.float32(pred[..., 0].size))
         box += box_sum / matches  # 0 at a level without a match
         obj += weight * obj_sum / cells
@@ -87,7 +87,7 @@ def bce(logits: Float[Array, "*n"], targets: Float[Array, "*n"]) -> Float[Array,
 
 def _level(
     pred: Float[Array, "b h w a o"],
-    found: Candidates,
+    candidates: Candidates,
     labels: Int[Array, "b n"],
     anchors: Float[Array, "a 2"],
     cfg: Loss,
@@ -95,8 +95,8 @@ def _level(
     """Sums of the box, objectness and class losses of one level; anchors in cells."""
     b, _, w, a, o = pred.shape
     pred = pred.astype(jnp.float32).reshape(b, -1, o)
-    mask = jnp.moveaxis(found.mask, 2, 0)  # b k a n
-    cell = jnp.moveaxis(found.row * w + found.col, 1, 0)[:, :, None, :]
+    mask = jnp.moveaxis(candidates.mask, 2, 0)  # b k a n
+    cell = jnp.moveaxis(candidates.row * w + candidates.col, 1, 0)[:, :, None, :]
     index = cell * a + jnp.arange(a)[None, None, :, None]
     flat = index.reshape(b, -1)
     at = jax.vmap(lambda p, i: p.at[i].get(mode="promise_in_bounds"))(pred, flat)
@@ -106,8 +106,8 @@ def _level(
     t = jax.nn.sigmoid(at[..., :4])
     xy = 2 * t[..., :2] - 0.5
     wh = (2 * t[..., 2:]) ** 2 * anchors[None, None, :, None, :]
-    true_xy = jnp.broadcast_to(jnp.moveaxis(found.xy, 1, 0)[:, :, None], shape)
-    true_wh = jnp.broadcast_to(found.wh[:, None, None], shape)
+    true_xy = jnp.broadcast_to(jnp.moveaxis(candidates.xy, 1, 0)[:, :, None], shape)
+    true_wh = jnp.broadcast_to(candidates.wh[:, None, None], shape)
     iou = IOU[cfg.iou](
         cxcywh_to_xyxy(jnp.concatenate([xy, wh], axis=-1)),
         cxcywh_to_xyxy(jnp.concatenate([true_xy, true_wh], axis=-1)),

@@ -125,9 +125,9 @@ class Predictor:
         checked = [self._checked(image) for image in images]
         if not checked:
             return []
-        found = self.detect(of_arrays(checked, PADDED))
+        detected = self.detect(of_arrays(checked, PADDED))
         result = []
-        for image in found:
+        for image in detected:
             chosen = image.above(least)
             result.append(
                 Boxes(
@@ -173,7 +173,7 @@ class Predictor:
         for z, (x0, y0, x1, y1) in enumerate(windows.tolist()):
             channels = neighbours(z, depth, scan.spacing[0], data)
             slices.append(np.moveaxis(scan.hu[channels, y0:y1, x0:x1], 0, -1))
-        found = self.batch(slices, min_score)
+        detections = self.batch(slices, min_score)
         images = [
             Image(
                 name=str(z),
@@ -187,20 +187,20 @@ class Predictor:
                 ),
             )
             for z, (boxes, window) in enumerate(
-                zip(found, windows.tolist(), strict=True)
+                zip(detections, windows.tolist(), strict=True)
             )
         ]
         lesion = link_detections(images, [0.0] * depth)
         return Lesions(
-            np.repeat(np.arange(depth), [len(b.scores) for b in found]),
+            np.repeat(np.arange(depth), [len(b.scores) for b in detections]),
             np.concatenate(
                 [
                     crop.from_crop(boxes.boxes, window)
-                    for boxes, window in zip(found, windows, strict=True)
+                    for boxes, window in zip(detections, windows, strict=True)
                 ]
             ),
-            np.concatenate([boxes.scores for boxes in found]),
-            np.concatenate([boxes.labels for boxes in found]),
+            np.concatenate([boxes.scores for boxes in detections]),
+            np.concatenate([boxes.labels for boxes in detections]),
             np.concatenate(lesion),
             windows,
         )
@@ -335,17 +335,17 @@ def _fit(predictor: Predictor, path: Path) -> None:
         jax.random.key(0),
         image,
     )
-    there, needed = (
+    stored, needed = (
         {
             jax.tree_util.keystr(k, simple=True, separator="/"): v.shape
             for k, v in jax.tree.leaves_with_path(tree)
         }
         for tree in (dict(predictor.variables), wanted)
     )
-    for name in sorted({*there, *needed}):
-        if there.get(name) != needed.get(name):
+    for name in sorted({*stored, *needed}):
+        if stored.get(name) != needed.get(name):
             raise ValueError(
-                f"{path}: array {name} is {there.get(name, 'not there')}, the network "
+                f"{path}: array {name} is {stored.get(name, 'not there')}, the network "
                 f"of its settings has {needed.get(name, 'none')}; export it again with "
                 "the version that trained it"
             )

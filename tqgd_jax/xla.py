@@ -11,5 +11,5 @@ def compiler_options() -> dict[str, str] | None:
     """
     if jax.default_backend() != "cpu" or not jax.__version__.startswith("0.10."):
         return None
-    kept = "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"
-    return {"xla_cpu_experimental_ynn_fusion_type": kept}
+    fusions = "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"
+    return {"xla_cpu_experimental_ynn_fusion_type": fusions}

@@ -79,10 +79,10 @@ def from_json(path: Path) -> Config:
       ValueError: it holds no settings, or wrong ones.
     """
     try:
-        found = json.loads(path.expanduser().read_text("utf-8"))
+        document = json.loads(path.expanduser().read_text("utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no JSON ({error}); it must be text") from error
-    inner = found.get("config", found) if isinstance(found, dict) else None
+    inner = document.get("config", document) if isinstance(document, dict) else None
     if not isinstance(inner, dict):
         raise ValueError(f"{path} must hold an object of settings, as config.json does")
     try:

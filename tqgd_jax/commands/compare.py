@@ -61,7 +61,7 @@ def _compare(args: argparse.Namespace) -> None:
         rules = EvaluationSettings(bootstraps=args.bootstraps, seed=args.seed)
         loaded = models.load(args.runs, rules)
         logger.info("comparing, with %d exchanges of patients", args.repeats)
-        found = differences.compare(
+        comparison = differences.compare(
             loaded,
             protocol=args.protocol or "",
             keys=args.keys or paired.KEYS,
@@ -70,14 +70,14 @@ def _compare(args: argparse.Namespace) -> None:
             seed=args.seed,
         )
         if partial is not None:
-            told = (
-                comparison_text.markdown(found).encode(),
-                comparison_text.latex(found).encode(),
-                json_bytes(found),
+            contents = (
+                comparison_text.markdown(comparison).encode(),
+                comparison_text.latex(comparison).encode(),
+                json_bytes(comparison),
             )
-            for name, content in zip(FILES, told, strict=True):
+            for name, content in zip(FILES, contents, strict=True):
                 (partial / name).write_bytes(content)
-    print(comparison_text.text(found))
+    print(comparison_text.text(comparison))
     if args.out is not None:
         print(f"written to {args.out}: {', '.join(FILES)}")
 

@@ -159,10 +159,10 @@ def _coco(
     path: Path,
     predictor: "Predictor",
     images: list[tuple[str, int, int]],
-    found: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    detections: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
     """COCO json: images by their index, boxes as annotations that have a score."""
-    of, boxes, scores, labels = found
+    of, boxes, scores, labels = detections
     sides = boxes[:, 2:] - boxes[:, :2]
     content = {
         "info": {"description": "detections", **predictor.provenance},

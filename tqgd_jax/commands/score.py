@@ -75,13 +75,13 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the score; returns the exit status, 1 when there is none or nobody reads."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)  # to stderr
-    said = arguments(argv)
+    args = arguments(argv)
     try:
-        found = report(said)
+        result = report(args)
     except (ValueError, OSError) as error:
         print(f"tqgd score: {error}", file=sys.stderr)
         return 1
-    text = json.dumps(found, indent=2 if said.pretty else None, allow_nan=False)
+    text = json.dumps(result, indent=2 if args.pretty else None, allow_nan=False)
     try:
         print(text, flush=True)
     except BrokenPipeError:  # such as `| head`: the reader has what it wanted
@@ -91,46 +91,46 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def report(said: argparse.Namespace) -> dict[str, Any]:
+def report(args: argparse.Namespace) -> dict[str, Any]:
     """What the command prints. ValueError names the file, the value and the rule."""
-    by = scheme(said.scheme)
+    by = scheme(args.scheme)
     chosen = [*CONVENTIONS.values()]
-    if said.convention != "all":
-        chosen = [convention(said.convention)]
-    if not (said.boxes or said.mask or said.whole):
+    if args.convention != "all":
+        chosen = [convention(args.convention)]
+    if not (args.boxes or args.mask or args.whole):
         raise ValueError(
-            f"{said.scan}: nothing says what is calcium, and bones are as bright; give "
+            f"{args.scan}: nothing says what is calcium, and bones are as bright; give "
             "--boxes or --mask, or --whole to score all that is bright"
         )
     from tqgd_jax.io import volumes
 
-    scan = volumes.read_volume(said.scan, series=said.series)
-    warn_of_voltage(scan, said.scan)
-    if said.mask:
-        mask = arteries(volumes.read_mask(said.mask, scan), said.mask)
-    elif said.boxes:
+    scan = volumes.read_volume(args.scan, series=args.series)
+    warn_of_voltage(scan, args.scan)
+    if args.mask:
+        mask = arteries(volumes.read_mask(args.mask, scan), args.mask)
+    elif args.boxes:
         z = scan.origin[2]
-        rows = read_rows(said.boxes, scan.hu.shape, z, scan.spacing[0])
+        rows = read_rows(args.boxes, scan.hu.shape, z, scan.spacing[0])
         mask = calcium_mask(scan.hu, rows)
     else:
         mask = scan.hu >= LOWEST
     # Bones and all are no score of a patient, so no category of risk.
-    risk = None if said.whole else by
+    risk = None if args.whole else by
     entries = [
-        entry(scan.hu, mask, scan.spacing, one, said.calibration, risk)
+        entry(scan.hu, mask, scan.spacing, one, args.calibration, risk)
         for one in chosen
     ]
-    found = {"scan": str(said.scan)}
-    found |= entries[0] if said.convention != "all" else {"conventions": entries}
-    found |= {"scheme": said.scheme, "spacing_mm": list(scan.spacing)}
-    if said.spread:
-        found["spread"] = {
+    result = {"scan": str(args.scan)}
+    result |= entries[0] if args.convention != "all" else {"conventions": entries}
+    result |= {"scheme": args.scheme, "spacing_mm": list(scan.spacing)}
+    if args.spread:
+        result["spread"] = {
             one.name: by_scheme(
-                score(scan.hu, mask, scan.spacing, one).agatston, risk=not said.whole
+                score(scan.hu, mask, scan.spacing, one).agatston, risk=not args.whole
             )
             for one in CONVENTIONS.values()
         }
-    return found
+    return result
 
 
 def arteries(
@@ -161,11 +161,11 @@ def entry(
     by: Scheme | None,
 ) -> dict[str, Any]:
     """One convention's part of the report; its category is None without a scheme."""
-    found: Score = score(hu, mask, spacing, rules, calibration)
+    result: Score = score(hu, mask, spacing, rules, calibration)
     return {
         "convention": rules.name,
-        **numbers(found.amount),
-        "category": by.labels[category(found.agatston, by)] if by else None,
+        **numbers(result.amount),
+        "category": by.labels[category(result.agatston, by)] if by else None,
         "lesions": [
             {
                 "artery": one.artery,
@@ -176,9 +176,9 @@ def entry(
                 "z": list(one.z),
                 "box": list(one.box),
             }
-            for one in found.lesions
+            for one in result.lesions
         ],
-        "arteries": {name: numbers(one) for name, one in found.arteries.items()},
+        "arteries": {name: numbers(one) for name, one in result.arteries.items()},
         "settings": {
             "connected": rules.connected,
             "pixels": rules.pixels,

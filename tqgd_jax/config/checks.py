@@ -14,8 +14,8 @@ def one_of(name: str, value: object, allowed: Iterable[object]) -> None:
     if value not in allowed:
         near = difflib.get_close_matches(str(value), [str(a) for a in allowed], 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        there = ", ".join(str(a) for a in allowed)
-        raise ValueError(f"{name}: unknown value {value!r}; there are: {there}{hint}")
+        choices = ", ".join(str(a) for a in allowed)
+        raise ValueError(f"{name}: unknown value {value!r}; there are: {choices}{hint}")
 
 
 def at_least(name: str, value: float, least: float) -> None:
@@ -60,12 +60,12 @@ def from_dict(kind: type[T], values: Mapping[str, Any], path: str = "config") ->
 def differences(a: object, b: object, path: str = "") -> dict[str, tuple[Any, Any]]:
     """Dotted names of the fields in which two settings trees differ, with both values."""
     assert dataclasses.is_dataclass(a)
-    found = {}
+    changed = {}
     for f in dataclasses.fields(a):
         x, y = getattr(a, f.name), getattr(b, f.name)
         name = f"{path}{f.name}"
         if dataclasses.is_dataclass(x):
-            found |= differences(x, y, f"{name}.")
+            changed |= differences(x, y, f"{name}.")
         elif x != y:
-            found[name] = (x, y)
-    return found
+            changed[name] = (x, y)
+    return changed

@@ -115,11 +115,11 @@ def carina(
     parts = regions.label(air, regions.FLAT)
     area = np.bincount(parts.ravel()) * mm[1] * mm[2]
     large = 1 + np.flatnonzero(area[1:] > 180)
-    found = np.zeros(len(air), bool)
+    trachea = np.zeros(len(air), bool)
     for z, y, x in ndimage.center_of_mass(air, parts, large):
         ahead = (front[int(z)] - y) * mm[1]
-        found[int(z)] |= abs(x - column) * mm[2] < 20 and 0 < ahead < 60
-    twice = np.flatnonzero(found[:-1] & found[1:])  # a single one may be noise
+        trachea[int(z)] |= abs(x - column) * mm[2] < 20 and 0 < ahead < 60
+    twice = np.flatnonzero(trachea[:-1] & trachea[1:])  # a single one may be noise
     return int(twice[0]) if len(twice) else len(air)
 
 

@@ -45,8 +45,8 @@ def crops(
             "negative and pixel sizes must be positive; correct the setting or the scan"
         )
     present = ~np.isnan(boxes).all(axis=1)
-    found = boxes[present].astype(np.float64)
-    for k, box in zip(np.flatnonzero(present), found, strict=True):
+    hearts = boxes[present].astype(np.float64)
+    for k, box in zip(np.flatnonzero(present), hearts, strict=True):
         x0, y0, x1, y1 = box
         if not (max(x0, 0) < min(x1, w) and max(y0, 0) < min(y1, h)):
             raise ValueError(
@@ -56,13 +56,13 @@ def crops(
     if not present.any():
         return np.tile(np.array([0, 0, w, h]), (len(boxes), 1))
     if per == "volume":
-        found = np.broadcast_to(_hull(found), (len(boxes), 4))
+        hearts = np.broadcast_to(_hull(hearts), (len(boxes), 4))
     else:
         have = np.flatnonzero(present)
         near = np.abs(np.arange(len(boxes))[:, None] - have[None, :]).argmin(axis=1)
-        found = found[near]
+        hearts = hearts[near]
     dy, dx = (margin_mm / s for s in spacing_yx)
-    return _outwards(found + np.array([-dx, -dy, dx, dy]), shape)
+    return _outwards(hearts + np.array([-dx, -dy, dx, dy]), shape)
 
 
 def widened(

@@ -60,10 +60,10 @@ def find_heart(
     column, front = anatomy.spine(grid, lungs, chest, mm)
     tissue = anatomy.before_spine(chest & (grid > -300), column, front, mm)
     top = anatomy.carina((grid < -600) & chest & ~lungs, column, front, mm)
-    found = _heart(tissue, lungs, top, mm)
-    found = _smooth(_without_fat(found, tissue & anatomy.lean(grid), front, mm), mm)
+    extents = _heart(tissue, lungs, top, mm)
+    extents = _smooth(_without_fat(extents, tissue & anatomy.lean(grid), front, mm), mm)
     coarse = np.minimum(np.arange(len(hu)) // factor[0], len(grid) - 1)
-    boxes[:] = found[coarse] * np.array([factor[2], factor[1]] * 2)[None]
+    boxes[:] = extents[coarse] * np.array([factor[2], factor[1]] * 2)[None]
     return boxes
 
 

@@ -49,25 +49,25 @@ def lesion_boxes(
     (docs/design/0009-ct.md).
     """
     labelled = mask > 0
-    kept = labelled & (hu > above)
-    left_out = int(np.count_nonzero(labelled)) - int(np.count_nonzero(kept))
-    where = ndimage.find_objects(kept.astype(np.uint8))
+    calcium = labelled & (hu > above)
+    left_out = int(np.count_nonzero(labelled)) - int(np.count_nonzero(calcium))
+    where = ndimage.find_objects(calcium.astype(np.uint8))
     if not where:
         return [], left_out
     inside = where[0]
     z0, y0, x0 = (s.start for s in inside)
-    mask, hu, kept = mask[inside], hu[inside], kept[inside]
-    found: list[LesionBox] = []
+    mask, hu, calcium = mask[inside], hu[inside], calcium[inside]
+    boxes: list[LesionBox] = []
     numbered = 0
-    for label in np.unique(mask[kept]).tolist():
-        lesions, count = _components(kept & (mask == label), FACES)
+    for label in np.unique(mask[calcium]).tolist():
+        lesions, count = _components(calcium & (mask == label), FACES)
         for z in np.flatnonzero((lesions > 0).any(axis=(1, 2))).tolist():
             parts, _ = _components(lesions[z] > 0, PIXELS)
             for k, (ys, xs) in enumerate(ndimage.find_objects(parts), 1):
                 part = parts[ys, xs] == k
                 numbers = lesions[z, ys, xs][part]
                 area = int(np.count_nonzero(part))
-                found.append(
+                boxes.append(
                     LesionBox(
                         z=z + z0,
                         box=(xs.start + x0, ys.start + y0, xs.stop + x0, ys.stop + y0),
@@ -79,11 +79,11 @@ def lesion_boxes(
                     )
                 )
         numbered += count
-    return sorted(found, key=lambda b: (b.z, b.box, b.label)), left_out
+    return sorted(boxes, key=lambda b: (b.z, b.box, b.label)), left_out
 
 
 def _components(
     of: Bool[np.ndarray, "*n"], touching: Bool[np.ndarray, "*m"]
 ) -> tuple[Int[np.ndarray, "*n"], int]:
-    found: Any = ndimage.label(of, touching)
-    return found[0], found[1]
+    labelled: Any = ndimage.label(of, touching)
+    return labelled[0], labelled[1]

@@ -75,7 +75,7 @@ def _told(kind: str, counts: Int[np.ndarray, "_ 2"]) -> str:
 
 def notes(parts: Mapping[str, Sequence[Sample]]) -> list[str]:
     """What each part loses to the crop, as far as it does."""
-    found = []
+    lines = []
     for part, samples in parts.items():
         sizes = [(i.header.width, i.header.height) for i in samples]
         each = [
@@ -83,11 +83,11 @@ def notes(parts: Mapping[str, Sequence[Sample]]) -> list[str]:
         ]
         cut, outside = (sum(int(e[k].sum()) for e in each) for k in (0, 1))
         if cut or outside:
-            found.append(
+            lines.append(
                 f"{part}: the crop cuts {cut} and leaves out {outside} of "
                 f"{sum(len(i.boxes) for i in samples)} labelled boxes"
             )
-    return found
+    return lines
 
 
 def disclaimer(split: str, rules: Crop, cropped: bool) -> str:

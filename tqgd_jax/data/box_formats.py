@@ -70,7 +70,7 @@ def write_coco(root: Path, splits: Mapping[str, Dataset], stems: Stems) -> None:
     (root / "annotations").mkdir()
     image_id = box_id = 0  # unique over all splits
     for part, of in splits.items():
-        pictures, found = [], []
+        pictures, annotations = [], []
         for i, stem in enumerate(stems[part]):
             image_id += 1
             h, w = of.sizes[i].tolist()
@@ -79,7 +79,7 @@ def write_coco(root: Path, splits: Mapping[str, Dataset], stems: Stems) -> None:
             )
             for k, box in zip(of.labels[i].tolist(), xywh(of.boxes[i]), strict=True):
                 box_id += 1
-                found.append(
+                annotations.append(
                     {
                         "id": box_id,
                         "image_id": image_id,
@@ -90,7 +90,7 @@ def write_coco(root: Path, splits: Mapping[str, Dataset], stems: Stems) -> None:
                     }
                 )
         kinds = [{"id": k, "name": name} for k, name in enumerate(of.classes, 1)]
-        tables = {"images": pictures, "annotations": found, "categories": kinds}
+        tables = {"images": pictures, "annotations": annotations, "categories": kinds}
         # a line for each, so that a problem can be told by its line
         text = ",\n".join(
             f'"{name}": [\n' + ",\n".join(map(json.dumps, rows)) + "\n]"

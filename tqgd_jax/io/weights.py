@@ -35,12 +35,12 @@ def write(path: Path, variables: dict[str, Any], meta: dict[str, Any]) -> None:
         name: np.ascontiguousarray(value)
         for name, value in flatten_dict(variables, sep="/").items()
     }
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file(arrays, aside, {"format": FORMAT, "meta": json.dumps(meta)})
-        aside.replace(path)
+        save_file(arrays, temporary, {"format": FORMAT, "meta": json.dumps(meta)})
+        temporary.replace(path)
     except (OSError, SafetensorError) as error:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise ValueError(
             f"{path} cannot be written ({error}); name another file, or make room"
         ) from error

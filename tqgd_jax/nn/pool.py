@@ -31,12 +31,12 @@ def _max_axis(
     pads[axis] = (window // 2, window // 2, 0)
     padded = lax.pad(x, jnp.array(-jnp.inf, x.dtype), pads)
     count = (padded.shape[axis] - window) // stride
-    found = None
+    maximum = None
     for k in range(window):
         at = lax.slice_in_dim(padded, k, k + count * stride + 1, stride, axis)
-        found = at if found is None else jnp.where(found >= at, found, at)
-    assert found is not None
-    return found
+        maximum = at if maximum is None else jnp.where(maximum >= at, maximum, at)
+    assert maximum is not None
+    return maximum
 
 
 def avg_pool(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b y x c"]:

@@ -111,7 +111,7 @@ def draw_arteries(heart: Heart, rng: np.random.Generator) -> list[Artery]:
     Radii taper from 1.75 mm to 0.75 mm (Dodge et al., Circulation 1992, lumen
     diameters of 3 to 4.5 mm proximally in both sexes).
     """
-    found = []
+    arteries = []
     for name, (first, second, pair, free) in COURSES.items():
         control = np.array([heart.at(*q) for q in (*first, *second)], np.float64)
         control[1:] += rng.normal(0, 1.5, control[1:].shape)
@@ -125,5 +125,5 @@ def draw_arteries(heart: Heart, rng: np.random.Generator) -> list[Artery]:
         points = points + wiggle * 1.6
         width = rng.normal(1.0, 0.1)
         radii = np.linspace(1.75, 0.75, len(points)) * width
-        found.append(Artery(name, points, radii))
-    return found
+        arteries.append(Artery(name, points, radii))
+    return arteries

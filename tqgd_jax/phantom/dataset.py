@@ -113,11 +113,11 @@ def _resume(out: Path, params: dict[str, Any]) -> dict[str, Any]:
         return {}
     done, begun = out / DONE, out / BEGUN / "parameters.json"
     if done.exists():
-        there = _read(done)
-        facts = there.get("patient", {})
-        there = there.get("parameters", {})
+        document = _read(done)
+        facts = document.get("patient", {})
+        recorded = document.get("parameters", {})
     elif begun.exists():
-        there, facts = _read(begun), {}
+        recorded, facts = _read(begun), {}
         for file in begun.parent.glob("TRV*.json"):
             facts[file.stem] = _read(file)
     else:
@@ -125,9 +125,9 @@ def _resume(out: Path, params: dict[str, Any]) -> dict[str, Any]:
             f"{out}: is not empty and holds no phantom (no {DONE}); name a new folder"
         )
     differ = [
-        f"{k} is {there.get(k)!r} there, {v!r} asked for"
+        f"{k} is {recorded.get(k)!r} there, {v!r} asked for"
         for k, v in params.items()
-        if there.get(k) != v
+        if recorded.get(k) != v
     ]
     if differ:
         raise ValueError(
@@ -139,16 +139,16 @@ def _resume(out: Path, params: dict[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text())
+        document = json.loads(path.read_text())
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{path}: cannot be read ({error}); remove the folder and start again"
         ) from error
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise ValueError(
             f"{path}: is no phantom's; remove the folder, or name a new one"
         )
-    return found
+    return document
 
 
 def _run(
@@ -208,20 +208,20 @@ def _write_volume(
     image.SetSpacing([float(s) for s in scan.grid.spacing[::-1]])
     image.SetOrigin([float(s) for s in scan.grid.origin[::-1]])
     with tempfile.TemporaryDirectory(dir=begun) as folder:
-        aside = Path(folder) / head.name
+        temporary = Path(folder) / head.name
         writer = sitk.ImageFileWriter()
-        writer.SetFileName(str(aside))
+        writer.SetFileName(str(temporary))
         writer.UseCompressionOn()
         writer.SetCompressionLevel(1)  # noise hardly compresses; higher only takes time
         writer.Execute(image)
-        (aside.parent / raw.name).replace(raw)
-        aside.replace(head)
+        (temporary.parent / raw.name).replace(raw)
+        temporary.replace(head)
 
 
 def _write(path: Path, text: str) -> None:
-    aside = path.with_name(path.name + ".writing")
-    aside.write_text(text)
-    aside.replace(path)
+    temporary = path.with_name(path.name + ".writing")
+    temporary.write_text(text)
+    temporary.replace(path)
 
 
 def _finish(out: Path, params: dict[str, Any], facts: dict[str, Any]) -> None:

@@ -47,7 +47,7 @@ def coronary(
     count = int(np.clip(round(rng.lognormal(np.log(preset.burden), 0.75)), 1, 28))
     severity = rng.lognormal(0, 0.12)  # those with much calcium have larger lesions
     by_name = {a.name: a for a in arteries}
-    found = []
+    lesions = []
     for _ in range(count):
         # Proximal segments calcify first; LAD before RCA before LCX.
         artery = by_name[str(rng.choice(["LAD", "RCA", "LCX"], p=[0.52, 0.3, 0.18]))]
@@ -76,18 +76,18 @@ def coronary(
         hu = float(
             np.clip(rng.lognormal(np.log(preset.lesion_hu), 0.36), 200, DENSEST_HU)
         )
-        found.append(Lesion(artery.name, tuple(lobes), hu))
-    return found
+        lesions.append(Lesion(artery.name, tuple(lobes), hu))
+    return lesions
 
 
 def elsewhere(p: Patient, heart: Heart, rng: np.random.Generator) -> list[Lesion]:
     """Calcium that is no coronary calcium and that a detector must not report."""
-    found: list[Lesion] = []
+    lesions: list[Lesion] = []
 
     def add(kind, at, half, hu, aspect=1.3, lobes=2, moves=True):
         direction = rng.normal(size=3)
         body = lump(rng, np.asarray(at, float), direction, half, aspect, lobes)
-        found.append(Lesion(kind, body, float(hu), moves))
+        lesions.append(Lesion(kind, body, float(hu), moves))
 
     r = p.aorta
     if rng.random() < 0.5:  # plaques in the wall of the ascending and descending aorta
@@ -137,4 +137,4 @@ def elsewhere(p: Patient, heart: Heart, rng: np.random.Generator) -> list[Lesion
             4,
             False,
         )
-    return found
+    return lesions

@@ -44,8 +44,8 @@ def observe(
 def _components(
     where: Bool[np.ndarray, "z y x"], joined: Bool[np.ndarray, "3 3 3"] | None = None
 ) -> Int32[np.ndarray, "z y x"]:
-    found: Any = ndimage.label(where, joined)
-    return np.asarray(found[0], np.int32)
+    labelled: Any = ndimage.label(where, joined)
+    return np.asarray(labelled[0], np.int32)
 
 
 def facts(

@@ -88,9 +88,9 @@ def simulate_patient(
     _detect(image, dense, grid, preset, vendor, grain, p.size)
     hu = np.clip(np.rint(image), -1024, 3071).astype(np.int16)
     mask = observer.observe(hu, added, label, grid.spacing[1])
-    found: dict[str, Any] = observer.facts(solids, deposits, hu, mask)
-    found |= {"pacing_lead": bool(lead), "anatomy": dataclasses.asdict(p)}
-    return Scan(hu, mask, grid, observer.heart_boxes(sac), found)
+    facts: dict[str, Any] = observer.facts(solids, deposits, hu, mask)
+    facts |= {"pacing_lead": bool(lead), "anatomy": dataclasses.asdict(p)}
+    return Scan(hu, mask, grid, observer.heart_boxes(sac), facts)
 
 
 def draw_phases(preset: Preset, rng: np.random.Generator) -> Phases:

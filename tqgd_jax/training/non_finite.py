@@ -36,26 +36,26 @@ class NonFinitePolicy:
             f"{k}={v}" for k, v in row.items() if k not in ("step", "skipped")
         )
         images = self._images(iteration)
-        told = (
+        message = (
             f"step {row['step']}: not finite: {terms}. Images of the batch: {images}."
         )
         policy, limit = self._train.non_finite, self._train.non_finite_limit
         if policy == "stop":
             raise FloatingPointError(
-                f"{told} The last checkpoint is from before it; look at these images, "
+                f"{message} The last checkpoint is from before it; look at these images, "
                 "train with a lower optim.lr in another --workdir, or go on with "
                 "--config.train.non_finite=skip."
             )
         if len(self.left_out) >= limit:
             before = ", ".join(str(i + 1) for i in self.left_out)
             raise FloatingPointError(
-                f"{told} {limit} iterations were left out already "
+                f"{message} {limit} iterations were left out already "
                 f"(train.non_finite_limit): {before}. "
                 "The last checkpoint is from before this one; look at the images, or "
                 "train with a lower optim.lr in another --workdir."
             )
         self.left_out.append(iteration)
-        log.warning("%s Left out; training goes on (train.non_finite=skip).", told)
+        log.warning("%s Left out; training goes on (train.non_finite=skip).", message)
 
     def summary(self) -> str:
         """One line for the end of a run; empty when nothing was left out."""

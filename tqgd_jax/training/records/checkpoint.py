@@ -64,7 +64,7 @@ class Checkpoints:
     def best(self) -> int | None:
         """The step that was best in validation; None when none was judged."""
         judged = {
-            s: found for s in self.steps() if (found := self._best(s)) is not None
+            s: score for s in self.steps() if (score := self._best(s)) is not None
         }
         return max(judged, key=lambda s: (judged[s], -s), default=None)
 
@@ -119,8 +119,8 @@ class Checkpoints:
             lambda x: np.array(x) if isinstance(x, jax.Array) else np.asarray(x),
             _named(state),
         )
-        told = {"meta": meta, "best": best}
-        self._writing = self._pool.submit(self._write, step, tree, json.dumps(told))
+        document = {"meta": meta, "best": best}
+        self._writing = self._pool.submit(self._write, step, tree, json.dumps(document))
 
     def restore(
         self, like: TrainState, step: int | None = None, *, repair: bool = False
@@ -141,10 +141,12 @@ class Checkpoints:
           ValueError: all are damaged, or they belong to another network.
         """
         self.wait()
-        there = self.steps()
-        steps = there if step is None else [s for s in there if s == step]
+        existing = self.steps()
+        steps = existing if step is None else [s for s in existing if s == step]
         if not steps:
-            wanted = f" of step {step}; there are {there}" if step and there else ""
+            wanted = (
+                f" of step {step}; there are {existing}" if step and existing else ""
+            )
             raise FileNotFoundError(
                 f"{self.folder} holds no complete checkpoint{wanted}; train first, with "
                 "train.py and the same --workdir"
@@ -156,13 +158,13 @@ class Checkpoints:
                 log.warning("checkpoint %s is damaged: %s", place, reason)
                 damaged.append(newest)
                 continue
-            found = _read(place, like)
+            restored = _read(place, like)
             if damaged:
                 log.warning("going on from step %d instead", newest)
             if repair:
                 self._move_aside(damaged)
-            return found
-        others = f"; there are {there}" if len(there) > len(steps) else ""
+            return restored
+        others = f"; there are {existing}" if len(existing) > len(steps) else ""
         raise ValueError(
             f"checkpoints {steps} in {self.folder} are damaged{others}; restore the "
             "folder from a copy, or delete it to train again"
@@ -194,26 +196,26 @@ class Checkpoints:
         finally:
             self._pool.shutdown()
 
-    def _write(self, step: int, tree: dict[str, Any], told: str) -> None:
-        aside = self.folder / f".writing-{step}"
+    def _write(self, step: int, tree: dict[str, Any], document: str) -> None:
+        partial = self.folder / f".writing-{step}"
         try:
-            aside.mkdir()
+            partial.mkdir()
             with _orbax() as orbax:
-                orbax.save(aside / "state", args=ocp.args.StandardSave(tree))
-            (aside / "meta.json").write_text(told)
-            (aside / SUMS).write_text(_sums(aside))
-            for path in (*aside.rglob("*"), aside):
+                orbax.save(partial / "state", args=ocp.args.StandardSave(tree))
+            (partial / "meta.json").write_text(document)
+            (partial / SUMS).write_text(_sums(partial))
+            for path in (*partial.rglob("*"), partial):
                 flush(path)
             place, replaced = self.folder / str(step), self.folder / f".replaced-{step}"
             if place.exists():
                 place.rename(replaced)
-            aside.rename(place)
+            partial.rename(place)
             flush(self.folder)
             shutil.rmtree(replaced, ignore_errors=True)
             self._prune()
         # Orbax tells of a full disk in all of these ways.
         except (OSError, ValueError, RuntimeError) as error:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)
             reason = str(error).strip().splitlines() or [type(error).__name__]
             raise OSError(
                 f"checkpoint {self.folder / str(step)} could not be written "
@@ -238,11 +240,11 @@ class Checkpoints:
 
     def _move_aside(self, steps: list[int]) -> None:
         for step in steps:
-            aside = self.folder.parent / f"damaged-{step}"
-            while aside.exists():
-                aside = aside.with_name(f"{aside.name}-again")
-            (self.folder / str(step)).rename(aside)
-            log.warning("the damaged checkpoint is now %s", aside)
+            destination = self.folder.parent / f"damaged-{step}"
+            while destination.exists():
+                destination = destination.with_name(f"{destination.name}-again")
+            (self.folder / str(step)).rename(destination)
+            log.warning("the damaged checkpoint is now %s", destination)
 
 
 def leaves(state: TrainState) -> dict[str, np.ndarray]:
@@ -263,18 +265,18 @@ def digests(state: TrainState) -> dict[str, str]:
 def _read(place: Path, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
     # Without a template: Orbax would cut or fill arrays to the shapes of one.
     with _orbax() as orbax:
-        found = orbax.restore(place / "state", args=ocp.args.StandardRestore())
-    there, wanted = _shapes(found), _shapes(_named(like))
-    if there != wanted:
-        name = sorted(there.items() ^ wanted.items())[0][0]
+        restored = orbax.restore(place / "state", args=ocp.args.StandardRestore())
+    shapes, wanted = _shapes(restored), _shapes(_named(like))
+    if shapes != wanted:
+        name = sorted(shapes.items() ^ wanted.items())[0][0]
         raise ValueError(
             f"checkpoint {place} is whole but belongs to another network or another "
-            f"version of this one: {name} has shape {there.get(name)} there and "
+            f"version of this one: {name} has shape {shapes.get(name)} there and "
             f"{wanted.get(name)} here; use the settings it was trained with, or another "
             "--workdir"
         )
-    told = json.loads((place / "meta.json").read_text())
-    return TrainState(**_unnamed(found, like)), told["meta"]
+    document = json.loads((place / "meta.json").read_text())
+    return TrainState(**_unnamed(restored, like)), document["meta"]
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
@@ -305,20 +307,20 @@ def _sums(folder: Path) -> str:
     lines = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != SUMS):
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        lines.append(f"{found}  {path.relative_to(folder).as_posix()}\n")
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        lines.append(f"{digest}  {path.relative_to(folder).as_posix()}\n")
     return "".join(lines)
 
 
 def damage(folder: Path) -> str:
     """What is wrong with the files of a step; empty if nothing is."""
     try:
-        wanted, found = (folder / SUMS).read_bytes(), _sums(folder).encode()
+        wanted, actual = (folder / SUMS).read_bytes(), _sums(folder).encode()
     except OSError as error:
         return f"{error.strerror}: {error.filename}"
-    if wanted == found:
+    if wanted == actual:
         return ""
-    lines = set(wanted.splitlines()) ^ set(found.splitlines())
+    lines = set(wanted.splitlines()) ^ set(actual.splitlines())
     names = {line.partition(b"  ")[2].decode(errors="replace") for line in lines}
     return f"{', '.join(sorted(names)) or SUMS}: not what {SUMS} says"
 
@@ -330,9 +332,9 @@ def _named(state: TrainState) -> dict[str, Any]:
     return {k: v for k, v in fields.items() if jax.tree.leaves(v)}
 
 
-def _unnamed(found: dict[str, Any], like: TrainState) -> dict[str, Any]:
-    fields = like._asdict() | found
-    leaves = [found["opt_state"][k] for k, _ in _numbered(found["opt_state"])]
+def _unnamed(tree: dict[str, Any], like: TrainState) -> dict[str, Any]:
+    fields = like._asdict() | tree
+    leaves = [tree["opt_state"][k] for k, _ in _numbered(tree["opt_state"])]
     fields["opt_state"] = jax.tree.unflatten(jax.tree.structure(like.opt_state), leaves)
     return fields
 

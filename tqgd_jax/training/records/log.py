@@ -29,7 +29,7 @@ class JsonLines:
 
     def cut(self, last_step: int) -> list[Row]:
         """Drops the lines of later steps and what is no row; returns the others."""
-        rows, kept = [], []
+        rows, lines = [], []
         if self._path.exists():
             for line in self._path.read_text(errors="replace").splitlines():
                 try:
@@ -39,9 +39,9 @@ class JsonLines:
                 except (json.JSONDecodeError, KeyError, TypeError):
                     continue
                 rows.append(row)
-                kept.append(line + "\n")
+                lines.append(line + "\n")
         with atomic.file(self._path) as partial:
-            partial.write_text("".join(kept))
+            partial.write_text("".join(lines))
         return rows
 
     def write(self, rows: list[Row]) -> None:
@@ -82,10 +82,10 @@ class RunLogger:
         self._metrics = JsonLines(workdir / "metrics.jsonl")
         self._speed = JsonLines(workdir / "speed.jsonl")
         self._workdir = workdir
-        there = self._metrics.cut(start)
-        self.judged = max((row["step"] for row in there if "val" in row), default=0)
+        rows = self._metrics.cut(start)
+        self.judged = max((row["step"] for row in rows if "val" in row), default=0)
         self._speed.cut(start)
-        if missing := start - len({row["step"] for row in there if "val" not in row}):
+        if missing := start - len({row["step"] for row in rows if "val" not in row}):
             log.warning(
                 "%s lacks %d of the %d steps that are done; the checkpoint is whole and "
                 "the run goes on, but the log keeps this gap",

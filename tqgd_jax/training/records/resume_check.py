@@ -53,24 +53,24 @@ def certify(folder: Path, argv: Sequence[str]) -> str:
       Differs: names the first tensor that differs; both runs are kept.
       RuntimeError: a run failed; its output is kept.
     """
-    aside = folder / "certificate"
-    shutil.rmtree(aside, ignore_errors=True)
+    scratch = folder / "certificate"
+    shutil.rmtree(scratch, ignore_errors=True)
     given = _without(argv, OWN)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     print("the whole run ...", file=sys.stderr)
-    with _started(given, aside / "whole") as child:
-        _finish(child, aside / "whole", "the whole run")
+    with _started(given, scratch / "whole") as child:
+        _finish(child, scratch / "whole", "the whole run")
     print("the run that is killed ...", file=sys.stderr)
-    with _started(given, aside / "cut") as child:
-        killed_at = _kill_after_checkpoint(child, aside / "cut")
+    with _started(given, scratch / "cut") as child:
+        killed_at = _kill_after_checkpoint(child, scratch / "cut")
     print(f"killed after step {killed_at}; going on ...", file=sys.stderr)
-    with _started(given, aside / "cut") as child:
-        _finish(child, aside / "cut", "the resumed run")
+    with _started(given, scratch / "cut") as child:
+        _finish(child, scratch / "cut", "the resumed run")
 
-    whole, cut = (outcome(aside / name) for name in ("whole", "cut"))
+    whole, cut = (outcome(scratch / name) for name in ("whole", "cut"))
     steps = int(whole["step"][1])
-    facts = json.loads((aside / "whole" / "versions.json").read_text())
+    facts = json.loads((scratch / "whole" / "versions.json").read_text())
     table = {
         name: {"sha256": _together(whole, name), "tensors": len(_of(whole, name))}
         for name in sorted({_collection(k) for k in whole})
@@ -93,9 +93,9 @@ def certify(folder: Path, argv: Sequence[str]) -> str:
         raise Differs(
             f"NOT the same bits: {len(different)} of {len(whole)} tensors and files "
             f"differ, the first is {name}{_gap(whole[name][1], cut[name][1])}. Both runs "
-            f"are in {aside}"
+            f"are in {scratch}"
         )
-    shutil.rmtree(aside)
+    shutil.rmtree(scratch)
     return "\n".join(
         [
             f"Resume certificate: {steps} steps at once, and {killed_at}, kill -9, "
@@ -115,7 +115,7 @@ def certify(folder: Path, argv: Sequence[str]) -> str:
 
 def _without(argv: Sequence[str], names: Sequence[str]) -> list[str]:
     """The words of a command line less some flags and their values."""
-    kept, skip = [], False
+    remaining, skip = [], False
     for word in argv:
         name, equals, _ = word.lstrip("-").partition("=")
         if skip:
@@ -123,8 +123,8 @@ def _without(argv: Sequence[str], names: Sequence[str]) -> list[str]:
         elif word.startswith("-") and name in names:
             skip = not equals and name not in SWITCHES
         else:
-            kept.append(word)
-    return kept
+            remaining.append(word)
+    return remaining
 
 
 def _gap(a: Any, b: Any) -> str:
@@ -163,8 +163,8 @@ def _started(argv: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]
 def _kill_after_checkpoint(child: subprocess.Popen[bytes], folder: Path) -> int:
     """Kills the run as soon as it has a checkpoint; that step."""
     while child.poll() is None:
-        there = [p.name for p in (folder / "checkpoints").glob("*")]
-        if steps := [int(name) for name in there if name.isdigit()]:
+        names = [p.name for p in (folder / "checkpoints").glob("*")]
+        if steps := [int(name) for name in names if name.isdigit()]:
             child.send_signal(signal.SIGKILL)
             child.wait()
             return max(steps)
@@ -192,9 +192,9 @@ def outcome(folder: Path) -> dict[str, tuple[str, Any]]:
     config, run = workdir.read(folder)
     like = state.create(Detector(config.model, len(run["classes"])), config)
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
-    found, _ = checkpoints.restore(like)
+    restored, _ = checkpoints.restore(like)
     checkpoints.close()
-    values, hashes = leaves(found), digests(found)
+    values, hashes = leaves(restored), digests(restored)
     log = (folder / "metrics.jsonl").read_bytes()
     return {name: (hashes[name], values[name]) for name in hashes} | {
         "metrics.jsonl": (hashlib.sha256(log).hexdigest(), None)
@@ -205,11 +205,11 @@ def _collection(name: str) -> str:
     return name.split("/")[0]
 
 
-def _of(found: dict[str, tuple[str, Any]], collection: str) -> list[str]:
-    return sorted(k for k in found if _collection(k) == collection)
+def _of(tensors: dict[str, tuple[str, Any]], collection: str) -> list[str]:
+    return sorted(k for k in tensors if _collection(k) == collection)
 
 
-def _together(found: dict[str, tuple[str, Any]], collection: str) -> str:
+def _together(tensors: dict[str, tuple[str, Any]], collection: str) -> str:
     """One hash for a collection: of the names and hashes of its tensors."""
-    told = json.dumps([(k, found[k][0]) for k in _of(found, collection)])
-    return hashlib.sha256(told.encode()).hexdigest()
+    listing = json.dumps([(k, tensors[k][0]) for k in _of(tensors, collection)])
+    return hashlib.sha256(listing.encode()).hexdigest()

@@ -93,8 +93,8 @@ def record(folder: Path, config: Config, run: dict[str, Any]) -> None:
         }
         if changed:
             listed = "\n".join(
-                f"  {name}: {there!r} there, {here!r} now"
-                for name, (there, here) in changed.items()
+                f"  {name}: {stored!r} there, {here!r} now"
+                for name, (stored, here) in changed.items()
             )
             raise ValueError(
                 f"{folder} was made with other settings:\n{listed}\n"
@@ -118,8 +118,8 @@ def read(folder: Path) -> tuple[Config, dict[str, Any]]:
             "one"
         )
     try:
-        found = json.loads(path.read_text())
-        return from_dict(Config, found["config"], str(path)), found["run"]
+        document = json.loads(path.read_text())
+        return from_dict(Config, document["config"], str(path)), document["run"]
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} is not a run's config.json ({error}); restore it or train in "

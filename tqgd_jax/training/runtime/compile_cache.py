@@ -48,7 +48,9 @@ def _machine() -> str:
     """A short name of what decides which instructions XLA may use."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        told = next(line for line in lines if line.startswith(("flags", "Features")))
+        features = next(
+            line for line in lines if line.startswith(("flags", "Features"))
+        )
     except (OSError, StopIteration):
-        told = platform.processor()
-    return hashlib.sha256(f"{platform.machine()} {told}".encode()).hexdigest()[:12]
+        features = platform.processor()
+    return hashlib.sha256(f"{platform.machine()} {features}".encode()).hexdigest()[:12]

@@ -70,14 +70,14 @@ def joined(
             "give all three, or --distributed under Slurm or Open MPI"
         )
     _start(coordinator, processes, process)
-    told = (
+    message = (
         f"{Path(sys.argv[0]).name}: process {jax.process_index()} of {count()} has "
         "ended before the run was done: it was killed, or another process of the run "
         "ended first (the output of that one says why). The last checkpoint is whole; "
         "when all processes have ended, give the same commands again"
     )
     watcher = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", WATCHER, told],
+        [sys.executable, "-I", "-S", "-c", WATCHER, message],
         stdin=subprocess.PIPE,
         start_new_session=True,
     )
@@ -144,7 +144,7 @@ def most(value: int) -> int:
     return int(multihost_utils.process_allgather(np.int32(value)).max())
 
 
-def told(value: Any) -> Any:
+def broadcast(value: Any) -> Any:
     """What the first process gives, plain data; all have to ask."""
     return value if count() == 1 else json.loads(_sent(json.dumps(value).encode()))
 
@@ -155,9 +155,9 @@ def same(config: Config, facts: dict[str, Any]) -> None:
     Raises:
       ValueError: on all of them, when one has other settings or data.
     """
-    theirs = told({"config": dataclasses.asdict(config), "facts": facts})
-    there = from_dict(Config, theirs["config"], "the first process")
-    changed = [n for n in differences(there, config) if n not in OWN]
+    theirs = broadcast({"config": dataclasses.asdict(config), "facts": facts})
+    reference = from_dict(Config, theirs["config"], "the first process")
+    changed = [n for n in differences(reference, config) if n not in OWN]
     changed += [n for n, x in facts.items() if theirs["facts"].get(n) != x]
     if most(len(changed)):
         raise ValueError(
@@ -188,7 +188,7 @@ class _Shared(Checkpoints):
         self._own = Checkpoints(folder, keep) if first() else None
 
     def steps(self) -> list[int]:
-        return told(self._own and self._own.steps())
+        return broadcast(self._own and self._own.steps())
 
     def save(
         self,
@@ -207,11 +207,11 @@ class _Shared(Checkpoints):
         if self._own:
             state, meta = self._own.restore(like, step, repair=repair)
         leaves, tree = jax.tree.flatten(jax.tree.map(np.asarray, state))
-        data, found = _sent(b"".join(x.tobytes() for x in leaves)), []
+        data, received = _sent(b"".join(x.tobytes() for x in leaves)), []
         for x in leaves:
-            found.append(np.frombuffer(data[: x.nbytes], x.dtype).reshape(x.shape))
+            received.append(np.frombuffer(data[: x.nbytes], x.dtype).reshape(x.shape))
             data = data[x.nbytes :]
-        return jax.tree.unflatten(tree, found), told(meta)
+        return jax.tree.unflatten(tree, received), broadcast(meta)
 
     def check(self) -> None:
         if self._own:
@@ -231,7 +231,7 @@ class _Shared(Checkpoints):
 def journal(config: Config, folder: Path, **how: int) -> RunLogger:
     """Of a run of one process or several."""
     own = RunLogger(config, folder, **how) if first() else None
-    judged = told(own and own.judged)
+    judged = broadcast(own and own.judged)
     return own or _Silent(judged)
 
 

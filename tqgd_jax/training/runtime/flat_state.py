@@ -49,15 +49,15 @@ def pack(tree: Mapping[str, Any]) -> Packed:
     Raises:
       ValueError: an array has another type.
     """
-    found = jax.tree.leaves_with_path(tree)
-    for path, x in found:
+    leaves = jax.tree.leaves_with_path(tree)
+    for path, x in leaves:
         if x.dtype != np.float32:
             raise ValueError(
                 f"{jax.tree_util.keystr(path)} is {x.dtype}: parameters and batch "
                 "statistics of a network are float32"
             )
-    layout = tuple((tuple(p.key for p in path), x.shape) for path, x in found)
-    return Packed(_joined(layout, [x for _, x in found]), layout)
+    layout = tuple((tuple(p.key for p in path), x.shape) for path, x in leaves)
+    return Packed(_joined(layout, [x for _, x in leaves]), layout)
 
 
 def unpack(x: Packed) -> dict[str, Any]:

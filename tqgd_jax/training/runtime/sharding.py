@@ -36,11 +36,11 @@ def devices(config: Config) -> list[Any]:
     Raises:
       ValueError: fewer there are, or the batch does not divide by them.
     """
-    there = jax.devices()
-    wanted = config.train.devices or len(there)
-    if wanted > len(there):
+    available = jax.devices()
+    wanted = config.train.devices or len(available)
+    if wanted > len(available):
         raise ValueError(
-            f"train.devices={wanted}, but JAX sees {len(there)}: {there}; "
+            f"train.devices={wanted}, but JAX sees {len(available)}: {available}; "
             "0 means all that there are"
         )
     if config.data.batch_size % wanted:
@@ -49,14 +49,14 @@ def devices(config: Config) -> list[Any]:
             "devices; change it, or set train.devices to a divisor"
         )
     if jax.process_count() > 1 and (
-        wanted < len(there) or config.train.parallel != "jit"
+        wanted < len(available) or config.train.parallel != "jit"
     ):
         raise ValueError(
             f"train.devices={wanted} and train.parallel={config.train.parallel}: "
             f"several processes use all of their devices (train.devices=0, here "
-            f"{len(there)}) and train.parallel=jit"
+            f"{len(available)}) and train.parallel=jit"
         )
-    return there[:wanted]
+    return available[:wanted]
 
 
 def rows(config: Config) -> slice:
