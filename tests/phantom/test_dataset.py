@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from scipy.spatial import KDTree
-from tqgd_jax.phantom.__main__ import main
 
 from tests.phantom.cohorts import SMALL, cohort, hashes
+from tqgd_jax.commands.phantom import main
 from tqgd_jax.phantom.anatomy import draw_patient
 from tqgd_jax.phantom.arteries import LABELS, draw_arteries
 from tqgd_jax.phantom.dataset import patient_name, simulate
