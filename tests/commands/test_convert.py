@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.image_sets import small
-from tqgd_jax.commands import export as export_module
+from tqgd_jax.commands import convert as convert_module
 from tqgd_jax.commands.convert import export, stored
 from tqgd_jax.config import Config, Data
 from tqgd_jax.data.dataset import Dataset
@@ -312,7 +312,7 @@ def test_an_end_half_way_leaves_nothing(tmp_path, splits, monkeypatch):
 
     for name in ("write_png", "_write_split", "_read_back"):
         with monkeypatch.context() as patch:
-            patch.setattr(export_module, name, killed)
+            patch.setattr(convert_module, name, killed)
             with pytest.raises(KeyboardInterrupt):
                 export(splits, tmp_path / "out", "coco", "raw", HU)
         assert list(tmp_path.iterdir()) == []
@@ -350,7 +350,7 @@ def test_splits_that_cannot_be_exported_are_refused(tmp_path):
 
 @pytest.mark.parametrize("classes", [["cac"], ["a <&> b", "it's"], ['$HOME "`!\\']])
 def test_classes_survive_a_shell(classes):
-    (word,) = shlex.split(export_module._word(classes))
+    (word,) = shlex.split(convert_module._word(classes))
     assert ast.literal_eval(word) == tuple(classes)
 
 

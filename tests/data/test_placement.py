@@ -181,7 +181,7 @@ def test_pack_by_command(cfg, tmp_path):
     )
     for words in ([f"--config={file}"], ["--config", str(file)]):
         out.unlink()
-        run[3:] = ["--out", str(out), *words, "--config.data.hold_out=0.4"]
+        run[4:] = ["--out", str(out), *words, "--config.data.hold_out=0.4"]
         done = subprocess.run(
             run, cwd=ROOT, capture_output=True, encoding="utf-8", check=False
         )
