@@ -228,7 +228,7 @@ def test_it_runs_without_tensorflow_simpleitk_and_ml_collections(tmp_path):
     out = tmp_path / "out"
     subprocess.run(
         f"{sys.executable} -m bench --only peak --seconds 0.02 --out {out}".split(),
-        cwd=root, check=True, capture_output=True, text=True,
+        cwd=root, check=True, capture_output=True, encoding="utf-8",
         env={"PATH": "", "PYTHONPATH": str(tmp_path), "JAX_PLATFORMS": "cpu"},
     )  # fmt: skip
     results = json.loads((out / "results.json").read_text())

@@ -39,7 +39,11 @@ def run(home: Path, command: str, *words: str, status: int = 0) -> str:
     told = shlex.split(command.replace("HOME", str(home)))
     done = subprocess.run(
         [sys.executable, *told, *words],
-        **{"cwd": ROOT, "env": os.environ | own, "capture_output": True, "text": True},
+        cwd=ROOT,
+        env=os.environ | own,
+        capture_output=True,
+        encoding="utf-8",  # of this process it may be another, after what tests do
+        check=False,
     )
     assert done.returncode == status, done.stderr[-2000:]
     return done.stdout

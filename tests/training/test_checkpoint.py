@@ -65,7 +65,9 @@ def test_sums_are_those_of_the_system(tmp_path):
     if shutil.which("sha256sum") is None:
         pytest.skip("no sha256sum on this system")
     check = ["sha256sum", "--check", "--strict", "SHA256SUMS"]
-    done = subprocess.run(check, cwd=tmp_path / "1", capture_output=True, text=True)
+    done = subprocess.run(
+        check, cwd=tmp_path / "1", capture_output=True, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(": OK") == sum(
         p.is_file() and p.name != "SHA256SUMS" for p in (tmp_path / "1").rglob("*")
