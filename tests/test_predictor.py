@@ -182,6 +182,15 @@ def test_a_threshold_that_nobody_chose_is_the_usual_one(detector):
         detector(np.zeros((8, 8), np.int16), 2)
 
 
+def test_a_box_that_clipping_left_no_area_is_no_detection(detector, monkeypatch):
+    boxes = np.array([[0, 7, 5, 7], [2, 2, 2, 6], [1, 1, 4, 4]], np.float32)
+    image = tq.Image(
+        "0", boxes[:0], np.zeros(0, int), boxes, np.ones(3), np.zeros(3, int)
+    )
+    monkeypatch.setattr(type(detector), "detect", lambda *_: [image])
+    assert detector(np.zeros((8, 8), np.int16), 0.0).boxes.tolist() == [[1, 1, 4, 4]]
+
+
 def test_the_face_names_what_it_has():
     assert all(getattr(tq, name) for name in tq.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
@@ -221,6 +230,11 @@ def test_predict_writes_boxes_of_a_scan_that_score_reads(
     assert f"{tq.agatston(scan, lesions).agatston:.1f}, category" in printed
     with pytest.raises(ValueError, match="is there and not empty"):
         predicted(out, model=str(run), input=str(path))
+    with pytest.MonkeyPatch.context() as patch:  # an end half way leaves nothing
+        patch.setattr(predict, "_coco", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            predicted(tmp_path / "half", model=str(run), input=str(path))
+    assert {f.name for f in tmp_path.iterdir()} == {"out"}
     with pytest.raises(ValueError, match="--input: no file or folder"):
         predicted(tmp_path / "b", model=str(run), input="nowhere")
 

@@ -119,23 +119,22 @@ class Predictor:
         self, images: Sequence[Arr], min_score: float | None = None
     ) -> list[Boxes]:
         """Detections in each image; as fast as `eval.py`, whose batch size it takes."""
-        least = self.threshold if min_score is None else min_score
-        if not 0 <= least <= 1:
-            raise ValueError(f"min_score must be in [0, 1], got {least}")
         checked = [self._checked(image) for image in images]
         if not checked:
             return []
-        detected = self.detect(of_arrays(checked, PADDED))
+        return self.found_in(of_arrays(checked, PADDED), min_score)
+
+    def found_in(self, images: Dataset, min_score: float | None = None) -> list[Boxes]:
+        """Detections in each image of a data set; one without area is none."""
+        least = self.threshold if min_score is None else min_score
+        if not 0 <= least <= 1:
+            raise ValueError(f"min_score must be in [0, 1], got {least}")
         result = []
-        for image in detected:
-            chosen = image.above(least)
-            result.append(
-                Boxes(
-                    image.det_boxes[chosen],
-                    image.det_scores[chosen],
-                    image.det_labels[chosen],
-                )
-            )
+        for image in self.detect(images):
+            boxes = image.det_boxes  # clipped to the image, so some may have no area
+            chosen = image.above(least) & (boxes[:, :2] < boxes[:, 2:]).all(axis=1)
+            scores, labels = image.det_scores[chosen], image.det_labels[chosen]
+            result.append(Boxes(boxes[chosen], scores, labels))
         return result
 
     def scan(

@@ -92,6 +92,12 @@ def make_room(out: Path, *, folder: bool = False) -> None:
         raise ValueError(f"--out: {out} is a folder; name a file")
 
 
+def refuse_full(out: Path) -> None:
+    """Raises ValueError for what is no new or empty folder."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"--out: {out} is there and not empty; name a new folder")
+
+
 def parse(argv: list[str]) -> list[str]:
     """The words that are no flags; a wrong flag ends the program in one line."""
     if "config" in flags.FLAGS:

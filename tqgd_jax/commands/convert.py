@@ -67,7 +67,7 @@ def export(
     one_of("--format", format, IMAGE_FORMATS)
     one_of("--pixels", pixels, PIXELS)
     out = Path(os.path.abspath(out))
-    _refuse_full(out)
+    config_flags.refuse_full(out)
     _refuse_splits(splits)
     stems = _stems(splits)
     source = next(iter(splits.values()))
@@ -98,11 +98,6 @@ def export(
         text = json.dumps(facts, indent=1) + "\n"
         (partial / "export.json").write_text(text, "utf-8")
     return counts
-
-
-def _refuse_full(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"--out: {out} is there and not empty; name a new folder")
 
 
 def _refuse_splits(splits: Mapping[str, Dataset]) -> None:
@@ -248,7 +243,7 @@ def _facts(
 
 
 def _main(config: Config, out: Path) -> None:
-    _refuse_full(out)  # before minutes of preparation
+    config_flags.refuse_full(out)  # before minutes of preparation
     root = Path(config.data.dir).expanduser().resolve()
     if config.data.dir and out.resolve().is_relative_to(root):
         raise ValueError(f"--out: {out} lies in the data set, which would change it")

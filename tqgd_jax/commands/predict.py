@@ -9,27 +9,26 @@ scan, boxes are in px of the whole slice, linked in 3-D, and the calcium score o
 bright inside them is printed.
 """
 
-import csv
 import json
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags
 
-from tqgd_jax.commands import cli
+from tqgd_jax.commands import cli, config_flags
+from tqgd_jax.io import atomic
+from tqgd_jax.io.coco_columns import xywh
+from tqgd_jax.io.tables import BOX, write_table
 
 if TYPE_CHECKING:
     from tqgd_jax.predictor import Predictor
 
 flags.disclaim_key_flags()
 
-CORNERS = ("x0", "y0", "x1", "y1")
-OF_SCAN = ("z", *CORNERS, "score", "class", "lesion")
-OF_IMAGES = ("image", *CORNERS, "score", "class")
+OF_SCAN = ("z", *BOX, "score", "class", "lesion")
+OF_IMAGES = ("image", *BOX, "score", "class")
 SHOWN = 24  # slices on the sheet
-HU_SHOWN = (-200.0, 500.0)
 
 
 def main() -> None:
@@ -56,13 +55,13 @@ def _main(_: list[str]) -> None:
     path, out = Path(given.input).expanduser(), Path(given.out).expanduser()
     if not path.exists():
         raise ValueError(f"--input: no file or folder {given.input!r}")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"--out: {out} is there and not empty; name a new folder")
+    config_flags.refuse_full(out)
     predictor = load(given.model)
     is_scan = volumes.is_volume(path) or (
         path.is_dir() and bool(volumes.dicom_folders(path))
     )
-    (_scan if is_scan else _images)(predictor, path, out)
+    with atomic.folder(out) as partial:
+        (_scan if is_scan else _images)(predictor, path, partial)
     print(f"written to {out}. Not a medical device.")
 
 
@@ -70,14 +69,14 @@ def _scan(predictor: "Predictor", path: Path, out: Path) -> None:
     from tqgd_jax.evaluation.calcium.agatston import agatston
     from tqgd_jax.io.volumes import read_volume
     from tqgd_jax.report.findings import sheet
+    from tqgd_jax.report.html.pixels import HU_WINDOW
 
     given = flags.FLAGS
     scan = read_volume(path, series=given.series)
     lesions = predictor.scan(scan, given.min_score)
     names = [predictor.classes[label] for label in lesions.labels]
-    out.mkdir(parents=True, exist_ok=True)
     columns = (lesions.z, *lesions.boxes.T, lesions.scores, names, lesions.lesion)
-    _table(out / "boxes.csv", OF_SCAN, zip(*columns, strict=True))
+    write_table(out / "boxes.csv", OF_SCAN, list(zip(*columns, strict=True)))
     slices = np.arange(len(scan.hu))
     _coco(
         out / "detections.json",
@@ -102,7 +101,7 @@ def _scan(predictor: "Predictor", path: Path, out: Path) -> None:
         ],
         [lesions.scores[lesions.z == z] for z in shown],
         f"{path.name}: {len(shown)} of {(best > 0).sum()} slices with a finding",
-        HU_SHOWN,
+        HU_WINDOW,
     )
     score = agatston(scan, lesions, given.convention)
     number = len(np.unique(lesions.lesion))
@@ -117,20 +116,14 @@ def _images(predictor: "Predictor", path: Path, out: Path) -> None:
     from tqgd_jax.data.unlabelled import of_folder
     from tqgd_jax.report.findings import sheet
 
-    least = flags.FLAGS.min_score
-    least = predictor.threshold if least is None else least
     images = of_folder(path, predictor.config.data)
-    detected = predictor.detect(images)
-    above = [image.above(least) for image in detected]
-    boxes = [im.det_boxes[a] for im, a in zip(detected, above, strict=True)]
-    scores = [im.det_scores[a] for im, a in zip(detected, above, strict=True)]
-    labels = [im.det_labels[a] for im, a in zip(detected, above, strict=True)]
+    detections = predictor.found_in(images, flags.FLAGS.min_score)
+    boxes, scores, labels = map(list, zip(*detections, strict=True))
     of = np.repeat(np.arange(len(boxes)), [len(b) for b in boxes])
     every = (of, np.concatenate(boxes), np.concatenate(scores), np.concatenate(labels))
     names = [predictor.classes[label] for label in every[3]]
-    out.mkdir(parents=True, exist_ok=True)
     columns = ([images.names[i] for i in of], *every[1].T, every[2], names)
-    _table(out / "boxes.csv", OF_IMAGES, zip(*columns, strict=True))
+    write_table(out / "boxes.csv", OF_IMAGES, list(zip(*columns, strict=True)))
     sizes = images.sizes.tolist()
     rows = [(n, h, w) for n, (h, w) in zip(images.names, sizes, strict=True)]
     _coco(out / "detections.json", predictor, rows, every)
@@ -148,13 +141,6 @@ def _images(predictor: "Predictor", path: Path, out: Path) -> None:
     print(f"{path}: {len(of)} boxes in {len(with_boxes)} of {len(boxes)} images")
 
 
-def _table(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(columns)
-        table.writerows(rows)
-
-
 def _coco(
     path: Path,
     predictor: "Predictor",
@@ -163,7 +149,6 @@ def _coco(
 ) -> None:
     """COCO json: images by their index, boxes as annotations that have a score."""
     of, boxes, scores, labels = detections
-    sides = boxes[:, 2:] - boxes[:, :2]
     content = {
         "info": {"description": "detections", **predictor.provenance},
         "images": [
@@ -176,12 +161,12 @@ def _coco(
                 "id": k + 1,
                 "image_id": int(of[k]),
                 "category_id": int(labels[k]),
-                "bbox": [*map(float, boxes[k, :2]), *map(float, sides[k])],
-                "area": float(sides[k].prod()),
+                "bbox": box,
+                "area": box[2] * box[3],
                 "iscrowd": 0,
                 "score": float(scores[k]),
             }
-            for k in range(len(of))
+            for k, box in enumerate(xywh(boxes))
         ],
     }
     path.write_text(json.dumps(content, indent=1), "utf-8")

@@ -5,7 +5,6 @@ variables, such as `params/backbone/p1/conv/kernel`.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+
+from tqgd_jax.io import atomic
 
 FORMAT = "tqgd_jax.weights/1"
 SUFFIX = ".safetensors"
@@ -35,14 +36,13 @@ def write(path: Path, variables: dict[str, Any], meta: dict[str, Any]) -> None:
         name: np.ascontiguousarray(value)
         for name, value in flatten_dict(variables, sep="/").items()
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    text = {"format": FORMAT, "meta": json.dumps(meta)}
     try:
-        save_file(arrays, temporary, {"format": FORMAT, "meta": json.dumps(meta)})
-        temporary.replace(path)
+        with atomic.file(path) as partial:
+            save_file(arrays, partial, text)
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
         raise ValueError(
-            f"{path} cannot be written ({error}); name another file, or make room"
+            f"{path} cannot be written ({error}); name another file"
         ) from error
 
 
