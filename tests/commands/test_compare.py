@@ -90,7 +90,7 @@ def test_folds_are_pooled_and_a_single_one_is_no_headline(runs, capsys):
     assert "8 patients" in said
     assert "not a headline" not in said
     one = runs / "folds" / "fold-1"
-    assert main([str(one), str(runs / "good"), *QUICK]) == 2  # 4 of its 8 patients
+    assert main([str(one), str(runs / "good"), *QUICK]) == 1  # 4 of its 8 patients
     assert "16 images of A, 8 of B" in capsys.readouterr().err
 
 
@@ -108,7 +108,7 @@ def test_folds_are_pooled_and_a_single_one_is_no_headline(runs, capsys):
 )
 def test_a_fault_is_one_line(runs, monkeypatch, capsys, words, message):
     monkeypatch.chdir(runs)
-    assert main([*words, "--bootstraps=40", "--repeats=300"]) == 2
+    assert main([*words, "--bootstraps=40", "--repeats=300"]) == 1
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.count("\n") == 1

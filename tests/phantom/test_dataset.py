@@ -257,5 +257,5 @@ def test_parameters_that_make_no_scan_are_refused(
 
 def test_the_command_line_reports_an_error_and_its_status(tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("mine")
-    assert main(["--out", str(tmp_path)]) == 2
+    assert main(["--out", str(tmp_path)]) == 1
     assert "holds no phantom" in capsys.readouterr().err

@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         _compare(args)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return 1
     return 0
 
 

@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         return _evaluate(args)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
-    return 2
+    return 1
 
 
 def _one_use(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:

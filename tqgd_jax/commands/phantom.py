@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
         simulate(**vars(args))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return 1
     except (OSError, RuntimeError) as error:
         if "No space left" not in str(error):
             raise
@@ -36,5 +36,5 @@ def main(argv: list[str] | None = None) -> int:
             "command goes on where it stopped",
             file=sys.stderr,
         )
-        return 2
+        return 1
     return 0
