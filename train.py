@@ -1,6 +1,7 @@
 """Trains a detector: `python train.py --config=configs/tqgdnet.py --config.data.dir=DIR`.
 
-The command is `tqgd train`: tqgd_jax/commands/train.py; what it does, tqgd_jax/training.
+The command line is tqgd_jax/commands/train.py (`tqgd train`); the story, with the loop,
+tqgd_jax/training/train.py.
 """
 
 from tqgd_jax.commands.train import main

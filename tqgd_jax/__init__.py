@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tqgd_jax.io.volumes import read_volume as read_scan
     from tqgd_jax.predictor import Predictor, load
     from tqgd_jax.structures.image import Image
-    from tqgd_jax.training.run import train
+    from tqgd_jax.training.train import train
 
 __version__ = "0.1.0"
 __all__ = ["Config", "Detector", "Image", "Model", "Predictor"]
@@ -38,7 +38,7 @@ _HOMES = {
     "evaluate": "evaluation.evaluator.evaluate",
     "load": "predictor.load",
     "read_scan": "io.volumes.read_volume",
-    "train": "training.run.train",
+    "train": "training.train.train",
 }
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.image_sets import voc_set
-from tests.training.tiny import Model, config
+from tests.training.tiny import config
 from tests.xla import COMPILES_QUICKLY
 from tqgd_jax import detector
 from tqgd_jax.commands.pack import pack
-from tqgd_jax.config import Data, Train
+from tqgd_jax.config import Data, Model, Train
 from tqgd_jax.training.records.resume_check import outcome
 
 ROOT = Path(__file__).parents[2]

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.tiny import Augment, Model, Optim, Run, config, squares, train
+from tests.training.tiny import Run, config, squares
 from tests.xla import COMPILES_QUICKLY
 from tqgd_jax import detector
-from tqgd_jax.config import Data, Loss, Train
+from tqgd_jax.config import Augment, Data, Loss, Model, Optim, Train
 
 ROOT = Path(__file__).parents[2]
 STEPS = 20
@@ -32,9 +32,9 @@ def work(folder: Path) -> None:
         )
     }
     for name, run in runs.items():
-        train(run, folder / name, STEPS)
+        run.train(folder / name, STEPS)
     for name, stop in (("jit", 7), ("one", 14), ("pmap", STEPS)):
-        train(runs[name], folder / "moved", stop)
+        runs[name].train(folder / "moved", stop)
 
 
 def tame(devices: int, parallel: str):
@@ -104,8 +104,8 @@ def test_eight_devices_give_the_losses_of_one(logs, name):
         assert [row[key] for row in other] == [row[key] for row in one]
 
 
-def test_eight_devices_need_a_batch_that_divides():
+def test_eight_devices_need_a_batch_that_divides(tmp_path):
     cfg = tame(2, "jit")
     cfg.data.batch_size = 7
     with pytest.raises(ValueError, match=r"batch_size=7 does not divide by 2"):
-        Run(cfg, squares())
+        Run(cfg, squares()).train(tmp_path, 1)

@@ -1,12 +1,33 @@
 """A data set and a run that are as small as they can be, shared by the tests."""
 
+import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
+import pytest
 
-from tqgd_jax.config import Augment, Config, Data, Loss, Model, Optim, Train
+from tqgd_jax.config import Config, Data, Loss, Model, Train
 from tqgd_jax.data.dataset import Dataset
-from tqgd_jax.training.run import Run
+from tqgd_jax.detector import Detector
+from tqgd_jax.training import state
+from tqgd_jax.training import train as story
+from tqgd_jax.training.plan import Plan, make_plan
+from tqgd_jax.training.records.checkpoint import Checkpoints
+from tqgd_jax.training.runtime.sharding import CompiledSteps
+from tqgd_jax.training.state import TrainState
+
+
+def same_bits(a, b):
+    """Holds two trees against each other."""
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def rows(folder: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
+    """The objects of a log."""
+    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
 
 
 def squares(n: int = 6, size: int = 64, seed: int = 0) -> Dataset:
@@ -52,11 +73,39 @@ def config(**sections) -> Config:
     return Config(**(values | sections))
 
 
-def train(run: Run, folder: Path, stop: int):
-    """Goes on from the newest checkpoint in `folder` until `stop`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    run.stop = stop
-    return run.train(folder)
+class Run:
+    """A configuration on data; compiled once, however often it trains."""
 
+    def __init__(self, config: Config, images: Dataset, val: Dataset | None = None):
+        self.config, self.splits = config, {"train": images}
+        if val is not None:
+            self.splits["val"] = val
+        self.detector = Detector(config.model, len(images.classes))
+        self.steps: CompiledSteps | None = None
 
-__all__ = ["Augment", "Model", "Optim", "Run", "config", "squares", "train"]
+    def first(self) -> TrainState:
+        """The state before the first step."""
+        return state.create(self.detector, self.config)
+
+    @property
+    def plan(self) -> Plan:
+        """Of all epochs."""
+        validates = "val" in self.splits
+        return make_plan(self.config, self.splits["train"], validates=validates)
+
+    def train(self, folder: Path, stop: int) -> TrainState:
+        """Goes on from the newest checkpoint in `folder` until `stop`: the state there."""
+        config = dataclasses.replace(
+            self.config, train=dataclasses.replace(self.config.train, steps=stop)
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(story, "CompiledSteps", self._compiled)
+            story.train(config, folder, self.splits)
+        checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
+        done, _ = checkpoints.restore(self.first())
+        checkpoints.close()
+        return done
+
+    def _compiled(self, *how) -> CompiledSteps:
+        self.steps = self.steps or CompiledSteps(*how)
+        return self.steps

@@ -63,8 +63,8 @@ def _main(_: list[str]) -> None:
             print(certify(folder, sys.argv[1:]))
         return
 
-    from tqgd_jax.training.run import train
     from tqgd_jax.training.runtime import compile_cache, distributed
+    from tqgd_jax.training.train import train
 
     compile_cache.use_cache()
     with distributed.joined(

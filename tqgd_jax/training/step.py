@@ -28,7 +28,7 @@ Learn = Callable[
 def make_train_step(
     detector: Detector, config: Config, anchors: Float[Array, "l a 2"]
 ) -> Step:
-    """The uncompiled step; `training.parallel` compiles it for one or many devices.
+    """The uncompiled step; `runtime.sharding` compiles it for one or many devices.
 
     With `detector.axis_name` it runs under pmap on one device's share of the batch and
     gives what the whole batch would give.

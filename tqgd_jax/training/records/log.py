@@ -70,7 +70,7 @@ class RunLogger:
     """`metrics.jsonl` (every step, the same bits in every run), `speed.jsonl`, events.
 
     Attributes:
-      judged: the last step that was evaluated; 0 before.
+      evaluated: the last step that was evaluated; 0 before.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class RunLogger:
         self._speed = JsonLines(workdir / "speed.jsonl")
         self._workdir = workdir
         rows = self._metrics.cut(start)
-        self.judged = max((row["step"] for row in rows if "val" in row), default=0)
+        self.evaluated = max((row["step"] for row in rows if "val" in row), default=0)
         self._speed.cut(start)
         if missing := start - len({row["step"] for row in rows if "val" not in row}):
             log.warning(
@@ -145,7 +145,7 @@ class RunLogger:
             for k, v in results.items()
             if isinstance(v, int | float) and not isinstance(v, bool)
         }
-        self.judged = step
+        self.evaluated = step
         self._metrics.write([{"step": step, "val": figures}])
         if self._events is not None:
             for key, value in figures.items():

@@ -45,6 +45,8 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 def claimed(folder: Path) -> Iterator[None]:
     """Keeps other processes out of the folder.
 
+    A run that is refused before it has written anything leaves no folder.
+
     Raises:
       RuntimeError: another process is training there.
       OSError: the folder cannot be written.
@@ -58,7 +60,14 @@ def claimed(folder: Path) -> Iterator[None]:
             "or make room for it"
         ) from error
     with atomic.lock(folder / ".lock"):
-        yield
+        try:
+            yield
+        except BaseException:
+            if not (folder / "config.json").exists():
+                (folder / ".lock").unlink()
+                with contextlib.suppress(OSError):  # it holds something else
+                    folder.rmdir()
+            raise
 
 
 def write_json(path: Path, value: Any) -> None:

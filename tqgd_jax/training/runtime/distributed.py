@@ -20,9 +20,6 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from tqgd_jax.config import Config, differences, from_dict
-from tqgd_jax.training.records.checkpoint import Checkpoints
-from tqgd_jax.training.records.log import RunLogger
-from tqgd_jax.training.state import TrainState
 
 log = logging.getLogger("tqgd_jax")
 
@@ -149,6 +146,18 @@ def broadcast(value: Any) -> Any:
     return value if count() == 1 else json.loads(_sent(json.dumps(value).encode()))
 
 
+def broadcast_arrays(tree: Any) -> Any:
+    """A tree of arrays as the first process gives it; all have to ask, with like trees."""
+    if count() == 1:
+        return tree
+    leaves, structure = jax.tree.flatten(jax.tree.map(np.asarray, tree))
+    data, received = _sent(b"".join(x.tobytes() for x in leaves)), []
+    for x in leaves:
+        received.append(np.frombuffer(data[: x.nbytes], x.dtype).reshape(x.shape))
+        data = data[x.nbytes :]
+    return jax.tree.unflatten(structure, received)
+
+
 def same(config: Config, facts: dict[str, Any]) -> None:
     """Holds the run of each process against that of the first.
 
@@ -171,84 +180,3 @@ def _sent(own: bytes) -> bytes:
     size = int(multihost_utils.broadcast_one_to_all(np.int32(len(own))))
     data = np.frombuffer(own, np.uint8) if first() else np.zeros(size, np.uint8)
     return multihost_utils.broadcast_one_to_all(data).tobytes()
-
-
-def checkpoints(folder: Path, keep: int) -> Checkpoints:
-    """Of a run of one process or several."""
-    return Checkpoints(folder, keep) if count() == 1 else _Shared(folder, keep)
-
-
-class _Shared(Checkpoints):
-    """The first process reads and writes, and sends what it has read.
-
-    All methods but `save`, `check` and `close` are asked by all processes together.
-    """
-
-    def __init__(self, folder: Path, keep: int):
-        self._own = Checkpoints(folder, keep) if first() else None
-
-    def steps(self) -> list[int]:
-        return broadcast(self._own and self._own.steps())
-
-    def save(
-        self,
-        step: int,
-        state: TrainState,
-        meta: dict[str, Any],
-        best: float | None = None,
-    ) -> None:
-        if self._own:
-            self._own.save(step, state, meta, best)
-
-    def restore(
-        self, like: TrainState, step: int | None = None, *, repair: bool = False
-    ) -> tuple[TrainState, dict[str, Any]]:
-        state, meta = like, {}
-        if self._own:
-            state, meta = self._own.restore(like, step, repair=repair)
-        leaves, tree = jax.tree.flatten(jax.tree.map(np.asarray, state))
-        data, received = _sent(b"".join(x.tobytes() for x in leaves)), []
-        for x in leaves:
-            received.append(np.frombuffer(data[: x.nbytes], x.dtype).reshape(x.shape))
-            data = data[x.nbytes :]
-        return jax.tree.unflatten(tree, received), broadcast(meta)
-
-    def check(self) -> None:
-        if self._own:
-            self._own.check()
-
-    def wait(self) -> None:
-        """On all processes, when everything is on disk."""
-        if self._own:
-            self._own.wait()
-        most(0)
-
-    def close(self) -> None:
-        if self._own:
-            self._own.close()
-
-
-def journal(config: Config, folder: Path, **how: int) -> RunLogger:
-    """Of a run of one process or several."""
-    own = RunLogger(config, folder, **how) if first() else None
-    judged = broadcast(own and own.judged)
-    return own or _Silent(judged)
-
-
-class _Silent(RunLogger):
-    """Of a process that does not write."""
-
-    def __init__(self, judged: int):
-        self.judged = judged
-
-    def start_clock(self, step: int) -> None:
-        pass
-
-    def steps(self, rows: list[dict[str, Any]]) -> None:
-        pass
-
-    def validation(self, step: int, results: dict[str, Any]) -> None:
-        self.judged = step
-
-    def close(self) -> None:
-        pass

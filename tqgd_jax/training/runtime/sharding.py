@@ -59,6 +59,11 @@ def devices(config: Config) -> list[Any]:
     return available[:wanted]
 
 
+def axis_name(config: Config) -> str | None:
+    """The name of the axis of devices inside a step; None where a step sees the batch."""
+    return AXIS if config.train.parallel == "pmap" else None
+
+
 def rows(config: Config) -> slice:
     """The rows of each batch that the devices of this process compute."""
     used = devices(config)

@@ -1,0 +1,68 @@
+"""Where the compiled steps get their batches: from the device, or from a stream."""
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+
+from tqgd_jax.config import Config
+from tqgd_jax.data.batches import resident
+from tqgd_jax.data.dataset import Dataset
+from tqgd_jax.training.plan import Plan
+from tqgd_jax.training.runtime import distributed, sharding
+from tqgd_jax.training.step import Step
+
+
+class Inputs:
+    """The batches of a run, by `data.placement`; both give the same bits.
+
+    Attributes:
+      constant: what lies on the devices through the whole run, for `CompiledSteps`.
+      at_most: steps that a call of the compiled steps may do.
+    """
+
+    def __init__(self, config: Config, images: Dataset, plan: Plan):
+        """Reads the images if they are to lie on the devices.
+
+        Raises:
+          ValueError: a stream needs TensorFlow, or devices and batch do not fit.
+        """
+        self._config, self._images, self._plan = config, images, plan
+        self._rows = sharding.rows(config)
+        # On none, when one of several processes has no room.
+        self._resident = not distributed.most(not resident.fits(images, config))
+        if not self._resident and importlib.util.find_spec("tensorflow") is None:
+            raise ValueError(
+                "data.placement=stream needs TensorFlow, which is not installed: pip "
+                "install tensorflow-cpu, or data.placement=resident with a larger "
+                "data.resident_mib"
+            )
+        self.constant = (resident.arrays(images),) if self._resident else ()
+        self.at_most = sharding.steps_per_call(
+            config, plan.steps_per_epoch, resident=self._resident
+        )
+
+    def into(self, step: Step) -> Callable[..., Any]:
+        """The step on `(state, *constant, *inputs, hyper)`; `start` gives the inputs."""
+        if not self._resident:
+            return step
+
+        def take_and_step(state: Any, data: Any, rows: Any, hyper: Any) -> Any:
+            with jax.named_scope("input"):
+                batch = resident.take(data, rows)
+            return step(state, batch, hyper)
+
+        return take_and_step
+
+    def start(self, done: int) -> Iterator[tuple[Any, ...]]:
+        """Inputs of each step in order, when `done` steps are done."""
+        if self._resident:
+            for i in range(done, self._plan.stop):
+                yield (self._plan.indices(i)[self._rows],)
+            return
+        from tqgd_jax.data.batches.stream import stream
+
+        plan, rows = self._plan, self._rows
+        for batch in stream(self._images, self._config, done, plan.stop, rows):
+            yield (batch,)

@@ -1,0 +1,122 @@
+"""Training, from settings to weights: what `train.py` and `tqgd train` do."""
+
+import itertools
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+
+from tqgd_jax.config import Config
+from tqgd_jax.data import dataset
+from tqgd_jax.data.dataset import Dataset
+from tqgd_jax.data.open import open_data
+from tqgd_jax.detector import Detector
+from tqgd_jax.evaluation.evaluator import evaluate
+from tqgd_jax.inference import detect, make_predict
+from tqgd_jax.recalibration import make_recalibrate
+from tqgd_jax.training.inputs import Inputs
+from tqgd_jax.training.plan import Plan, make_plan
+from tqgd_jax.training.records import workdir as workdirs
+from tqgd_jax.training.records.run_records import RunRecords
+from tqgd_jax.training.runtime import distributed
+from tqgd_jax.training.runtime.sharding import CompiledSteps, axis_name
+from tqgd_jax.training.runtime.signals import Signals, Stopped
+from tqgd_jax.training.state import create
+from tqgd_jax.training.step import make_train_step
+
+log = logging.getLogger("tqgd_jax")
+
+
+def train(
+    config: Config, workdir: str | Path, splits: Mapping[str, Dataset] | None = None
+) -> str:
+    """Trains a detector, or goes on with it from its newest checkpoint.
+
+    Args:
+      config: settings; `config.data.dir` is the folder of images or scans.
+      workdir: folder of the run, made if needed.
+      splits: "train", and "val" if there is one, instead of what `config.data.dir` holds.
+
+    Returns:
+      The split to evaluate: "test", or "val" or "train" where there is no other.
+
+    Raises:
+      ValueError: what cannot be trained; nothing is written then.
+      RuntimeError: another process is training there.
+      FloatingPointError: loss or gradient is not finite, and `train.non_finite` is stop.
+      Stopped: a signal came; the state is saved.
+      OutOfMemory: of a device.
+    """
+    folder = Path(workdir).expanduser().absolute()
+    splits = splits or open_data(config)
+    images, val = dataset.required(splits, "train", config), splits.get("val")
+    if images.disclaimer:
+        log.warning("NOT A RESULT: %s", images.disclaimer)
+
+    with workdirs.claimed(folder) if distributed.first() else nullcontext():
+        # What cannot work is refused before anything is written.
+        plan = make_plan(config, images, validates=val is not None)
+        detector = Detector(
+            config.model, len(images.classes), axis_name=axis_name(config)
+        )
+        state = create(detector, config)
+        inputs = Inputs(config, images, plan)
+        step = inputs.into(make_train_step(detector, config, jnp.asarray(plan.anchors)))
+        steps = CompiledSteps(config, step, inputs.constant, inputs.at_most)
+        figures = validation(config, images, val, plan)
+        distributed.same(config, plan.facts)
+        if distributed.first():
+            workdirs.record(folder, config, plan.facts)
+
+        with (
+            Signals() as signals,
+            RunRecords(folder, config, plan, images) as records,
+            steps.memory(),
+        ):
+            state = steps.place(records.resume(state))
+            batches = inputs.start(records.step)
+            for call in plan.calls(
+                records.step, steps.steps, evaluated=records.evaluated
+            ):
+                done = call.stop
+                if call:  # else only the evaluation that a signal ended is left
+                    state, metrics = steps(
+                        state,
+                        list(itertools.islice(batches, len(call))),
+                        plan.schedule.at(slice(call.start, done)),
+                    )
+                    records.add(call, metrics)
+                if plan.reads_after(call):
+                    records.read(leave=0 if plan.saves_after(done) else 1)
+                    signals.agree()
+                if plan.evaluates_after(done) and not signals.caught:
+                    ema = steps.one(state.ema)
+                    if results := signals.interruptible(figures, ema):
+                        records.evaluation(done, results)
+                    signals.agree()
+                if plan.saves_after(done) or signals.caught:
+                    records.save(done, steps.one(state))
+                if signals.caught:
+                    raise Stopped(signals.caught, done)
+    return next(name for name in ("test", "val", "train") if name in splits)
+
+
+def validation(
+    config: Config, images: Dataset, val: Dataset | None, plan: Plan
+) -> Callable[[Any], dict[str, Any]]:
+    """From EMA variables to figures on the images that are held out of training."""
+    if val is None:
+        return lambda _: {}
+    detector = Detector(config.model, len(images.classes))
+    predict = make_predict(detector, config, plan.anchors)
+    recalibrate = make_recalibrate(detector, config, images, config.eval.recalibrate)
+
+    def figures(ema: dict[str, Any]) -> dict[str, Any]:
+        batches = dataset.in_order(val, config.eval.batch_size)
+        detections = detect(predict, recalibrate(ema), batches, val.names)
+        return evaluate(detections, images.classes)
+
+    return figures
