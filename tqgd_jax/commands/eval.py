@@ -9,11 +9,18 @@ and pictures into `RUN/eval-SPLIT` (or `--out`).
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from tqgd_jax.commands import cli
+
+if TYPE_CHECKING:
+    from tqgd_jax.config import Config
+    from tqgd_jax.data.dataset import Dataset
+    from tqgd_jax.predictor import Predictor
+    from tqgd_jax.structures.evaluation_set import EvaluationSet
+    from tqgd_jax.structures.image import Image
 
 flags.disclaim_key_flags()
 
@@ -65,19 +72,17 @@ def main() -> None:
 
 def _main(_: list[str]) -> None:
     """Weights, data, detections, threshold, figures, report."""
-    from tqgd_jax.data import dataset
-    from tqgd_jax.data.open import open_data
     from tqgd_jax.evaluation.evaluator import best_threshold
     from tqgd_jax.evaluation.inputs import held_out
     from tqgd_jax.evaluation.settings import EvaluationSettings
     from tqgd_jax.predictor import load
     from tqgd_jax.report import result_folder
     from tqgd_jax.report.text import terminal
-    from tqgd_jax.structures.evaluation_set import EvaluationSet, checked
+    from tqgd_jax.structures.evaluation_set import checked
     from tqgd_jax.training.runtime import compile_cache, sharding
 
     given = flags.FLAGS
-    rules = EvaluationSettings(
+    settings = EvaluationSettings(
         bootstraps=given.bootstraps,
         convention=given.convention,
         scheme=given.scheme,
@@ -88,54 +93,96 @@ def _main(_: list[str]) -> None:
     compile_cache.use_cache()
     folder, split = Path(given.workdir).expanduser(), given.split
     predictor = load(folder, given.step)
-    config, run = predictor.config, predictor.provenance
+    config = predictor.config
     if given.data_dir:
         config = held_out.elsewhere(config, given.data_dir, predictor.classes)
 
+    splits = _data(config, predictor, folder, split)
+    trained_with = config.eval.recalibrate
+    batches = trained_with if given.recalibrate is None else given.recalibrate
+    if batches:
+        predictor = _recalibrated(predictor, splits, batches, folder)
+    whole = given.slices == "all" and held_out.can_be_whole(config, splits, split)
+    if whole:
+        splits = held_out.all_slices(config, splits)
+    size = given.batch_size or config.eval.batch_size
+    ways = [
+        f"a smaller --batch_size ({size} now)",
+        "JAX_PLATFORMS=cpu in the environment, for the memory of the host",
+    ]
+
+    threshold = None
+    if batches == trained_with:
+        threshold = predictor.provenance["validated_threshold"]
+    if (threshold is None or whole) and "val" in splits and not given.data_dir:
+        # These weights were saved between two evaluations, or evaluated with other batch
+        # statistics, or on the slices with boxes only.
+        with sharding.memory(ways):
+            validated = predictor.detect(splits["val"], size)
+        threshold = best_threshold(validated, predictor.classes)
+    with sharding.memory(ways):
+        detections = predictor.detect(splits[split], size)
+    images = held_out.placed(splits[split], detections, split)
+
+    evaluated = _evaluation_set(predictor, splits[split], images, threshold, whole)
+    out = Path(given.out) if given.out else folder / f"eval-{split}"
+    scans = held_out.scans(config, splits[split], images)
+    figures = result_folder.make(
+        out,
+        checked(evaluated),
+        settings,
+        pixels=splits[split].image,
+        beyond=None if scans is None else scans.beyond,
+        window=config.data.window_of(splits[split].dtype),
+        shown=given.gallery,
+        inputs={
+            "workdir": str(folder),
+            "split": split,
+            "step": str(predictor.provenance["step"]),
+            "precision": config.model.precision,
+            "batch_size": str(size),
+            "recalibrate": str(batches),
+        },
+    )
+    print(terminal.summary(figures))
+    print(f"written to {out}; open {out / 'report.html'}")
+
+
+def _data(
+    config: "Config", predictor: "Predictor", folder: Path, split: str
+) -> "Mapping[str, Dataset]":
+    """The splits of the data set, of which `split` has the classes of the run."""
+    from tqgd_jax.data import dataset
+    from tqgd_jax.data.open import open_data
+
     splits = open_data(config)
     evaluated = dataset.required(splits, split, config)
-    dataset.same_data(evaluated, run["data_fingerprint"])
+    dataset.same_data(evaluated, predictor.provenance["data_fingerprint"])
     if evaluated.classes != predictor.classes:
         raise ValueError(
             f"{config.data.dir} has the classes {list(evaluated.classes)}, {folder} was "
             f"trained on {list(predictor.classes)}; set data.classes in training or "
             "choose the data set that belongs to the run"
         )
-    stamp = evaluated.disclaimer or run["stamp"]
-    recalibrate = given.recalibrate
-    if recalibrate is None:
-        recalibrate = config.eval.recalibrate
-    if recalibrate:
-        predictor = _recalibrated(predictor, splits, recalibrate, folder)
-    all_slices = given.slices == "all" and held_out.can_be_whole(config, splits, split)
-    if all_slices:
-        splits = held_out.all_slices(config, splits)
-        evaluated = splits[split]
+    return splits
 
-    size = given.batch_size or config.eval.batch_size
 
-    def detections(images: dataset.Dataset) -> list:
-        with sharding.memory(
-            [
-                f"a smaller --batch_size ({size} now)",
-                "JAX_PLATFORMS=cpu in the environment, for the memory of the host",
-            ]
-        ):
-            return predictor.detect(images, size)
+def _evaluation_set(
+    predictor: "Predictor",
+    source: "Dataset",
+    images: "list[Image]",
+    threshold: float | None,
+    whole: bool,
+) -> "EvaluationSet":
+    """The images with all that a reader of their figures must know."""
+    from tqgd_jax.evaluation.inputs import held_out
+    from tqgd_jax.structures.evaluation_set import EvaluationSet
 
-    threshold = None
-    if recalibrate == config.eval.recalibrate:
-        threshold = run["validated_threshold"]
-    if (threshold is None or all_slices) and "val" in splits and not given.data_dir:
-        # These weights were saved between two evaluations, or evaluated with other batch
-        # statistics, or on the slices with boxes only.
-        threshold = best_threshold(detections(splits["val"]), predictor.classes)
-
-    images = held_out.placed(evaluated, detections(evaluated), split)
-    fold = evaluated.fold if split == "test" else None
-    positive = evaluated.positive_only and not all_slices
+    given, run, split = flags.FLAGS, predictor.provenance, flags.FLAGS.split
+    stamp = source.disclaimer or run["stamp"]
+    positive = source.positive_only and not whole
     notes = [POSITIVE] if positive else []
-    if not held_out.patients_known(evaluated):
+    if not held_out.patients_known(source):
         notes.append(
             "no patients are known: each image counts as one, and intervals are too "
             "narrow if patients have several"
@@ -145,44 +192,24 @@ def _main(_: list[str]) -> None:
         threshold = None
     if split == "train":
         stamp = "; ".join(filter(None, [stamp, "these very images were trained on"]))
-    study = EvaluationSet(
+    fold = source.fold if split == "test" else None
+    return EvaluationSet(
         images=tuple(images),
         classes=predictor.classes,
         thresholds=(threshold,) * len(images),
-        sizes=tuple((int(h), int(w)) for h, w in evaluated.sizes),
-        title=f"{folder.name}, {split}, step {run['step']}",
+        sizes=tuple((int(h), int(w)) for h, w in source.sizes),
+        title=f"{Path(given.workdir).expanduser().name}, {split}, step {run['step']}",
         source="none" if threshold is None else "validation",
         stamp=stamp,
         note="; ".join(notes),
         part=f"fold {fold[0]} of {fold[1]}" if fold else "",
         positive_only=positive,
     )
-    out = Path(given.out) if given.out else folder / f"eval-{split}"
-    scans = held_out.scans(config, evaluated, images)
-    figures = result_folder.make(
-        out,
-        checked(study),
-        rules,
-        pixels=evaluated.image,
-        beyond=None if scans is None else scans.beyond,
-        window=config.data.window_of(evaluated.dtype),
-        shown=given.gallery,
-        inputs={
-            "workdir": str(folder),
-            "split": split,
-            "step": str(run["step"]),
-            "precision": config.model.precision,
-            "batch_size": str(size),
-            "recalibrate": str(recalibrate),
-        },
-    )
-    print(terminal.summary(figures))
-    print(f"written to {out}; open {out / 'report.html'}")
 
 
 def _recalibrated(
-    predictor: Any, splits: Mapping[str, Any], batches: int, folder: Path
-) -> Any:
+    predictor: "Predictor", splits: "Mapping[str, Dataset]", batches: int, folder: Path
+) -> "Predictor":
     """The predictor with batch statistics of its weights over training batches."""
     from tqgd_jax.recalibration import make_recalibrate
     from tqgd_jax.training.runtime import sharding
