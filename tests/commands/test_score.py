@@ -140,27 +140,6 @@ def test_bones_and_all_are_in_no_category_of_risk(scan, capsys):
     } == {None}
 
 
-def test_a_reader_that_stops_early_gets_no_traceback(scan, boxes):
-    command = [
-        sys.executable,
-        "-m",
-        "tqgd_jax",
-        "score",
-        "--scan",
-        scan,
-        "--boxes",
-        boxes,
-    ]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
-    ) as started:
-        assert started.stdout
-        assert started.stderr
-        started.stdout.close()
-        said = started.stderr.read()
-    assert (started.returncode, said) == (1, b"")
-
-
 def test_boxes_of_no_row_score_zero(scan, boxes, capsys):
     boxes.write_text("z,x0,y0,x1,y1\n")
     status, found, _ = run(capsys, "--scan", scan, "--boxes", boxes)
