@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 from PIL import Image
@@ -129,11 +130,17 @@ def test_as_a_command(tmp_path):
     assert subprocess.run(words, cwd=root, capture_output=True).returncode == 2
 
 
-def test_ct_is_told_with_scanners_spacing_and_what_the_crop_did(tmp_path, capsys):
+def test_ct_is_told_with_scanners_spacing_and_what_the_crop_did(
+    tmp_path, capsys, monkeypatch
+):
     from tests.ct_sets import orcascore
 
     root = orcascore(tmp_path / "set", 2)
-    assert check.main([str(root), "--crop", "none"]) == 0
+    with monkeypatch.context() as patch:
+        looks = Mock(wraps=check.discover)
+        patch.setattr(check, "discover", looks)
+        assert check.main([str(root), "--crop", "none"]) == 0
+    looks.assert_called_once()  # though two patients make no five folds
     text = capsys.readouterr().out
     assert "note      2 patients cannot make 5 folds" in text
     assert "2 scans of 2 patients" in text
