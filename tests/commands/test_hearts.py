@@ -19,7 +19,8 @@ from tqgd_jax.data.open import open_data
 ROOT = Path(__file__).parents[2]
 
 
-def run(*words: str) -> str:
+def run(*words: str, status: int = 0) -> str:
+    """What is printed, or the message when the command is to fail."""
     done = subprocess.run(
         [sys.executable, *words],
         cwd=ROOT,
@@ -29,8 +30,8 @@ def run(*words: str) -> str:
         check=False,
         timeout=300,  # it takes a tenth of that
     )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+    assert done.returncode == status, done.stderr[-2000:]
+    return done.stderr if status else done.stdout
 
 
 def hearts(root: Path, out: Path, *more: str) -> str:
@@ -49,15 +50,13 @@ def hearts(root: Path, out: Path, *more: str) -> str:
         f"--workdir={work}",
         *more,
     )
-    return run(
-        "-m",
-        "tqgd_jax",
-        "hearts",
-        f"--workdir={work}",
-        f"--data_dir={root}",
-        f"--out={out}",
-        "--min_score=0",
-    )
+    find = ("-m", "tqgd_jax", "hearts", f"--workdir={work}", f"--data_dir={root}")
+    none = run(*find, f"--out={out}", "--min_score=2", status=1)
+    assert f"{root}: no " in none
+    assert "with a heart of a score of 2 or more" in none
+    assert "lower --min_score" in none
+    assert not out.exists()
+    return run(*find, f"--out={out}", "--min_score=0")
 
 
 def test_trained_boxes_crop_another_folder(tmp_path):

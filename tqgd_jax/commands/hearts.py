@@ -89,6 +89,11 @@ def _main(_: list[str]) -> None:
             boxes = hearts(of_arrays([*hu[..., None]]))
             rows += [(files.name, int(z), *box) for z, box in boxes.items()]
             without += [] if boxes else [files.name]
+    if not rows:
+        raise ValueError(
+            f"{root}: no {what} with a heart of a score of {least:.3g} or more, so nothing "
+            "is written; lower --min_score, or name a run that was trained on such images"
+        )
     heart_boxes.write_boxes(out, rows, header)
     print(f"{out}: {len(rows)} {what}s with a heart, score >= {least:.3f}")
     if without:
