@@ -22,6 +22,7 @@ from tqgd_jax.config import Config, Data
 from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.data.discover.layout import discover
 from tqgd_jax.data.index_dataset import index_dataset
+from tqgd_jax.io import atomic
 from tqgd_jax.io.images import read_image
 
 ROOT = Path(__file__).parents[2]
@@ -304,6 +305,14 @@ def test_an_empty_folder_is_filled_and_another_one_refused(tmp_path, splits):
     assert sorted(out.rglob("*")) == before
     with pytest.raises(ValueError, match="not empty"):
         export(splits, out / "split.csv", "yolo", "raw", HU)
+
+
+def test_two_processes_do_not_fill_one_folder(tmp_path, splits):
+    refused = pytest.raises(ValueError, match="another process is writing")
+    with atomic.lock(tmp_path / ".out.lock"), refused:
+        export(splits, tmp_path / "out", "voc", "raw", HU)
+    export(splits, tmp_path / "out", "voc", "raw", HU)
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
 
 
 def test_an_end_half_way_leaves_nothing(tmp_path, splits, monkeypatch):
