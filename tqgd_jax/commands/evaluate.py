@@ -8,16 +8,14 @@ loaded. docs/evaluation.md.
 import argparse
 import logging
 import math
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tqgd_jax.commands import plain
+
 if TYPE_CHECKING:
     from tqgd_jax.structures.evaluation_set import EvaluationSet
-
-# Before NumPy is imported: its threads spin on products as small as the referee's.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 logger = logging.getLogger("tqgd_jax")
 # Of an evaluation, and of no other use.
@@ -39,18 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     _one_use(parser, args)
-    # What is being done, with the time, to stderr; the outcome goes to stdout.
-    logging.basicConfig(
-        format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING
-    )
-    logging.getLogger("tqgd_jax").setLevel(logging.INFO)
-    try:
-        if args.verify:
-            return _verify(args.verify)
-        return _evaluate(args)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-    return 1
+    return plain.run(_verify if args.verify else _evaluate, args)
 
 
 def _one_use(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
@@ -226,10 +213,11 @@ POSITIVE_ONLY = (
 )
 
 
-def _verify(folder: Path) -> int:
+def _verify(args: argparse.Namespace) -> int:
     """Prints what differs, if anything does."""
     from tqgd_jax.report import verification
 
+    folder = args.verify
     logger.info("making %s again from its tables", folder)
     count, wrong = verification.again(folder)
     for line in wrong[:20]:
@@ -250,12 +238,7 @@ def _verify(folder: Path) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="tqgd evaluate",
-        description=(__doc__ or "").splitlines()[0],
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = plain.parser("evaluate", __doc__, EPILOG)
     add = parser.add_argument
     add("--ground_truth", type=Path, help="COCO json: images, annotations, categories")
     add("--detections", type=Path, help="COCO json: image_id, category_id, bbox, score")
