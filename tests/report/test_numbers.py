@@ -48,6 +48,8 @@ def test_a_pointer_leads_back_through_dots_slashes_and_tildes():
         ("/calcium/confusion/0/1", 3, "3"),
         ("/settings/size_px/0", 10, "10"),
         ("/settings/thresholds/1", 0.31251, "0.313"),
+        ("/settings/threshold", 0.00012345, "0.000123"),
+        ("/protocols/paper/figures/optimistic.threshold/low", 0.0, "0.000"),
         ("/coco/APl", None, DASH),
     ],
 )

@@ -266,6 +266,20 @@ def test_a_single_fold_is_no_headline_and_pooled_folds_are(tmp_path):
         pooling.pool([tmp_path / "1", tmp_path / "1"])
 
 
+def test_pooled_thresholds_of_several_kinds_are_named(tmp_path):
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder, threshold in zip(folders, (0.4, None), strict=True):
+        judged, _ = study(2, 2, threshold, fold=folder.name)
+        with undrawn():
+            result_folder.make(folder, judged, FEW)
+    pooled = pooling.pool(folders).study
+    a, b = folders
+    assert pooled.note == f"thresholds are chosen on validation ({a}), missing ({b})"
+    with undrawn():
+        text = summary(result_folder.make(tmp_path / "all", pooled, FEW))
+    assert "not all chosen in one way, as the note says: a 0.400" in text
+
+
 def test_one_pooled_fold_stays_a_fold(tmp_path):
     judged, pixels = study(fold="2", part="fold 2 of 5")
     with undrawn():

@@ -38,6 +38,11 @@ def test_without_a_frozen_threshold_only_optimistic_figures_are_told():
     assert not any(line.startswith("recall, IoU") for line in text.splitlines())
 
 
+def test_a_small_threshold_is_told_with_its_digits():
+    text = summary(results(study(threshold=0.00012345)[0]))
+    assert "threshold 0.000123, frozen, chosen on validation" in text
+
+
 def test_an_empty_set_still_has_a_summary():
     text = summary(results(nothing()))
     assert "0 boxes" in text

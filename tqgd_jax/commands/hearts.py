@@ -45,6 +45,7 @@ def _main(_: list[str]) -> None:
     from tqgd_jax.data.unlabelled import of_arrays, of_folder
     from tqgd_jax.io import volumes
     from tqgd_jax.predictor import load
+    from tqgd_jax.report.html.numbers import cut
     from tqgd_jax.training.runtime import compile_cache
 
     given = flags.FLAGS
@@ -95,7 +96,7 @@ def _main(_: list[str]) -> None:
             "is written; lower --min_score, or name a run that was trained on such images"
         )
     heart_boxes.write_boxes(out, rows, header)
-    print(f"{out}: {len(rows)} {what}s with a heart, score >= {least:.3f}")
+    print(f"{out}: {len(rows)} {what}s with a heart, score >= {cut(least)}")
     if without:
         few = ", ".join(without[:8])
         then = (

@@ -14,6 +14,7 @@ from matplotlib.patches import Rectangle
 
 from tqgd_jax.report.html import charts, figures
 from tqgd_jax.report.html.gallery import OUTCOMES, GalleryImage
+from tqgd_jax.report.html.numbers import cut
 from tqgd_jax.report.html.page_sections import drawn_from
 
 # By kind of mark: colour, line style, width in points, distance from the box in screen
@@ -71,8 +72,8 @@ def overlays(
         layout="constrained",
         facecolor=DARK,
     )
-    cut, rule = drawn_from(results)
-    score = "" if cut is None else f"score >= {cut:.3f}; "
+    least, rule = drawn_from(results)
+    score = "" if least is None else f"score >= {cut(least)}; "
     blind = results["settings"]["threshold_source"] == "none"
     first = "labelled boxes" if blind else "most errors"
     order = f"{len(slides)} of {results['input']['images']} images, {first} first"

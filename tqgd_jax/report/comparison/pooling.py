@@ -1,7 +1,7 @@
 """The folds of a cross-validation as one study."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +9,13 @@ from tqgd_jax.evaluation.calcium.patient_scores import PatientScore
 from tqgd_jax.report import result_folder
 from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image
+
+SOURCES = {
+    "validation": "chosen on validation",
+    "given": "given",
+    "none": "missing",
+    "mixed": "of several kinds",
+}
 
 
 class Pooled(NamedTuple):
@@ -70,6 +77,7 @@ def pool(folders: Sequence[Path]) -> Pooled:
         images += named
     stamps = dict.fromkeys(part.stamp for part in parts if part.stamp)
     notes = dict.fromkeys(part.note for part in parts if part.note)
+    mixed = _sources({f: part.source for f, part in zip(folders, parts, strict=True)})
     missing = _missing([part.part for part in parts], len(folds))
     study = first._replace(
         images=tuple(images),
@@ -77,9 +85,9 @@ def pool(folders: Sequence[Path]) -> Pooled:
         sizes=tuple(size for part in parts for size in part.sizes)
         if all(part.sizes for part in parts)
         else (),
-        source=first.source if len({p.source for p in parts}) == 1 else "mixed",
+        source="mixed" if mixed else first.source,
         stamp="; ".join(stamps),
-        note="; ".join([*notes, missing] if missing else notes),
+        note="; ".join(filter(None, [mixed, *notes, missing])),
         part=first.part if len(folds) == 1 else "",
         positive_only=any(part.positive_only for part in parts),
     )
@@ -88,6 +96,15 @@ def pool(folders: Sequence[Path]) -> Pooled:
     unscored = f"there are no scores in {', '.join(without)}" if without else ""
     scores = [] if without else [row for rows in known.values() for row in rows]
     return Pooled(study, scores, unscored)
+
+
+def _sources(of: Mapping[Path, str]) -> str:
+    """Where the thresholds come from, when that is not the same for all folders."""
+    folders: dict[str, list[str]] = {}
+    for folder, source in of.items():
+        folders.setdefault(SOURCES.get(source, source), []).append(str(folder))
+    each = (f"{source} ({', '.join(names)})" for source, names in folders.items())
+    return f"thresholds are {', '.join(each)}" if len(folders) > 1 else ""
 
 
 def _missing(parts: Sequence[str], pooled: int) -> str:
