@@ -57,9 +57,9 @@ def chromium() -> Iterator[Any]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
     tables = made_up.lesions(), made_up.patients()
-    page.write(
-        path, made_up.results(), *tables, made_up.selected_slices(), ["results.json"]
-    )
+    slices = made_up.selected_slices()
+    text = page.render(made_up.results(), *tables, slices, ["results.json"])
+    path.write_text(text, "utf-8")
     return path
 
 
@@ -262,8 +262,9 @@ def test_names_are_text_whatever_they_hold(chromium: Any, tmp_path: Path):
         for one in made_up.selected_slices()
     ]
     path = tmp_path / "report.html"
-    page.write(path, results, lesions, [{"patient": VILE, "note": VILE}], slices, [])
-    assert verify(read(path.read_text("utf-8")), results) == []
+    text = page.render(results, lesions, [{"patient": VILE, "note": VILE}], slices)
+    path.write_text(text, "utf-8")
+    assert verify(read(text), results) == []
     with visit(chromium, path) as seen:
         assert seen.locator("script").count() == 2
         assert seen.inner_text("h1") == VILE
@@ -280,8 +281,8 @@ def test_one_fold_without_anything_has_no_headline_and_says_why(
     chromium: Any, tmp_path: Path
 ):
     path = tmp_path / "report.html"
-    page.write(path, made_up.nothing())
-    assert verify(read(path.read_text("utf-8")), made_up.nothing()) == []
+    path.write_text(text := page.render(made_up.nothing()), "utf-8")
+    assert verify(read(text), made_up.nothing()) == []
     with visit(chromium, path) as seen:
         assert seen.locator(".card").count() == 0
         assert "fold 1 of 5: one fold is no result" in seen.inner_text("#headline")

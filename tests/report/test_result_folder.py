@@ -36,7 +36,7 @@ def made(tmp_path_factory):
 def undrawn():
     """Results without page and pictures, which take seconds, where none is looked at."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(result_folder.page, "write", lambda *_: None)
+        patch.setattr(result_folder.page, "render", lambda *_: "")
         patch.setattr(result_folder, "_pictures", lambda *_: None)
         yield
 

@@ -13,13 +13,8 @@ from jaxtyping import Float
 
 from tqgd_jax.evaluation.calcium import agreement
 from tqgd_jax.evaluation.calcium.convention_agreement import convention_agreement
-from tqgd_jax.evaluation.calcium.conventions import CONVENTIONS, convention
-from tqgd_jax.evaluation.calcium.patient_scores import (
-    Beyond,
-    PatientScore,
-    Pixels,
-    patient_scores,
-)
+from tqgd_jax.evaluation.calcium.conventions import convention
+from tqgd_jax.evaluation.calcium.patient_scores import PatientScore
 from tqgd_jax.evaluation.calcium.risk_categories import category, scheme
 from tqgd_jax.evaluation.calcium.score import Amount
 from tqgd_jax.evaluation.settings import EvaluationSettings
@@ -57,23 +52,6 @@ def can_be_scored(study: EvaluationSet) -> bool:
     boxes = [lesion for image in study.images for lesion in image.lesions]
     placed = all(i.place.spacing and i.place.crop for i in study.images)
     return bool(boxes) and placed and all(lesion.area_px for lesion in boxes)
-
-
-def scores(
-    study: EvaluationSet,
-    pixels: Pixels,
-    rules: EvaluationSettings,
-    beyond: Beyond = lambda _: (),
-) -> list[PatientScore]:
-    """Every scan under every convention."""
-    return patient_scores(
-        study.images,
-        pixels,
-        study.thresholds,
-        list(CONVENTIONS.values()),
-        rules.calibration,
-        beyond,
-    )
 
 
 def table(

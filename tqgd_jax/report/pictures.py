@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -30,6 +31,7 @@ STYLES = {
 DARK = "#16181B"
 PANEL = 700  # px: least width of a panel; small images are enlarged to it
 DPI = 100
+COLUMNS = 4
 
 
 def precision_recall(path: Path, results: dict[str, Any], heading: str) -> None:
@@ -63,15 +65,9 @@ def overlays(
       results: that they are of.
       heading: stands above all.
     """
-    columns = min(4, len(slides))
-    rows = -(-len(slides) // columns)
     panel = max(PANEL, *(max(s.width, s.height) for s in slides)) / DPI
-    figure = Figure(
-        figsize=(columns * panel, rows * (panel + 0.45) + 1.6),
-        dpi=DPI,
-        layout="constrained",
-        facecolor=DARK,
-    )
+    figure, grid = panels(len(slides), panel, (0.45, 1.6))
+    columns = min(COLUMNS, len(slides))
     least, rule = drawn_from(results)
     score = "" if least is None else f"score >= {cut(least)}; "
     blind = results["settings"]["threshold_source"] == "none"
@@ -82,10 +78,7 @@ def overlays(
         color="white",
         size=min(16, 8 + 3 * columns),
     )
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
-    for slide, axes in zip(slides, grid.flat, strict=False):
+    for slide, axes in zip(slides, grid, strict=False):
         _panel(axes, slide, panel * DPI)
     names = dict(OUTCOMES.values())
     handles = [
@@ -107,14 +100,7 @@ def overlays(
 def _panel(axes: Axes, slide: GalleryImage, width: float) -> None:
     """One slice with its marks; `width` is that of the panel in screen px."""
     h, w = slide.height, slide.width
-    axes.imshow(
-        slide.selected.pixels,
-        cmap="gray",
-        vmin=0,
-        vmax=1,
-        interpolation="nearest",
-        extent=(0, w, h, 0),
-    )
+    show(axes, slide.selected.pixels, f"{slide.selected.image}: {slide.caption}")
     scale = width / max(h, w)
     for mark in slide.marks:
         kind, *where = mark.kind.split()
@@ -137,7 +123,45 @@ def _panel(axes: Axes, slide: GalleryImage, width: float) -> None:
             ha="left" if left else "right",
             va="top" if low else "bottom",
         )
-    axes.set_title(f"{slide.selected.image}: {slide.caption}", color="white", size=11)
+
+
+def panels(
+    count: int, panel: float, more: tuple[float, float], least: float = 0.0
+) -> tuple[Figure, list[Axes]]:
+    """A dark sheet of empty panels, four abreast.
+
+    Args:
+      count: of the panels.
+      panel: side of each, inches.
+      more: inches added to the height of each row, and to that of the sheet.
+      least: width of the sheet, inches.
+    """
+    columns = min(COLUMNS, max(1, count))
+    rows = max(1, -(-count // columns))
+    figure = Figure(
+        figsize=(max(least, columns * panel), rows * (panel + more[0]) + more[1]),
+        dpi=DPI,
+        layout="constrained",
+        facecolor=DARK,
+    )
+    grid = [*figure.subplots(rows, columns, squeeze=False).flat]
+    for axes in grid:
+        axes.axis("off")
+    return figure, grid
+
+
+def show(axes: Axes, pixels: np.ndarray, title: str) -> None:
+    """Pixels in [0, 1], [h, w] or [h, w, 3], each a sharp square."""
+    h, w = pixels.shape[:2]
+    axes.imshow(
+        pixels,
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        interpolation="nearest",
+        extent=(0, w, h, 0),
+    )
+    axes.set_title(title, color="white", size=11)
     axes.set(xlim=(0, w), ylim=(h, 0))
 
 

@@ -16,7 +16,12 @@ import numpy as np
 
 from tqgd_jax.evaluation import calcium_section, fold_summary, results
 from tqgd_jax.evaluation.beyond_crop import counts
-from tqgd_jax.evaluation.calcium.patient_scores import Beyond, PatientScore
+from tqgd_jax.evaluation.calcium.conventions import CONVENTIONS
+from tqgd_jax.evaluation.calcium.patient_scores import (
+    Beyond,
+    PatientScore,
+    patient_scores,
+)
 from tqgd_jax.evaluation.inputs.image_pixels import hounsfield
 from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.io import atomic
@@ -98,7 +103,8 @@ def make(
         seen = select_slices(study, rows, pixels, window, max(shown, OVERLAYS))
         _pictures(draft, _heading(study), result, rows, seen[:OVERLAYS])
         names = sorted({f.name for f in draft.iterdir()} | {RESULTS})
-        page.write(draft / page.PAGE, result, rows, patients, seen[:shown], names)
+        text = page.render(result, rows, patients, seen[:shown], names)
+        (draft / page.PAGE).write_bytes(text.encode())
         _json(draft / RESULTS, result)
     return result
 
@@ -200,9 +206,17 @@ def _scored(
 
     logger.info("scoring the calcium of %d images", len(study.images))
     try:
-        return calcium_section.scores(study, known, rules, beyond or (lambda _: ())), ""
+        scored = patient_scores(
+            study.images,
+            known,
+            study.thresholds,
+            [*CONVENTIONS.values()],
+            rules.calibration,
+            beyond or (lambda _: ()),
+        )
     except LookupError as error:
         return [], str(error)
+    return scored, ""
 
 
 def _heading(study: EvaluationSet) -> str:

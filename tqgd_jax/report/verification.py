@@ -1,7 +1,6 @@
 """Every number of a result made again from its tables, and compared."""
 
 import json
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from tqgd_jax.report import lesion_rows, result_folder, result_tables
 from tqgd_jax.report.html import page_reader
 from tqgd_jax.report.html.gallery import caption, drawn, outcome
 from tqgd_jax.report.html.html_tables import lesion_table, patient_table
-from tqgd_jax.report.html.numbers import TOLERANCE, differences, verify
+from tqgd_jax.report.html.numbers import differences, same, verify
 from tqgd_jax.report.html.page_sections import drawn_from
 from tqgd_jax.report.result_files import json_bytes
 
@@ -104,7 +103,7 @@ def _same(a: str, b: str) -> bool:
     if a == b:
         return True
     try:
-        return math.isclose(float(a), float(b), rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+        return same(float(a), float(b))
     except ValueError:
         return False
 

@@ -1,13 +1,14 @@
 """Models on the same patients: their figures, and differences to the first model."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from tqgd_jax.evaluation import paired
 from tqgd_jax.evaluation.results import CURVES
 from tqgd_jax.report.comparison.models import Model
-from tqgd_jax.report.html.numbers import TOLERANCE
+from tqgd_jax.report.html.numbers import same
 from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image
 
@@ -52,9 +53,12 @@ def compare(
     for model in models:
         _has(model, protocol, keys)
     first = models[0]
+    test = partial(
+        paired.compare, bootstraps=bootstraps, repeats=repeats, seed=seed, level=LEVEL
+    )
     pairs = []
     for model in models[1:]:
-        figures = _pair(model, first, protocol, keys, bootstraps, repeats, seed)
+        figures = _pair(model, first, protocol, keys, test)
         pairs.append({"model": model.name, "figures": figures})
     _adjust([row for pair in pairs for row in pair["figures"].values()])
     facts = first.results["protocols"][protocol]
@@ -110,9 +114,7 @@ def _pair(
     first: Model,
     protocol: str,
     keys: Sequence[str],
-    bootstraps: int,
-    repeats: int,
-    seed: int,
+    test: Callable[..., dict[str, dict[str, Any]]],
 ) -> dict[str, dict[str, Any]]:
     if model.study.classes != first.study.classes:
         raise ValueError(
@@ -123,19 +125,15 @@ def _pair(
     curve = [k for k in keys if k.startswith(CURVES)] if apart else list(keys)
     point = [k for k in keys if k not in curve]
     rows: dict[str, dict[str, Any]] = {}
-    for part, at_point in ((curve, False), (point, True)):
-        if not part:
+    for chosen, at_point in ((curve, False), (point, True)):
+        if not chosen:
             continue
         try:
-            rows |= paired.compare(
+            rows |= test(
                 *_judged(model.study, protocol, at_point),
                 *_judged(first.study, protocol, at_point),
                 model.study.classes,
-                keys=part,
-                bootstraps=bootstraps,
-                repeats=repeats,
-                seed=seed,
-                level=LEVEL,
+                keys=chosen,
             )
         except ValueError as error:
             raise ValueError(f"A: {model.name}, B: {first.name}: {error}") from error
@@ -167,10 +165,7 @@ def _as_told(
         written = one.results["protocols"][protocol]["figures"]
         for key, row in rows.items():
             value, again = written[key]["value"], row[name]
-            same = value is again or (
-                None not in (value, again) and abs(value - again) <= TOLERANCE
-            )
-            if not same:
+            if not same(value, again):
                 raise ValueError(
                     f"{one.folders[0]}: results.json says {key} = {value}, its tables "
                     f"{again}; `tqgd evaluate --verify "

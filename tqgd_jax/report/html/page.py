@@ -17,19 +17,6 @@ from tqgd_jax.report.html.numbers import DASH, Numbers, pointer
 PAGE = "report.html"
 
 
-def write(
-    path: Path,
-    results: dict[str, Any],
-    lesions: Sequence[Mapping[str, Any]] = (),
-    patients: Sequence[Mapping[str, Any]] = (),
-    gallery: Sequence[SelectedSlice] = (),
-    bundle_files: Sequence[str] = (),
-) -> None:
-    """Writes report.html; see `render`."""
-    page = render(results, lesions, patients, gallery, bundle_files)
-    path.write_bytes(page.encode())
-
-
 def render(
     results: dict[str, Any],
     lesions: Sequence[Mapping[str, Any]] = (),
