@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from tqgd_jax.evaluation import results as assemble
 from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report import lesion_rows, pictures
-from tqgd_jax.report.html.gallery import slides
+from tqgd_jax.report.html.gallery import gallery_images
 from tqgd_jax.report.html.pixels import windowed
 from tqgd_jax.report.html.slice_selection import select_slices
 from tqgd_jax.structures.evaluation_set import EvaluationSet
@@ -47,7 +47,7 @@ def overlays(path, images, pixels, threshold=0.5, *, heading="t", window=None, m
     study, evaluators, results = evaluated(images, threshold)
     rows = list(lesion_rows.rows(study, evaluators, None))
     chosen = select_slices(study, rows, lambda _: pixels, window, most)
-    shown = slides(chosen, rows, (10, 100), threshold)
+    shown = gallery_images(chosen, rows, (10, 100), threshold)
     pictures.overlays(path, shown, results, heading)
     return matplotlib.image.imread(path)
 

@@ -206,7 +206,7 @@ def test_areas_ignored_boxes_and_crowds_come_through_folders_and_pools(tmp_path)
         assert found["coco"] == pytest.approx(twelve(mine, results), abs=1e-6)
         assert found["coco"] == pytest.approx(twelve(*written(folder)), abs=1e-6)
     folder, expected = tmp_path / "pooled", twelve(said, dets)
-    found = result_folder.make(folder, pooling.pool(folders).study, FEW)
+    found = result_folder.make(folder, pooling.pool(folders).eval_set, FEW)
     assert found["coco"] == pytest.approx(expected, abs=1e-6)
     figure = found["protocols"]["clinical"]["figures"]["ap.coco.0.5:0.95"]
     assert figure["value"] == pytest.approx(expected["AP"], abs=1e-6)
@@ -242,7 +242,7 @@ def test_a_single_fold_is_no_headline_and_pooled_folds_are(tmp_path):
         assert "NO HEADLINE" in summary(found)
     pooled = pooling.pool([tmp_path / k for k in "123"])
     found = result_folder.make(
-        tmp_path / "all", pooled.study, FEW, scores=pooled.scores
+        tmp_path / "all", pooled.eval_set, FEW, scores=pooled.scores
     )
     assert found["headline"]["keys"]
     protocol = found["protocols"]["clinical"]
@@ -261,7 +261,7 @@ def test_a_single_fold_is_no_headline_and_pooled_folds_are(tmp_path):
     assert found["calcium"]["patients"] == 12
     assert verification.again(tmp_path / "all")[1] == []
     two = pooling.pool([tmp_path / "1", tmp_path / "2"])
-    assert "2 of 3 folds" in two.study.note
+    assert "2 of 3 folds" in two.eval_set.note
     with pytest.raises(ValueError, match="pool each fold once"):
         pooling.pool([tmp_path / "1", tmp_path / "1"])
 
@@ -272,7 +272,7 @@ def test_pooled_thresholds_of_several_kinds_are_named(tmp_path):
         judged, _ = study(2, 2, threshold, fold=folder.name)
         with undrawn():
             result_folder.make(folder, judged, FEW)
-    pooled = pooling.pool(folders).study
+    pooled = pooling.pool(folders).eval_set
     a, b = folders
     assert pooled.note == f"thresholds are chosen on validation ({a}), missing ({b})"
     with undrawn():
@@ -285,7 +285,7 @@ def test_one_pooled_fold_stays_a_fold(tmp_path):
     with undrawn():
         result_folder.make(tmp_path / "a", judged, FEW, pixels=pixels)
     alone = pooling.pool([tmp_path / "a"])
-    assert alone.study.part == "fold 2 of 5"
+    assert alone.eval_set.part == "fold 2 of 5"
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,8 @@ def _compare(args: argparse.Namespace) -> int:
         if args.out is not None:  # before the work: can anything be written there?
             partial = stack.enter_context(atomic.files(args.out, FILES, FILES[-1]))
         logger.info("reading %d runs", len(args.runs))
-        rules = EvaluationSettings(bootstraps=args.bootstraps, seed=args.seed)
-        loaded = models.load(args.runs, rules)
+        settings = EvaluationSettings(bootstraps=args.bootstraps, seed=args.seed)
+        loaded = models.load(args.runs, settings)
         logger.info("comparing, with %d exchanges of patients", args.repeats)
         comparison = differences.compare(
             loaded,

@@ -59,7 +59,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from tqgd_jax.report.text import terminal
     from tqgd_jax.structures.evaluation_set import checked
 
-    rules = EvaluationSettings(
+    settings = EvaluationSettings(
         bootstraps=args.bootstraps,
         seed=args.seed,
         level=args.level,
@@ -73,25 +73,25 @@ def _evaluate(args: argparse.Namespace) -> int:
     pixels, scores, unscored = None, None, ""
     if args.pool:
         logger.info("reading %d results", len(args.pool))
-        study, scores, unscored = pooling.pool(args.pool)
-        study = study._replace(title=args.title or args.out.name)
+        eval_set, scores, unscored = pooling.pool(args.pool)
+        eval_set = eval_set._replace(title=args.title or args.out.name)
         inputs = {"pooled": [str(folder) for folder in args.pool]}
     else:
-        study, inputs = _read(args)
+        eval_set, inputs = _read(args)
     if args.pixels:
         from tqgd_jax.evaluation.inputs.image_pixels import from_folder
 
-        pixels = from_folder(args.pixels, study.images, study.sizes)
+        pixels = from_folder(args.pixels, eval_set.images, eval_set.sizes)
     if args.probabilities:
         from tqgd_jax.evaluation.inputs import probability_maps
 
-        study = probability_maps.from_maps(
-            study, args.probabilities, args.statistic, pixels
+        eval_set = probability_maps.from_maps(
+            eval_set, args.probabilities, args.statistic, pixels
         )._replace(source="given")
     written = result_folder.make(
         args.out,
-        checked(study),
-        rules,
+        checked(eval_set),
+        settings,
         pixels=pixels,
         beyond=None if pixels is None else pixels.beyond,
         window=tuple(args.window) if args.window else None,
@@ -132,7 +132,7 @@ INPUTS = (
 
 
 def _read(args: argparse.Namespace) -> "tuple[EvaluationSet, dict[str, Any]]":
-    """The study of the two files, its threshold frozen on others if they are given."""
+    """What the files hold, its threshold frozen on others if they are given."""
     from tqgd_jax.evaluation.evaluator import best_threshold
     from tqgd_jax.evaluation.inputs import detections
 
@@ -166,27 +166,27 @@ def _read(args: argparse.Namespace) -> "tuple[EvaluationSet, dict[str, Any]]":
             "out"
         )
     logger.info("reading %s", args.detections or args.ground_truth)
-    study = detections.read(
+    eval_set = detections.read(
         args.ground_truth, args.detections, args.patients, threshold
     )
     if held is not None:
-        _apart(held, study)
+        _apart(held, eval_set)
     named = {
         "ground_truth": args.ground_truth,
         "detections": args.detections or args.probabilities,
         "patients": args.patients,
     }
-    empty = sum(not image.counting.any() for image in study.images)
+    empty = sum(not image.counting.any() for image in eval_set.images)
     if args.positive_only and empty:
         raise ValueError(
-            f"--positive_only: {empty} of the {len(study.images)} images have no box, so "
-            "the clinical protocol can be judged; leave --positive_only out"
+            f"--positive_only: {empty} of the {len(eval_set.images)} images have no box, "
+            "so the clinical protocol can be judged; leave --positive_only out"
         )
-    positive = args.positive_only or study.positive_only
-    notes = [study.note] if study.note else []
-    judged = study._replace(
+    positive = args.positive_only or eval_set.positive_only
+    notes = [eval_set.note] if eval_set.note else []
+    judged = eval_set._replace(
         title=args.title or args.out.name,
-        source=source or study.source,
+        source=source or eval_set.source,
         positive_only=positive,
         note="; ".join([*notes, POSITIVE_ONLY] if positive else notes),
     )

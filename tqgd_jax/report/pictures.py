@@ -55,31 +55,31 @@ def precision_recall(path: Path, results: dict[str, Any], heading: str) -> None:
 
 @mpl.rc_context({"text.parse_math": False})  # a name may hold a dollar
 def overlays(
-    path: Path, slides: Sequence[GalleryImage], results: dict[str, Any], heading: str
+    path: Path, images: Sequence[GalleryImage], results: dict[str, Any], heading: str
 ) -> None:
     """A grid of slices with the marks that the page has on them.
 
     Args:
       path: of the PNG.
-      slides: at least one.
+      images: at least one.
       results: that they are of.
       heading: stands above all.
     """
-    panel = max(PANEL, *(max(s.width, s.height) for s in slides)) / DPI
-    figure, grid = panels(len(slides), panel, (0.45, 1.6))
-    columns = min(COLUMNS, len(slides))
+    panel = max(PANEL, *(max(s.width, s.height) for s in images)) / DPI
+    figure, grid = panels(len(images), panel, (0.45, 1.6))
+    columns = min(COLUMNS, len(images))
     least, rule = drawn_from(results)
     score = "" if least is None else f"score >= {cut(least)}; "
     blind = results["settings"]["threshold_source"] == "none"
     first = "labelled boxes" if blind else "most errors"
-    order = f"{len(slides)} of {results['input']['images']} images, {first} first"
+    order = f"{len(images)} of {results['input']['images']} images, {first} first"
     figure.suptitle(
         f"{heading}\nIoU 0.5; {score}{rule}\n{order}",
         color="white",
         size=min(16, 8 + 3 * columns),
     )
-    for slide, axes in zip(slides, grid, strict=False):
-        _panel(axes, slide, panel * DPI)
+    for image, axes in zip(images, grid, strict=False):
+        _panel(axes, image, panel * DPI)
     names = dict(OUTCOMES.values())
     handles = [
         Line2D([], [], color=colour, ls=style, lw=width + 1, label=names[kind])
@@ -97,12 +97,12 @@ def overlays(
     save(figure, path)
 
 
-def _panel(axes: Axes, slide: GalleryImage, width: float) -> None:
+def _panel(axes: Axes, image: GalleryImage, width: float) -> None:
     """One slice with its marks; `width` is that of the panel in screen px."""
-    h, w = slide.height, slide.width
-    show(axes, slide.selected.pixels, f"{slide.selected.image}: {slide.caption}")
+    h, w = image.height, image.width
+    show(axes, image.selected.pixels, f"{image.selected.image}: {image.caption}")
     scale = width / max(h, w)
-    for mark in slide.marks:
+    for mark in image.marks:
         kind, *where = mark.kind.split()
         colour, style, line, distance = STYLES[kind]
         gap = distance / scale

@@ -31,24 +31,26 @@ def again(folder: Path) -> tuple[int, list[str]]:
       How many numbers of `results.json` were compared, and a line for each difference
       of more than 1e-9.
     """
-    study, written = result_folder.read(folder)
-    settings = written["settings"]
-    rules = EvaluationSettings(**{k: settings[k] for k in EvaluationSettings._fields})
-    rules = rules._replace(
-        size_px=tuple(rules.size_px), size_mm2=tuple(rules.size_mm2)
+    eval_set, written = result_folder.read(folder)
+    recorded = written["settings"]
+    settings = EvaluationSettings(
+        **{k: recorded[k] for k in EvaluationSettings._fields}
+    )
+    settings = settings._replace(
+        size_px=tuple(settings.size_px), size_mm2=tuple(settings.size_mm2)
     ).checked()
     scores = result_folder.scores(folder)
     unscored = "" if scores else written["calcium"].get("reason", "")
-    evaluators = results.evaluators(study, rules)
-    made = results.results(study, rules, evaluators, scores, unscored)
+    evaluators = results.evaluators(eval_set, settings)
+    made = results.results(eval_set, settings, evaluators, scores, unscored)
     made = json.loads(json_bytes(made)) | {k: written.get(k) for k in BESIDE}
     wrong = [f"results.json{line}" for line in differences(written, made)]
 
     path = folder / "slices.csv"
-    wrong += _other(path, result_tables.SLICES, result_tables.slice_rows(study))
-    patients = calcium_section.table(scores, study, rules)
+    wrong += _other(path, result_tables.SLICES, result_tables.slice_rows(eval_set))
+    patients = calcium_section.table(scores, eval_set, settings)
     wrong += _other(folder / "patients.csv", calcium_section.COLUMNS, patients)
-    rows, path = lesion_rows.rows(study, evaluators, None), folder / "lesions.csv"
+    rows, path = lesion_rows.rows(eval_set, evaluators, None), folder / "lesions.csv"
     wrong += _other(path, result_tables.LESIONS, rows, MEASURED)
 
     path = folder / "report.html"
@@ -65,11 +67,11 @@ def again(folder: Path) -> tuple[int, list[str]]:
         if drawn(row, cut):
             used.append(row)
             counts[row["image"]][outcome(row)] += 1
-    boxes = lesion_table(used, total, (), study.classes)
+    boxes = lesion_table(used, total, (), eval_set.classes)
     wrong += _cells("boxes", page.lesions, [line.cells for line in boxes.rows])
     cells = patient_table(patients, made).rows
     wrong += _cells("patients", page.patients, cells)
-    for name, shown in page.slides:
+    for name, shown in page.slices:
         if not shown.endswith(caption(counts[name])):
             wrong.append(f"report.html: slice {name} has {caption(counts[name])!r}")
     return _numbers(written), wrong
