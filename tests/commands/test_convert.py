@@ -92,11 +92,14 @@ def splits(images) -> dict[str, Dataset]:
 
 def again(out: Path, **data: object):
     """As our loader finds the folder, with the settings that export.json names."""
-    said = json.loads((out / "export.json").read_text())["read_with"]
-    said = {name.removeprefix("data."): value for name, value in said.items()}
-    said |= {"classes": tuple(said["classes"]), "window": tuple(said["window"])}
-    there = Data(dir=str(out), **(said | data))  # type: ignore[arg-type]
-    return index_dataset(Config(data=there), discover(there))
+    settings = json.loads((out / "export.json").read_text())["read_with"]
+    settings = {name.removeprefix("data."): value for name, value in settings.items()}
+    settings |= {
+        "classes": tuple(settings["classes"]),
+        "window": tuple(settings["window"]),
+    }
+    exported = Data(dir=str(out), **(settings | data))  # type: ignore[arg-type]
+    return index_dataset(Config(data=exported), discover(exported))
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -109,13 +112,13 @@ def test_our_loader_reads_back_what_was_given(tmp_path, splits, format):
     }
     assert list(tmp_path.iterdir()) == [out]
     for guess in (format, "auto"):
-        found = again(out, format=guess)
-        assert found.problems == []
-        assert found.mode == "csv"
-        assert found.classes == ("cac", "a <&> b")
-        assert list(found.parts) == ["train", "test"]
+        actual = again(out, format=guess)
+        assert actual.problems == []
+        assert actual.mode == "csv"
+        assert actual.classes == ("cac", "a <&> b")
+        assert list(actual.parts) == ["train", "test"]
         for part, of in splits.items():
-            items = found.parts[part]
+            items = actual.parts[part]
             assert [item.name for item in items] == of.names
             assert [item.patient for item in items] == of.patients
             for i, item in enumerate(items):
@@ -146,16 +149,16 @@ def test_2000_random_boxes_come_back_and_none_shrinks_below_a_pixel(tmp_path, fo
     assert total > 1500
     counts = export(splits, tmp_path / "out", format, "raw", (0.0, 255.0))
     assert counts == {"train": {"images": 40, "boxes": total}}
-    found = again(tmp_path / "out", bad_labels="clip")
-    assert {p.kind for p in found.problems} <= {"sub_pixel"}
-    of = {item.name: item.boxes for item in found.parts["train"]}
+    actual = again(tmp_path / "out", bad_labels="clip")
+    assert {p.kind for p in actual.problems} <= {"sub_pixel"}
+    of = {item.name: item.boxes for item in actual.parts["train"]}
     for name, rows in boxes.items():
         given = np.array(rows)[:, 1:]
         assert np.abs(of[name] - given).max() <= 1e-6
     # those that a float32 makes smaller than a pixel, and no others
     edges = np.concatenate([np.array(rows)[:, 1:] for rows in boxes.values()])
     small = ((edges[:, 2:] - edges[:, :2]) < 1).any(axis=1).sum()
-    assert len(found.problems) == small
+    assert len(actual.problems) == small
 
 
 def test_pycocotools_reads_the_coco_files(tmp_path, splits, capsys):
@@ -170,14 +173,14 @@ def test_pycocotools_reads_the_coco_files(tmp_path, splits, capsys):
         assert [p["file_name"] for p in pictures] == [f"{n}.png" for n in of.names]
         for i, picture in enumerate(pictures):
             assert [picture["height"], picture["width"]] == of.sizes[i].tolist()
-            found = coco.loadAnns(coco.getAnnIds(imgIds=[picture["id"]]))
-            xywh = np.array([a["bbox"] for a in found]).reshape(-1, 4)
+            rows = coco.loadAnns(coco.getAnnIds(imgIds=[picture["id"]]))
+            xywh = np.array([a["bbox"] for a in rows]).reshape(-1, 4)
             corners = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
             assert np.abs(corners - of.boxes[i]).max(initial=0) <= 1e-6
-            assert [a["category_id"] - 1 for a in found] == of.labels[i].tolist()
-            for a in found:
+            assert [a["category_id"] - 1 for a in rows] == of.labels[i].tolist()
+            for a in rows:
                 assert a["area"] == pytest.approx(a["bbox"][2] * a["bbox"][3])
-            ids += [a["id"] for a in found]
+            ids += [a["id"] for a in rows]
         assert (tmp_path / "out" / "images" / pictures[0]["file_name"]).is_file()
     assert ids == [1, 2, 3, 4]
     capsys.readouterr()  # pycocotools prints
@@ -241,18 +244,18 @@ def test_every_kind_of_pixel_is_exact(tmp_path, kind, c):
     image = noise(9, 20, 30, c, kind)
     splits = {"train": source({"a": image}, {"a": [(0, 1, 2, 5, 9)]})}
     export(splits, tmp_path / "out", "voc", "raw", (0.0, 9.0))
-    found = read_image(tmp_path / "out" / "images" / "a.png")
-    assert found.dtype == (np.uint8 if kind == "uint8" else np.uint16)
-    assert np.array_equal(found.astype(np.int32) - 32768 * (kind == "int16"), image)
+    actual = read_image(tmp_path / "out" / "images" / "a.png")
+    assert actual.dtype == (np.uint8 if kind == "uint8" else np.uint16)
+    assert np.array_equal(actual.astype(np.int32) - 32768 * (kind == "int16"), image)
 
 
 def test_window8_by_hand():
     """A window of 3000 HU: 11.76 HU for a grey level; 300 HU is half of it."""
     hu = np.array([-2000, -1200, -1195, -1194, 300, 1794, 1800, 3000], np.int16)
-    found = stored(hu.reshape(1, 8, 1), "window8", HU)
-    assert found.dtype == np.uint8
+    actual = stored(hu.reshape(1, 8, 1), "window8", HU)
+    assert actual.dtype == np.uint8
     # 127.5 is rounded to even
-    assert found.ravel().tolist() == [0, 0, 0, 1, 128, 254, 255, 255]
+    assert actual.ravel().tolist() == [0, 0, 0, 1, 128, 254, 255, 255]
 
 
 def test_window8_says_what_a_level_is_worth_and_reads_back_unwindowed(tmp_path, splits):
@@ -270,8 +273,8 @@ def test_of_five_channels_the_middle_one_is_written(tmp_path, caplog):
         export(splits, tmp_path / "out", "voc", "raw", (0.0, 255.0))
     assert "5 channels" in caplog.text
     assert "channel 2" in caplog.text
-    found = read_image(tmp_path / "out" / "images" / "a.png")
-    assert found[:, :, 0].tolist() == [[2, 7, 12], [17, 22, 27]]
+    actual = read_image(tmp_path / "out" / "images" / "a.png")
+    assert actual[:, :, 0].tolist() == [[2, 7, 12], [17, 22, 27]]
 
 
 def test_images_in_folders_get_names_of_their_own(tmp_path):
@@ -289,8 +292,8 @@ def test_boxes_below_a_pixel_survive_and_the_facts_say_how(tmp_path):
     thin = source({"a": noise(0, 20, 30)}, {"a": [(0, 1, 2, 1.5, 9)]})
     for format in FORMATS:
         export({"train": thin}, tmp_path / format, format, "raw", HU)
-        found = again(tmp_path / format)
-        assert found.parts["train"][0].boxes.tolist() == [[1, 2, 1.5, 9]]
+        actual = again(tmp_path / format)
+        assert actual.parts["train"][0].boxes.tolist() == [[1, 2, 1.5, 9]]
         facts = json.loads((tmp_path / format / "export.json").read_text())
         assert facts["read_with"]["data.bad_labels"] == "clip"
 
@@ -413,7 +416,7 @@ def test_boxes_that_the_crop_cuts_are_written_whole_and_told(tmp_path, caplog, f
     (item, _) = again(out).parts["test"]
     assert item.boxes.tolist() == [[2, 3, 9, 8], [0, 4, 7, 9]]
     if format == "coco":
-        said = json.loads((out / "annotations" / "instances_test.json").read_text())
-        assert [a["bbox"] for a in said["annotations"]] == [
+        document = json.loads((out / "annotations" / "instances_test.json").read_text())
+        assert [a["bbox"] for a in document["annotations"]] == [
             *[[2, 3, 7, 5], [-3, 4, 10, 5], [50, 2, 5, 4]]
         ]

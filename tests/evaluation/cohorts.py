@@ -69,12 +69,12 @@ def cohort(seed, patients=6, slices=4, classes=2, regions=True, ties=False):
 
 def copied(images, patients, times):
     """Each patient's images as often as `times` says, as patients of their own."""
-    found = []
+    copies = []
     for patient, count in zip(patients, times, strict=True):
         for copy in range(int(count)):
             for image in images:
                 if image.patient == patient:
                     place = image.place._replace(patient=f"{patient} {copy}")
                     name = f"{image.name} {copy}"
-                    found.append(image._replace(name=name, place=place))
-    return found
+                    copies.append(image._replace(name=name, place=place))
+    return copies

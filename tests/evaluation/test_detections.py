@@ -55,9 +55,12 @@ def truth(images=None, annotations=None, categories=None, **more):
 def files(tmp_path):
     """Writes both files and reads them."""
 
-    def write_and_read(said=None, dets=(), **options):
+    def write_and_read(document=None, dets=(), **options):
         gt, dt = tmp_path / "gt.json", tmp_path / "dt.json"
-        for path, value in ((gt, truth() if said is None else said), (dt, dets)):
+        for path, value in (
+            (gt, truth() if document is None else document),
+            (dt, dets),
+        ):
             text = value if isinstance(value, str) else json.dumps(value)
             path.write_text(text, "utf-8")
         return read(gt, dt, **options)
@@ -119,14 +122,14 @@ def test_places_and_lesions_are_read(files):
         "crop": [0, 10, 80, 70],
         "fold": 2,
     }
-    said = truth(
+    document = truth(
         images=[picture(1, **where), picture(2, scan="t", z=None)],
         annotations=[
             box(1, 1, [1, 2, 3, 4], artery="LAD", lesion=2, hu_max=400, area_px=9),
             box(2, 2, [1, 2, 3, 4], area_mm2=2.25),
         ],
     )
-    one, two = files(said).images
+    one, two = files(document).images
     spacing, crop = (3.0, 0.5, 0.5), (0, 10, 80, 70)
     assert one.place == Place("12", "s", 4, spacing, crop, "V1", "2")
     assert two.place == Place("t", "t")  # its scan stands for the patient
@@ -136,14 +139,14 @@ def test_places_and_lesions_are_read(files):
 
 
 def test_crowds_and_ignored_boxes_do_not_count_and_need_no_area(files):
-    said = truth(
+    document = truth(
         annotations=[
             box(1, 9, [0, 0, 50, 50], iscrowd=1),
             box(2, 9, [1, 2, 0, 4], ignore=1),
             box(3, 9, [1, 2, 3, 4], ignore=0),
         ]
     )
-    study = files(said)
+    study = files(document)
     assert study.images[1].counting.tolist() == [False, False, True]
     assert study.images[1].crowd.tolist() == [True, False, False]
     assert "1 annotations have 'ignore' without 'iscrowd'" in study.note
@@ -172,10 +175,10 @@ def test_the_note_says_when_boxes_look_like_another_format(files):
 
 
 def test_images_without_patient_are_counted_in_the_note(files):
-    said = truth(images=[picture(1), picture(9, patient="a")])
-    assert "1 of 2 images name no patient" in files(said).note
-    said = truth(images=[picture(1, scan="b"), picture(9, patient="a")])
-    assert "patient" not in files(said).note
+    document = truth(images=[picture(1), picture(9, patient="a")])
+    assert "1 of 2 images name no patient" in files(document).note
+    document = truth(images=[picture(1, scan="b"), picture(9, patient="a")])
+    assert "patient" not in files(document).note
 
 
 def test_a_stamp_travels_with_the_ground_truth(files):
@@ -329,9 +332,9 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_named_in_one_line(files, fault):
-    said, dets, words = FAULTS[fault]
+    document, dets, words = FAULTS[fault]
     with pytest.raises(ValueError, match=words) as error:
-        files(said, dets)
+        files(document, dets)
     assert "\n" not in str(error.value)
     assert ".json" in str(error.value)
 
@@ -351,10 +354,10 @@ def test_a_missing_or_binary_file_is_named(tmp_path):
 def test_the_twelve_figures_of_pycocotools_come_from_the_same_files(files, seed):
     # Sparse ids in no order.
     keys = np.random.default_rng(seed).permutation(np.arange(100, 190, 3)).tolist()
-    said, dets = marked(seed, keys)
-    study = files(said, dets)
+    document, dets = marked(seed, keys)
+    study = files(document, dets)
     ours = Evaluator(study.images, study.classes, None).coco()
-    for name, figure in twelve(said, dets).items():
+    for name, figure in twelve(document, dets).items():
         assert figure is not None
         assert ours[name] == pytest.approx(figure, abs=1e-6), name
 
@@ -372,9 +375,9 @@ def test_sides_of_decimals_reach_sizes_and_ious_as_in_pycocotools(files):
             moved = (made + rng.choice([0, 0.1, 0.5, 1], 4)).round(1)
             moved[2:] = moved[2:] if rng.random() < 0.5 else 32
             dets.append(det(key, moved.tolist(), rng.random()))
-    said = truth(annotations=annotations)
-    ours = Evaluator(files(said, dets).images, "ab", None).coco()
-    expected = {k: v for k, v in twelve(said, dets).items() if v is not None}
+    document = truth(annotations=annotations)
+    ours = Evaluator(files(document, dets).images, "ab", None).coco()
+    expected = {k: v for k, v in twelve(document, dets).items() if v is not None}
     assert len(expected) == 10  # all but those of large boxes
     assert {name: ours[name] for name in expected} == pytest.approx(expected, abs=1e-6)
 
@@ -397,7 +400,7 @@ def test_what_our_own_evaluation_writes_is_read_back(tmp_path):
     )
     none, no = np.zeros((0, 4)), np.zeros(0, int)
     two = Image("b", none, no, none, np.zeros(0), no, place=Place("q"))
-    said = EvaluationSet(
+    written = EvaluationSet(
         images=(one, two),
         classes=("calcium", "stent"),
         thresholds=(0.5, 0.5),
@@ -407,13 +410,13 @@ def test_what_our_own_evaluation_writes_is_read_back(tmp_path):
         positive_only=True,
     )
     gt, dt = tmp_path / "gt.json", tmp_path / "dt.json"
-    gt.write_bytes(json_bytes(coco_ground_truth(said)))
-    dt.write_bytes(json_bytes(coco_detections(said)))
+    gt.write_bytes(json_bytes(coco_ground_truth(written)))
+    dt.write_bytes(json_bytes(coco_detections(written)))
     again = read(gt, dt, threshold=0.5)
     assert "1 annotations have 'ignore' without 'iscrowd'" in again.note
     other = {"images": (), "title": "", "source": "none", "note": ""}
-    assert again._replace(**other) == said._replace(images=())
-    for ours, theirs in zip(again.images, said.images, strict=True):
+    assert again._replace(**other) == written._replace(images=())
+    for ours, theirs in zip(again.images, written.images, strict=True):
         assert (ours.name, ours.place) == (theirs.name, theirs.place)
         assert ours.lesions == theirs.lesions
         assert ours.counting.tolist() == theirs.counting.tolist()

@@ -243,9 +243,11 @@ LESIONS = (Lesion(artery="LAD"), Lesion(artery="RCA"))
 
 def test_strata_by_hand():
     # 100 px and 16 px, 25 and 4 mm2; the first is found exactly, the second 1 px aside
-    aside = (21, 20, 25, 24)  # IoU 3/5
+    shifted = (21, 20, 25, 24)  # IoU 3/5
     far = (23, 20, 27, 24)  # centre 3 px away, R is 2
-    first = image("1", [A, B], [A, aside, FAR], [0.9, 0.8, 0.7], PLACE, lesions=LESIONS)
+    first = image(
+        "1", [A, B], [A, shifted, FAR], [0.9, 0.8, 0.7], PLACE, lesions=LESIONS
+    )
     second = image("2", [B], [far], [0.9], Place("q", "1", scanner="T"))
     got = figures(Evaluator([first, second], ["a"], 0.5))
     expected = {
@@ -322,17 +324,17 @@ def test_degenerate_cohorts_have_figures_or_reasons(items, threshold):
     for key, value in got.items():
         assert not np.isnan(value[0]) or evaluator.why(key), key
     aps = [got[key][0] for key in evaluator.keys if key.startswith("ap.")]
-    there = any(item.counting.any() for item in items)
-    np.testing.assert_equal(aps, [0.0 if there else np.nan] * 10)
+    labelled = any(item.counting.any() for item in items)
+    np.testing.assert_equal(aps, [0.0 if labelled else np.nan] * 10)
     assert all(
         np.isnan(got[k][1]) for k in evaluator.keys if k.startswith(("ap.", "froc."))
     )
     curves = evaluator.curves(ones)
-    assert (curves["pr"]["recall"] == []) == (not there)
+    assert (curves["pr"]["recall"] == []) == (not labelled)
     assert set(evaluator.yolo()) == {
         *("AP50", "AP50_95", "precision", "recall", "f1", "threshold"),
     }
-    assert evaluator.coco()["AP50"] == (0 if there else None)
+    assert evaluator.coco()["AP50"] == (0 if labelled else None)
     assert evaluator.best_point == (None,) * 4
     few = evaluate(items, ["a"], threshold)
     assert few["threshold"] == threshold

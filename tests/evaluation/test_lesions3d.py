@@ -38,8 +38,8 @@ def figures(images, threshold=0.5):
     patients = sorted({i.patient for i in images})
     thresholds = [threshold] * len(images)
     weights = np.ones((1, len(patients)))
-    found = lesion_figures(images, thresholds, patients)(weights)
-    return {key.removeprefix("lesion3d."): v[0] for key, v in found.items()}
+    actual = lesion_figures(images, thresholds, patients)(weights)
+    return {key.removeprefix("lesion3d."): v[0] for key, v in actual.items()}
 
 
 BOX = (10.0, 10.0, 14.0, 14.0)
@@ -186,8 +186,8 @@ def test_linked_boxes_are_the_connected_voxels_of_a_volume():
             voxels |= ((z - cz) / a) ** 2 + ((y - cy) / b) ** 2 + (
                 (x - cx) / c
             ) ** 2 <= 1
-    found: Any = ndimage.label(voxels)
-    parts, count = found
+    labelled: Any = ndimage.label(voxels)
+    parts, count = labelled
     slices, true = [], []
     for k in range(len(voxels)):
         boxes = []

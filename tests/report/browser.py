@@ -38,15 +38,15 @@ def browser() -> Iterator[Any]:
 @contextmanager
 def visit(opened: Any, path: Path, **context: Any) -> Iterator[Any]:
     """A page of its own; at the end there were no errors and no request but for it."""
-    told: list[str] = []
+    events: list[str] = []
     place = opened.new_context(**context)
     place.set_default_timeout(10_000)
     page = place.new_page()
-    page.on("console", lambda m: told.append(f"console {m.type}: {m.text}"))
-    page.on("pageerror", lambda error: told.append(f"error: {error}"))
-    page.on("request", lambda request: told.append(f"request: {request.url}"))
+    page.on("console", lambda m: events.append(f"console {m.type}: {m.text}"))
+    page.on("pageerror", lambda error: events.append(f"error: {error}"))
+    page.on("request", lambda request: events.append(f"request: {request.url}"))
     page.goto(path.as_uri())
     yield page
     place.close()
-    asked = [line for line in told if not line.startswith("request: data:")]
+    asked = [line for line in events if not line.startswith("request: data:")]
     assert asked == [f"request: {path.as_uri()}"]

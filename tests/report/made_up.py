@@ -74,7 +74,7 @@ def figures(shift: float, *, blank: bool = False) -> dict[str, Any]:
 
 
 def protocol(shift: float, folds: int) -> dict[str, Any]:
-    found = figures(shift)
+    made = figures(shift)
     recall = np.linspace(0, 0.85, 60)
     precision = 1 - 0.3 * recall**3 - shift * recall
     froc = {}
@@ -89,16 +89,16 @@ def protocol(shift: float, folds: int) -> dict[str, Any]:
         }
         for rate, name in zip(RATES, NAMES, strict=True):
             at = float(np.interp(rate, fp, sensitivity))
-            found[f"froc.{unit}.{name}"] = figure(at)
-    found["point.iou0.5.recall"] = figure(0.7)
-    found["point.iou0.5.precision"] = figure(float(np.interp(0.7, recall, precision)))
+            made[f"froc.{unit}.{name}"] = figure(at)
+    made["point.iou0.5.recall"] = figure(0.7)
+    made["point.iou0.5.precision"] = figure(float(np.interp(0.7, recall, precision)))
     each = [
         {
             "fold": str(k + 1),
             "patients": 8,
             "figures": {
                 key: None if n["value"] is None else n["value"] + 0.01 * (k - 2)
-                for key, n in found.items()
+                for key, n in made.items()
             },
         }
         for k in range(folds)
@@ -109,11 +109,11 @@ def protocol(shift: float, folds: int) -> dict[str, Any]:
             "sd": None if n["value"] is None else 0.0158,
             "folds": folds,
         }
-        for key, n in found.items()
+        for key, n in made.items()
     }
     return {
         **{"images": 480, "boxes": 163, "patients": 40, "scans": 40, "slices": 480},
-        "figures": found,
+        "figures": made,
         "folds": each,
         "spread": spread if folds else {},
         "curves": {
@@ -146,14 +146,16 @@ def calcium() -> dict[str, Any]:
     logs = np.log1p(predicted) - np.log1p(reference)
     low, high = (float(logs.mean() + k * 1.96 * logs.std(ddof=1)) for k in (-1, 1))
     named = {"log_bias": float(logs.mean()), "log_loa_low": low, "log_loa_high": high}
-    found = {k: figure(v) for k, v in keys.items()}
-    found |= {k: figure(v, wide=9.0) for k, v in scores.items()}
-    found |= {k: figure(v) for k, v in named.items()} | {"mae": figure(14.2, wide=3.0)}
+    agreement = {k: figure(v) for k, v in keys.items()}
+    agreement |= {k: figure(v, wide=9.0) for k, v in scores.items()}
+    agreement |= {k: figure(v) for k, v in named.items()} | {
+        "mae": figure(14.2, wide=3.0)
+    }
     for cut in (1, 10, 100, 400):
         for tail in ("sensitivity", "specificity", "ppv", "npv", "f1"):
-            found[f"cut{cut}.{tail}"] = figure(0.9)
-    found["cut400.ppv"] = figure(None, reason="no patient predicted above 400")
-    found |= {"volume.icc_a1": figure(0.93), "volume.bias": figure(-3.25, wide=4.0)}
+            agreement[f"cut{cut}.{tail}"] = figure(0.9)
+    agreement["cut400.ppv"] = figure(None, reason="no patient predicted above 400")
+    agreement |= {"volume.icc_a1": figure(0.93), "volume.bias": figure(-3.25, wide=4.0)}
     labels = ["0", "1-10", "11-100", "101-400", ">400"]
     convention = {"patients_changed": 3, "of": 40, "categories": [8, 3, 12, 12, 5]}
     return {
@@ -164,7 +166,7 @@ def calcium() -> dict[str, Any]:
         "source": "voxels above the convention's threshold inside boxes",
         "patients": 40,
         "scans": 40,
-        "figures": found,
+        "figures": agreement,
         "confusion": confusion.tolist(),
         "bland_altman": {
             "patients": [f"P{k:02d}" for k in range(40)],
@@ -184,8 +186,8 @@ def calcium() -> dict[str, Any]:
 
 
 def patients() -> list[dict[str, Any]]:
-    told = calcium()["bland_altman"]
-    rows = zip(told["patients"], told["mean"], told["difference"], strict=True)
+    plot = calcium()["bland_altman"]
+    rows = zip(plot["patients"], plot["mean"], plot["difference"], strict=True)
     return [
         {
             **{
@@ -277,10 +279,10 @@ def nothing() -> dict[str, Any]:
     """One fold of several, without boxes, detections, threshold or calcium."""
     empty = results(folds=0)
     for name, shift in (("clinical", 0.0), ("paper", 0.0)):
-        found = empty["protocols"][name]
-        found["figures"] = figures(shift, blank=True)
-        found["curves"] = {"pr": {"recall": [], "precision": []}, "froc": {}}
-        found |= {"boxes": 0, "patients": 1, "scans": 1, "slices": 3}
+        of = empty["protocols"][name]
+        of["figures"] = figures(shift, blank=True)
+        of["curves"] = {"pr": {"recall": [], "precision": []}, "froc": {}}
+        of |= {"boxes": 0, "patients": 1, "scans": 1, "slices": 3}
     empty["protocols"]["paper"] = {"reason": "no image has a labelled box"}
     empty["input"] |= {"positive_images": 0, "boxes": 0, "detections": 0, "ignored": 0}
     empty["beyond"] = {"reason": "the sizes of the images are not known"}

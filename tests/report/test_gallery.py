@@ -80,8 +80,8 @@ def test_a_gallery_keeps_to_its_budget():
 
 def row(image, kind, outcome, **more):
     above = "" if kind == "box" else int(outcome not in ("", "below threshold"))
-    told = {"image": image.name, "kind": kind, "outcome": outcome, "above": above}
-    return told | {"score": 0.9, "use": ""} | more
+    cells = {"image": image.name, "kind": kind, "outcome": outcome, "above": above}
+    return cells | {"score": 0.9, "use": ""} | more
 
 
 def test_slices_with_most_errors_come_first_then_labelled_then_empty_ones():
@@ -122,19 +122,19 @@ def test_without_a_threshold_labelled_slices_come_first():
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "known"),
     [
         ("validation", "those with errors (missed boxes, false"),
         ("none", "those with l"),
     ],
 )
-def test_the_page_says_of_how_many_slices_which_are_shown(source, said):
+def test_the_page_says_of_how_many_slices_which_are_shown(source, known):
     results = made_up.results() | {"inputs": {"window": "HU -150 to 750"}}
     results["settings"]["threshold_source"] = source
     text = page.render(results, made_up.lesions(), (), made_up.selected_slices())
     begin = text.index('<p id="order">')
-    told = " ".join(text[begin : text.index("</p>", begin)].split())
-    assert told.startswith('<p id="order">6 of <span')
-    assert '">480</span> judged slices' in told
-    assert f"known: {said}" in told
-    assert told.endswith("Window: HU -150 to 750.")
+    sentence = " ".join(text[begin : text.index("</p>", begin)].split())
+    assert sentence.startswith('<p id="order">6 of <span')
+    assert '">480</span> judged slices' in sentence
+    assert f"known: {known}" in sentence
+    assert sentence.endswith("Window: HU -150 to 750.")

@@ -118,18 +118,18 @@ def test_slices_are_filtered_by_patient_outcome_and_size(chromium: Any, report: 
 def test_outlines_lie_on_their_boxes_and_can_be_taken_away(chromium: Any, report: Path):
     with visit(chromium, report) as seen:
         picture = seen.locator(".slide .picture").nth(3)
-        there = picture.bounding_box()
+        frame = picture.bounding_box()
         kinds = {
             "hit": (30, 30, 45, 44),
             "found": (30, 30, 45, 45),
             "missed": (5, 5, 8, 8),
             "false-alarm": (50, 5, 60, 20),
         }
-        scale = there["width"] / 64
+        scale = frame["width"] / 64
         for kind, (x0, y0, x1, y1) in kinds.items():
             box = picture.locator(f"i.{kind}").bounding_box()
-            assert (box["x"] - there["x"]) / scale == pytest.approx(x0, abs=0.1)
-            assert (box["y"] - there["y"]) / scale == pytest.approx(y0, abs=0.1)
+            assert (box["x"] - frame["x"]) / scale == pytest.approx(x0, abs=0.1)
+            assert (box["y"] - frame["y"]) / scale == pytest.approx(y0, abs=0.1)
             assert box["width"] / scale == pytest.approx(x1 - x0, abs=0.1)
             assert box["height"] / scale == pytest.approx(y1 - y0, abs=0.1)
         assert picture.locator("i.hit b").inner_text() == "0.80"
@@ -150,8 +150,8 @@ def test_a_slice_is_enlarged_by_keyboard(chromium: Any, report: Path):
         seen.focus(".slide:visible .open")
         small = seen.locator(".slide:visible .picture").first.bounding_box()["width"]
         seen.keyboard.press("Enter")
-        told = "B, slice 7: 1 hit, 1 missed, 1 false alarm"
-        assert seen.inner_text("#large-title") == told
+        title = "B, slice 7: 1 hit, 1 missed, 1 false alarm"
+        assert seen.inner_text("#large-title") == title
         large = seen.locator("dialog .picture").bounding_box()["width"]
         assert large > 1.5 * small
         seen.keyboard.press("+")
@@ -224,11 +224,11 @@ def test_print_is_light_and_whole(chromium: Any, report: Path):
         seen.emulate_media(media="print")
         paper = seen.evaluate("getComputedStyle(document.body).backgroundColor")
         assert paper == "rgb(255, 255, 255)"
-        told = seen.locator("section h2").all_inner_texts()
+        titles = seen.locator("section h2").all_inner_texts()
         names = [
             name for key, name in CONTENTS.items() if key not in ("classes", "further")
         ]
-        assert told == names
+        assert titles == names
         assert seen.locator("section:visible").count() == len(names)
         assert seen.locator("form:visible, nav:visible, #theme:visible").count() == 0
         # Nothing is behind a scroll bar.
@@ -311,8 +311,8 @@ def test_the_page_asks_for_nothing_and_shows_all_figures(report: Path):
 
 def test_a_page_holds_so_many_rows_and_says_so(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(html_tables, "LIMIT", 5)
-    told = html_tables.lesion_table(made_up.lesions(), 9, [], ["calcium"])
+    table = html_tables.lesion_table(made_up.lesions(), 9, [], ["calcium"])
     # The four boxes first, then the most confident detection.
-    assert [cell[0] for cell in told.rows[-1].cells][:2] == ["A", "1"]
-    assert [line.cells[2][0] for line in told.rows] == ["box"] * 4 + ["detection"]
-    assert told.summary.startswith("5 of 9 rows (the page holds no more than 5)")
+    assert [cell[0] for cell in table.rows[-1].cells][:2] == ["A", "1"]
+    assert [line.cells[2][0] for line in table.rows] == ["box"] * 4 + ["detection"]
+    assert table.summary.startswith("5 of 9 rows (the page holds no more than 5)")
