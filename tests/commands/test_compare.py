@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.report.studies import undrawn
 from tests.report.test_comparison import study
 from tqgd_jax.commands.compare import main
 from tqgd_jax.evaluation.settings import EvaluationSettings
@@ -42,10 +43,7 @@ def runs(tmp_path_factory):
         "folds/fold-1/eval-test": of_fold(2, 1, 0),
         "folds/fold-2/eval-test": of_fold(1, 2, 4),
     }
-    with pytest.MonkeyPatch.context() as patch:
-        # what people look at takes seconds, and is not read here
-        patch.setattr(result_folder.page, "render", lambda *_: "")
-        patch.setattr(result_folder, "_pictures", lambda *_: None)
+    with undrawn():
         for name, of in made.items():
             result_folder.make(root / name, of, RULES)
     for name in ("deep/eval-test", "two/eval-test", "two/eval-val"):

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 from copy import deepcopy
 
 import numpy as np
@@ -77,3 +78,9 @@ def marked(seed, keys):
         "categories": [{"id": 7, "name": "stent"}, {"id": 3, "name": "calcium"}],
     }
     return truth, dets
+
+
+def written(folder):
+    """Both files of a result."""
+    names = ("ground_truth.json", "detections.json")
+    return [json.loads((folder / name).read_text("utf-8")) for name in names]
