@@ -18,6 +18,7 @@ from tqgd_jax.evaluation.calcium.boxes import calcium_mask
 from tqgd_jax.evaluation.calcium.conventions import CONVENTIONS, convention
 
 ROOT = Path(__file__).parents[2]
+SCORE = (sys.executable, "-m", "tqgd_jax", "score")
 HU = np.full((6, 12, 16), 40, np.int16)
 HU[0, 0, 0] = -1000
 HU[1:3, 5:7, 10:13] = 350  # 6 px of 0.2 mm2 in two slices of 3 mm
@@ -180,16 +181,7 @@ def test_a_wrong_command_line_has_status_two(words, capsys):
 def test_a_wrong_row_has_nothing_on_stdout(scan, boxes):
     boxes.write_text("z,x0,y0,x1,y1\n1,9,4,14,8\n1,14,4,9,8\n")
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tqgd_jax",
-            "score",
-            "--scan",
-            scan,
-            "--boxes",
-            boxes,
-        ],
+        [*SCORE, "--scan", scan, "--boxes", boxes],
         capture_output=True,
         encoding="utf-8",
         cwd=ROOT,
