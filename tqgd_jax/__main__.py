@@ -6,6 +6,7 @@ from importlib import import_module
 from absl import flags
 
 import tqgd_jax
+from tqgd_jax.commands import pipe
 
 if __name__ != "__main__":  # the flags are those of the script `tqgd`
     flags.disclaim_key_flags()
@@ -29,6 +30,11 @@ COMMANDS = {
 
 def main() -> None:
     """Runs the command that the first word names."""
+    with pipe.may_close():
+        _main()
+
+
+def _main() -> None:
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name == "--version":
         print(f"tqgd_jax {tqgd_jax.__version__}")

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 from PIL import Image
@@ -12,13 +13,13 @@ from tests.image_sets import picture, small, voc, voc_set
 from tqgd_jax.commands import check
 
 
-def said(capsys, *words: str) -> tuple[int, str]:
+def run(capsys, *words: str) -> tuple[int, str]:
     code = check.main(list(words))
     return code, capsys.readouterr().out
 
 
 def test_a_clean_folder(tmp_path, capsys):
-    code, text = said(capsys, str(small(tmp_path)))
+    code, text = run(capsys, str(small(tmp_path)))
     assert code == 0
     rows = {row[:10].strip(): row[10:] for row in text.splitlines()}
     assert rows["format"] == "voc"
@@ -44,9 +45,9 @@ def test_bins_end_with_their_upper_edge():
 def test_recall_is_taken_at_the_image_size(tmp_path, capsys):
     # 2x2 in 32 px: no COCO anchor is within 4 times of it, but at 64 px it is 4x4
     root = voc_set(tmp_path, {c: [("x", 4, 4, 6, 6)] for c in "abcdefghij"}, h=8, w=32)
-    _, text = said(capsys, str(root), "--image_size", "32")
+    _, text = run(capsys, str(root), "--image_size", "32")
     assert "recall 0.0000 (coco, heads 3,4,5, 32 px)" in text
-    _, text = said(capsys, str(root), "--image_size", "64")
+    _, text = run(capsys, str(root), "--image_size", "64")
     assert "recall 1.0000 (coco, heads 3,4,5, 64 px)" in text
 
 
@@ -56,11 +57,11 @@ def test_recall_is_of_the_anchors_of_the_model(tmp_path, capsys):
         chr(97 + k): [("x", 1, 1, 3 + k, 3 + k * (1 + k % 3 // 2))] for k in range(12)
     }
     words = [str(voc_set(tmp_path, boxes, h=32, w=32)), "--image_size", "32"]
-    _, text = said(capsys, *words, "--heads", "5", "--anchors", "coco")
+    _, text = run(capsys, *words, "--heads", "5", "--anchors", "coco")
     assert "recall 0.0000 (coco, heads 5, 32 px)" in text
-    _, text = said(capsys, *words, "--heads", "5")  # auto
+    _, text = run(capsys, *words, "--heads", "5")  # auto
     assert "recall 1.0000 (kmeans, heads 5, 32 px)" in text
-    _, text = said(capsys, *words, "--heads", "5", "--anchors", "2,2 4,4 9,9")
+    _, text = run(capsys, *words, "--heads", "5", "--anchors", "2,2 4,4 9,9")
     assert "recall 1.0000 (given, heads 5, 32 px)" in text
     for heads, anchors, says in (
         ("2,3", "coco", "has anchors for P3 to P5 only"),
@@ -69,7 +70,7 @@ def test_recall_is_of_the_anchors_of_the_model(tmp_path, capsys):
         ("P5", "coco", "levels such as 3,4,5, got 'P5'"),
         ("9", "coco", "model.heads"),
     ):
-        code, text = said(capsys, *words, "--heads", heads, "--anchors", anchors)
+        code, text = run(capsys, *words, "--heads", heads, "--anchors", anchors)
         assert code == 2
         assert says in text
 
@@ -82,7 +83,7 @@ def test_every_problem_is_printed_with_its_line(tmp_path, capsys):
     (tmp_path / "annotations" / "b.xml").write_text("<annotation>")
     path = tmp_path / "images" / "d.png"
     path.write_bytes(path.read_bytes()[:-30])
-    code, text = said(capsys, str(tmp_path), "--classes", "cac,other")
+    code, text = run(capsys, str(tmp_path), "--classes", "cac,other")
     assert code == 1
     for row in (
         "problems: 1 degenerate, 1 missing_image, 1 not_in_split, 1 out_of_image, "
@@ -101,18 +102,18 @@ def test_every_problem_is_printed_with_its_line(tmp_path, capsys):
 
 
 def test_unusable_folders(tmp_path, capsys):
-    assert said(capsys, str(tmp_path))[0] == 2
-    assert said(capsys, str(tmp_path / "gone")) == (
+    assert run(capsys, str(tmp_path))[0] == 2
+    assert run(capsys, str(tmp_path / "gone")) == (
         2,
         f"unusable: data.dir: no folder '{tmp_path / 'gone'}'; --config.data.dir=DIR "
         "(--data_dir=DIR in eval.py)\n",
     )
     small(tmp_path)
-    code, text = said(capsys, str(tmp_path), "--image_size", "100")
+    code, text = run(capsys, str(tmp_path), "--image_size", "100")
     assert code == 2
     assert "multiple of 32" in text
     Image.new("RGB", (30, 20)).save(tmp_path / "images" / "b.png")
-    code, text = said(capsys, str(tmp_path))
+    code, text = run(capsys, str(tmp_path))
     assert code == 2
     assert "b.png is RGB uint8" in text
 
@@ -129,11 +130,17 @@ def test_as_a_command(tmp_path):
     assert subprocess.run(words, cwd=root, capture_output=True).returncode == 2
 
 
-def test_ct_is_told_with_scanners_spacing_and_what_the_crop_did(tmp_path, capsys):
+def test_ct_is_told_with_scanners_spacing_and_what_the_crop_did(
+    tmp_path, capsys, monkeypatch
+):
     from tests.ct_sets import orcascore
 
     root = orcascore(tmp_path / "set", 2)
-    assert check.main([str(root), "--crop", "none"]) == 0
+    with monkeypatch.context() as patch:
+        looks = Mock(wraps=check.discover)
+        patch.setattr(check, "discover", looks)
+        assert check.main([str(root), "--crop", "none"]) == 0
+    looks.assert_called_once()  # though two patients make no five folds
     text = capsys.readouterr().out
     assert "note      2 patients cannot make 5 folds" in text
     assert "2 scans of 2 patients" in text

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.report.studies import undrawn
 from tests.report.test_comparison import study
 from tqgd_jax.commands.compare import main
 from tqgd_jax.evaluation.settings import EvaluationSettings
@@ -20,9 +21,9 @@ RULES = EvaluationSettings(bootstraps=40)
 QUICK = ["--bootstraps=40", "--repeats=300", "--keys", "point.iou0.5.recall"]
 
 
-def of_fold(found, fold, first):
+def of_fold(hits, fold, first):
     """One of two folds: patients have names of their own."""
-    of = study(found, patients=4, part=f"fold {fold} of 2")
+    of = study(hits, patients=4, part=f"fold {fold} of 2")
     images = []
     for image in of.images:
         patient = f"p{first + int(image.patient[1:])}"
@@ -42,10 +43,7 @@ def runs(tmp_path_factory):
         "folds/fold-1/eval-test": of_fold(2, 1, 0),
         "folds/fold-2/eval-test": of_fold(1, 2, 4),
     }
-    with pytest.MonkeyPatch.context() as patch:
-        # what people look at takes seconds, and is not read here
-        patch.setattr(result_folder.page, "write", lambda *_: None)
-        patch.setattr(result_folder, "_pictures", lambda *_: None)
+    with undrawn():
         for name, of in made.items():
             result_folder.make(root / name, of, RULES)
     for name in ("deep/eval-test", "two/eval-test", "two/eval-val"):
@@ -57,10 +55,10 @@ def runs(tmp_path_factory):
 def test_a_table_is_printed_and_no_file_written_without_out(runs, capsys, monkeypatch):
     monkeypatch.chdir(runs / "empty")
     assert main([str(runs / "poor"), str(runs / "good"), *QUICK]) == 0
-    said = capsys.readouterr().out
-    assert "recall, IoU 0.5, frozen  poor   0.250" in said
-    assert "+0.750" in said
-    assert "8 patients, 16 images, 8 boxes; protocol clinical: all slices" in said
+    output = capsys.readouterr().out
+    assert "recall, IoU 0.5, frozen  poor   0.250" in output
+    assert "+0.750" in output
+    assert "8 patients, 16 images, 8 boxes; protocol clinical: all slices" in output
     assert not list((runs / "empty").iterdir())
 
 
@@ -70,8 +68,8 @@ def test_files_are_written_whole(runs, tmp_path, capsys):
     assert main([*words, f"--out={out}"]) == 0
     names = ["comparison.json", "comparison.md", "comparison.tex"]
     assert sorted(path.name for path in out.iterdir()) == names
-    found = json.loads((out / "comparison.json").read_text())
-    row = found["pairs"][0]["figures"]["point.iou0.5.recall"]
+    actual = json.loads((out / "comparison.json").read_text())
+    row = actual["pairs"][0]["figures"]["point.iou0.5.recall"]
     assert row["difference"] == 0.75
     assert (out / "comparison.md").read_text().startswith("| figure | model |")
     assert r"\toprule" in (out / "comparison.tex").read_text()
@@ -85,10 +83,10 @@ def test_a_run_may_have_its_results_below_it(runs, capsys):
 
 def test_folds_are_pooled_and_a_single_one_is_no_headline(runs, capsys):
     assert main([str(runs / "folds"), str(runs / "good"), *QUICK]) == 0
-    said = capsys.readouterr().out
-    assert "folds  0.375" in said  # 3 of 8 boxes, of both folds
-    assert "8 patients" in said
-    assert "not a headline" not in said
+    output = capsys.readouterr().out
+    assert "folds  0.375" in output  # 3 of 8 boxes, of both folds
+    assert "8 patients" in output
+    assert "not a headline" not in output
     one = runs / "folds" / "fold-1"
     assert main([str(one), str(runs / "good"), *QUICK]) == 1  # 4 of its 8 patients
     assert "16 images of A, 8 of B" in capsys.readouterr().err
@@ -109,10 +107,10 @@ def test_folds_are_pooled_and_a_single_one_is_no_headline(runs, capsys):
 def test_a_fault_is_one_line(runs, monkeypatch, capsys, words, message):
     monkeypatch.chdir(runs)
     assert main([*words, "--bootstraps=40", "--repeats=300"]) == 1
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.count("\n") == 1
-    assert re.search(message, told.err)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert re.search(message, printed.err)
 
 
 @pytest.mark.parametrize(

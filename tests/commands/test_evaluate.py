@@ -95,10 +95,10 @@ def test_a_threshold_is_chosen_on_validation_files(tmp_path):
     val_gt, val_dt = golden(tmp_path / "val", suffix=".jpg")
     held = ["--validation_ground_truth", val_gt, "--validation_detections", val_dt]
     assert evaluate(*words, *held) == 0
-    found = results(tmp_path / "out")
-    assert found["settings"]["threshold_source"] == "validation"
+    actual = results(tmp_path / "out")
+    assert actual["settings"]["threshold_source"] == "validation"
     # D.3's best point has precision .65 and recall .8: between .5 and .4
-    assert 0.4 < found["yolo"]["threshold"] <= 0.5
+    assert 0.4 < actual["yolo"]["threshold"] <= 0.5
 
 
 def test_a_threshold_is_never_chosen_on_what_is_judged(tmp_path, capsys):
@@ -132,13 +132,13 @@ def test_a_changed_result_does_not_verify(tmp_path, capsys):
     gt, dt = golden(tmp_path)
     out = tmp_path / "out"
     evaluate("--ground_truth", gt, "--detections", dt, "--out", out)
-    found = results(out)
-    found["coco"]["AP50"] += 1e-6
-    write(out / "results.json", found)
+    actual = results(out)
+    actual["coco"]["AP50"] += 1e-6
+    write(out / "results.json", actual)
     assert main(["--verify", str(out)]) == 1
-    said = capsys.readouterr().err
-    assert "/coco/AP50" in said
-    assert "numbers differ" in said
+    output = capsys.readouterr().err
+    assert "/coco/AP50" in output
+    assert "numbers differ" in output
 
 
 def test_probability_maps_take_the_place_of_detections(tmp_path):
@@ -153,18 +153,18 @@ def test_probability_maps_take_the_place_of_detections(tmp_path):
     Picture.fromarray(np.zeros((100, 100), np.uint8)).save(maps / "b.png")
     out = tmp_path / "out"
     assert evaluate("--ground_truth", gt, "--probabilities", maps, "--out", out) == 0
-    found = results(out)
-    assert found["input"]["detections"] == 3
-    assert found["yolo"]["precision"] == 1 / 2
-    assert found["yolo"]["recall"] == 1 / 5
+    actual = results(out)
+    assert actual["input"]["detections"] == 3
+    assert actual["yolo"]["precision"] == 1 / 2
+    assert actual["yolo"]["recall"] == 1 / 5
     # COCO: precision 1 up to recall .2, then 2/3 up to .4
     expected = (21 * 1 + 20 * 2 / 3) / 101
-    assert found["coco"]["AP50"] == pytest.approx(expected)
+    assert actual["coco"]["AP50"] == pytest.approx(expected)
     assert main(["--verify", str(out)]) == 0
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--detections", "dt.json"], "give --ground_truth"),
         (["--ground_truth", "gt.json"], "one of --detections"),
@@ -174,19 +174,19 @@ def test_probability_maps_take_the_place_of_detections(tmp_path):
     ],
 )
 def test_what_cannot_be_judged_ends_in_one_line(
-    tmp_path, monkeypatch, capsys, words, told
+    tmp_path, monkeypatch, capsys, words, message
 ):
     golden(tmp_path)
     monkeypatch.chdir(tmp_path)
     assert main(words) == 1
-    said = capsys.readouterr().err
-    assert told in said
-    assert len(said.strip().splitlines()) == 1
+    output = capsys.readouterr().err
+    assert message in output
+    assert len(output.strip().splitlines()) == 1
     assert not (tmp_path / "evaluation").exists()
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "message"),
     [
         (["--level", "95"], "level must be inside"),
         (["--bootstraps", "0"], "bootstraps must be 20 or more"),
@@ -200,13 +200,13 @@ def test_what_cannot_be_judged_ends_in_one_line(
     ],
 )
 def test_a_wrong_rule_is_refused_before_anything_is_written(
-    tmp_path, capsys, setting, told
+    tmp_path, capsys, setting, message
 ):
     gt, dt = golden(tmp_path)
     out = tmp_path / "out"
     words = ["--ground_truth", gt, "--detections", dt, "--out", str(out), *setting]
     assert main(words) == 1
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not out.exists()
 
 

@@ -19,7 +19,8 @@ from tqgd_jax.data.open import open_data
 ROOT = Path(__file__).parents[2]
 
 
-def run(*words: str) -> str:
+def run(*words: str, status: int = 0) -> str:
+    """What is printed, or the message when the command is to fail."""
     done = subprocess.run(
         [sys.executable, *words],
         cwd=ROOT,
@@ -29,8 +30,8 @@ def run(*words: str) -> str:
         check=False,
         timeout=300,  # it takes a tenth of that
     )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+    assert done.returncode == status, done.stderr[-2000:]
+    return done.stderr if status else done.stdout
 
 
 def hearts(root: Path, out: Path, *more: str) -> str:
@@ -49,15 +50,13 @@ def hearts(root: Path, out: Path, *more: str) -> str:
         f"--workdir={work}",
         *more,
     )
-    return run(
-        "-m",
-        "tqgd_jax",
-        "hearts",
-        f"--workdir={work}",
-        f"--data_dir={root}",
-        f"--out={out}",
-        "--min_score=0",
-    )
+    find = ("-m", "tqgd_jax", "hearts", f"--workdir={work}", f"--data_dir={root}")
+    none = run(*find, f"--out={out}", "--min_score=2", status=1)
+    assert f"{root}: no " in none
+    assert "with a heart of a score of 2 or more" in none
+    assert "lower --min_score" in none
+    assert not out.exists()
+    return run(*find, f"--out={out}", "--min_score=0")
 
 
 def test_trained_boxes_crop_another_folder(tmp_path):
@@ -67,11 +66,11 @@ def test_trained_boxes_crop_another_folder(tmp_path):
     rows = [f"{name},{z},8,6,40,36" for name in names for z in range(6)]
     (root / "heart_boxes.csv").write_text("\n".join(["scan,z,x0,y0,x1,y1", *rows]))
     out = tmp_path / "hearts.csv"
-    said = hearts(root, out)
-    assert "30 slices with a heart, score >= 0.000" in said
+    output = hearts(root, out)
+    assert "30 slices with a heart, score >= 0.000" in output
     with out.open() as file:
-        found = list(csv.DictReader(file))
-    assert {(r["scan"], int(r["z"])) for r in found} == {
+        actual = list(csv.DictReader(file))
+    assert {(r["scan"], int(r["z"])) for r in actual} == {
         (name, z) for name in names for z in range(6)
     }
     boxes = read_boxes(out, names[0], 6)
@@ -87,17 +86,17 @@ def test_a_detector_trained_on_images_crops_images(tmp_path):
     box = ("heart", 8.0, 6.0, 40.0, 36.0)
     root = voc_set(tmp_path / "set", {n: [box] for n in names}, h=40, w=48)
     out = tmp_path / "hearts.csv"
-    said = hearts(root, out, "--config.data.boxes=", "--config.data.split=folds")
-    assert "5 images with a heart, score >= 0.000" in said
+    output = hearts(root, out, "--config.data.boxes=", "--config.data.split=folds")
+    assert "5 images with a heart, score >= 0.000" in output
     with out.open() as file:
-        found = {
+        actual = {
             r.pop("image"): [*map(float, r.values())] for r in csv.DictReader(file)
         }
-    assert sorted(found) == list(names)
+    assert sorted(actual) == list(names)
     settings = image_sets.config(root, split="ratio", ratio=(0.0, 0.0, 1.0))
     settings.data.crop = Crop(method=str(out), margin_px=0.0)
     data = open_data(settings)["test"]
     for name, crop in zip(data.names, data.crops, strict=True):
-        x0, y0, x1, y1 = found[name]
+        x0, y0, x1, y1 = actual[name]
         inside = (np.floor(x0), np.floor(y0), np.ceil(x1), np.ceil(y1))
         assert crop == inside

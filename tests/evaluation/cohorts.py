@@ -67,14 +67,20 @@ def cohort(seed, patients=6, slices=4, classes=2, regions=True, ties=False):
     return images
 
 
+def figures(evaluator, keys=None):
+    """Those of the cohort itself, each patient once."""
+    values = evaluator.figures(np.ones((1, len(evaluator.clusters))), keys)
+    return {key: value[0] for key, value in values.items()}
+
+
 def copied(images, patients, times):
     """Each patient's images as often as `times` says, as patients of their own."""
-    found = []
+    copies = []
     for patient, count in zip(patients, times, strict=True):
         for copy in range(int(count)):
             for image in images:
                 if image.patient == patient:
                     place = image.place._replace(patient=f"{patient} {copy}")
                     name = f"{image.name} {copy}"
-                    found.append(image._replace(name=name, place=place))
-    return found
+                    copies.append(image._replace(name=name, place=place))
+    return copies

@@ -44,11 +44,11 @@ def narrow():
     made = checked(whole._replace(images=tuple(images), sizes=sizes))
 
     def beyond(k):
-        found = []
+        pieces = []
         for x0, y0, x1, y1 in whole.images[k].boxes.astype(int).tolist():
             place = (x0 + 10, y0 + 20, x1 + 10, y1 + 20)  # the whole crop's corner
-            found.append((place, pixels(k)[y0:y1, x0:x1, 0]))
-        return found
+            pieces.append((place, pixels(k)[y0:y1, x0:x1, 0]))
+        return pieces
 
     return whole, pixels, made, lambda k: pixels(k)[:, LEFT:], beyond
 
@@ -61,14 +61,14 @@ def by_hand(whole):
 
 def test_boxes_beyond_their_image_are_counted_and_listed(narrow):
     whole, _, made, *_ = narrow
-    found = section(made)
+    actual = section(made)
     cut, outside = by_hand(whole)
     assert outside >= 6  # one in each of 6 slices
-    assert (found["boxes"], found["cut"], found["outside"]) == (12, cut, outside)
-    assert [row["image"] for row in found["images"]] == [
+    assert (actual["boxes"], actual["cut"], actual["outside"]) == (12, cut, outside)
+    assert [row["image"] for row in actual["images"]] == [
         f"P{p}_z{z}" for p in (1, 2, 3) for z in (1, 2)
     ]
-    assert sum(row["outside"] for row in found["images"]) == outside
+    assert sum(row["outside"] for row in actual["images"]) == outside
     assert section(whole)["images"] == []
     assert "sizes" in section(nothing())["reason"]
 
@@ -76,28 +76,28 @@ def test_boxes_beyond_their_image_are_counted_and_listed(narrow):
 def test_a_box_outside_is_missed_and_keeps_its_size(narrow):
     whole, _, made, *_ = narrow
     judged = results.evaluators(made, RULES)
-    found = results.results(made, RULES, judged)
-    figures = found["protocols"]["clinical"]["figures"]
+    actual = results.results(made, RULES, judged)
+    figures = actual["protocols"]["clinical"]["figures"]
     before = results.results(whole, RULES, results.evaluators(whole, RULES))
     others = before["protocols"]["clinical"]["figures"]
     _, outside = by_hand(whole)
     missed = figures["point.centre.fn"]["value"]
     assert missed >= outside
     total = missed + figures["point.centre.tp"]["value"]
-    assert total == found["input"]["boxes"] == 12
+    assert total == actual["input"]["boxes"] == 12
     for name in figures:
         if name.startswith("size.") and name.endswith(".boxes"):
             assert figures[name]["value"] == others[name]["value"]
-    assert f"leaves out {outside} of 12 labelled boxes: P1_z1, P1_z2" in summary(found)
+    assert f"leaves out {outside} of 12 labelled boxes: P1_z1, P1_z2" in summary(actual)
 
 
 def test_the_result_lists_draws_and_verifies_them(narrow, tmp_path):
     _, _, made, pixels, beyond = narrow
-    found = result_folder.make(tmp_path, made, RULES, pixels=pixels, beyond=beyond)
+    actual = result_folder.make(tmp_path, made, RULES, pixels=pixels, beyond=beyond)
     assert verification.again(tmp_path)[1] == []
     page = (tmp_path / "report.html").read_text("utf-8")
     assert "<strong>Outside of the crop.</strong>" in page
-    for row in found["beyond"]["images"]:
+    for row in actual["beyond"]["images"]:
         assert f"<li>{row['image']}: " in page
     assert 'style="left:-' not in page  # marked at the picture's edge
     back, _ = result_folder.read(tmp_path)
@@ -115,12 +115,12 @@ def test_the_reference_score_holds_what_the_crop_leaves_out(narrow, tmp_path):
     one, other = (result_folder.scores(tmp_path / name) for name in "ab")
     assert [r.reference for r in one] == [r.reference for r in other]
     assert {r.area_difference for r in one} == {r.area_difference for r in other}
-    told = [r.predicted.agatston for r in one if r.predicted]
+    whole_scores = [r.predicted.agatston for r in one if r.predicted]
     seen = [r.predicted.agatston for r in other if r.predicted]
-    assert sum(seen) < sum(told)  # a detection ends with its image
+    assert sum(seen) < sum(whole_scores)  # a detection ends with its image
 
 
 def test_a_score_that_would_lack_calcium_is_not_made(narrow, tmp_path):
     _, _, made, pixels, _ = narrow
-    found = result_folder.make(tmp_path, made, RULES, pixels=pixels)
-    assert "labelled boxes of 6 images reach beyond them" in found["calcium"]["reason"]
+    actual = result_folder.make(tmp_path, made, RULES, pixels=pixels)
+    assert "labelled boxes of 6 images reach beyond them" in actual["calcium"]["reason"]

@@ -80,14 +80,14 @@ def test_an_interval_is_widened_when_one_patient_holds_most():
 
 def test_numbers_have_a_value_and_an_interval_or_a_reason():
     evaluator = Evaluator(cohort(1), ["a", "b"], 0.4)
-    found = numbers(evaluator.figures, resamples(6, 100, 0), 0.95, evaluator.why)
-    assert list(found) == list(evaluator.keys)
-    for number in found.values():
+    actual = numbers(evaluator.figures, resamples(6, 100, 0), 0.95, evaluator.why)
+    assert list(actual) == list(evaluator.keys)
+    for number in actual.values():
         assert set(number) == {"value", "low", "high", "reason"}
         assert (number["reason"] == "") == (number["low"] is not None)
         if number["low"] is not None:
             assert number["low"] <= number["high"]
-    ap = found["ap.yolo.0.5"]
+    ap = actual["ap.yolo.0.5"]
     assert ap["low"] < ap["value"] < ap["high"]
 
 
@@ -146,9 +146,9 @@ def test_degenerate_cohorts_have_a_reason(images, key, value, reason):
 
 def test_without_resamples_there_is_no_interval():
     evaluator = Evaluator(cohort(1), ["a", "b"], 0.4)
-    found = numbers(evaluator.figures, resamples(6, 0, 0), 0.95, evaluator.why)
-    assert found["ap.yolo.0.5"]["value"] is not None
-    assert "no resamples" in found["ap.yolo.0.5"]["reason"]
+    actual = numbers(evaluator.figures, resamples(6, 0, 0), 0.95, evaluator.why)
+    assert actual["ap.yolo.0.5"]["value"] is not None
+    assert "no resamples" in actual["ap.yolo.0.5"]["reason"]
 
 
 def test_10_000_resamples_of_40_patients_take_seconds():
@@ -167,7 +167,7 @@ def test_10_000_resamples_of_40_patients_take_seconds():
     evaluator = Evaluator(images, ["calcium"], 0.5)
     weights = resamples(40, 10_000, seed=0)
     start = time.process_time()  # of this process alone, whatever else runs
-    found = evaluator.figures(weights)
+    actual = evaluator.figures(weights)
     # `python -m bench.referee bootstrap` says how long it takes: 3 to 4 s of one core.
     assert time.process_time() - start < 15
-    assert all(len(values) == 10_000 for values in found.values())
+    assert all(len(values) == 10_000 for values in actual.values())

@@ -67,8 +67,8 @@ def test_slices_of_different_crops_become_one_part_of_the_scan():
 def test_a_slice_that_was_not_judged_joins_nothing():
     full = np.full((2, 2), 300, np.int16)
     part = assemble([(5, (0, 0, 2, 2), full), (7, (0, 0, 2, 2), full)])
-    found = score(part.hu, part.hu > 0, (3, 1, 1), CONVENTIONS["orcascore"])
-    assert [one.z for one in found.lesions] == [(0, 0), (2, 2)]
+    actual = score(part.hu, part.hu > 0, (3, 1, 1), CONVENTIONS["orcascore"])
+    assert [one.z for one in actual.lesions] == [(0, 0), (2, 2)]
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def rows_of(tmp_path, *lines, header="z,x0,y0,x1,y1"):
 
 
 def test_slices_by_number_and_by_position(tmp_path):
-    found = rows_of(tmp_path, "0,1,2,3,4", "mm:-12,1,2,3,4", "mm: -1.6,0.5,0,30,20")
-    assert found == [(0, 1, 2, 3, 4), (0, 1, 2, 3, 4), (3, 0.5, 0, 30, 20)]
+    actual = rows_of(tmp_path, "0,1,2,3,4", "mm:-12,1,2,3,4", "mm: -1.6,0.5,0,30,20")
+    assert actual == [(0, 1, 2, 3, 4), (0, 1, 2, 3, 4), (3, 0.5, 0, 30, 20)]
     assert rows_of(tmp_path) == []
 
 

@@ -93,8 +93,8 @@ CORNER = [(2, slice(2, 4), slice(2, 4), 450), (2, slice(4, 6), slice(4, 6), 150)
 )
 def test_components_that_touch_by_a_corner_in_a_slice(connected, expected, lesions):
     hu, mask = volume(*CORNER)
-    found = score(hu, mask, MM, Convention("mine", connected))
-    assert (found.agatston, len(found.lesions)) == (expected, lesions)
+    actual = score(hu, mask, MM, Convention("mine", connected))
+    assert (actual.agatston, len(actual.lesions)) == (expected, lesions)
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_components_that_touch_by_a_corner_in_a_slice(connected, expected, lesio
 )
 def test_components_that_touch_by_a_corner_between_slices(connected, lesions):
     hu, mask = volume((1, 2, 2, 300), (2, 3, 3, 300))
-    found = score(hu, mask, MM, Convention("mine", connected))
-    assert (found.agatston, len(found.lesions)) == (6, lesions)
+    actual = score(hu, mask, MM, Convention("mine", connected))
+    assert (actual.agatston, len(actual.lesions)) == (6, lesions)
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_components_that_touch_by_a_corner_between_slices(connected, lesions):
 )
 def test_smallest_components_in_pixels(name, counts):
     for pixels in (counts - 1, counts):
-        found = total([(2, 3, slice(1, 1 + pixels), 250)], name)
-        assert found == (2 * pixels if pixels == counts else 0)
+        actual = total([(2, 3, slice(1, 1 + pixels), 250)], name)
+        assert actual == (2 * pixels if pixels == counts else 0)
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ def test_smallest_components_in_pixels(name, counts):
 def test_clinical_components_have_one_square_millimetre_at_least(spacing, counts):
     for pixels in (counts - 1, counts):
         hu, mask = volume((0, 0, slice(pixels), 250), shape=(1, 1, 120))
-        found = score(hu, mask, spacing, convention("clinical")).agatston
+        actual = score(hu, mask, spacing, convention("clinical")).agatston
         area = pixels * spacing[1] * spacing[2] * spacing[0] / 3
-        assert found == pytest.approx(2 * area if pixels == counts else 0, rel=1e-12)
+        assert actual == pytest.approx(2 * area if pixels == counts else 0, rel=1e-12)
 
 
 def test_sizes_in_cubic_millimetres():
@@ -147,20 +147,20 @@ def test_one_voxel_is_a_lesion_where_no_size_is_asked_for():
 def test_an_empty_scan_scores_nothing():
     hu, mask = volume()
     for one in CONVENTIONS.values():
-        found = score(hu, mask, MM, one, 0.8)
-        assert found.amount == (0.0, 0.0, 0.0)
-        assert (found.lesions, found.arteries) == ((), {})
+        actual = score(hu, mask, MM, one, 0.8)
+        assert actual.amount == (0.0, 0.0, 0.0)
+        assert (actual.lesions, actual.arteries) == ((), {})
         assert score(hu, mask, MM, one).amount.mass_mg is None
 
 
 def test_volume_and_mass_of_two_lesions():
     hu, mask = volume(block(200, z=1), (3, slice(0, 4), 0, 500))
-    found = score(hu, mask, (2.0, 0.5, 0.5), convention("orcascore"), 0.75)
+    actual = score(hu, mask, (2.0, 0.5, 0.5), convention("orcascore"), 0.75)
     # 6 and 4 voxels of 0.5 mm3; 0.75 mg/mL per HU x HU x volume / 1000
-    assert found.amount.volume_mm3 == 5.0
-    masses = [one.amount.mass_mg for one in found.lesions]
+    assert actual.amount.volume_mm3 == 5.0
+    masses = [one.amount.mass_mg for one in actual.lesions]
     assert masses == pytest.approx([0.75 * 200 * 3 / 1000, 0.75 * 500 * 2 / 1000])
-    assert found.amount.mass_mg == pytest.approx(1.2)
+    assert actual.amount.mass_mg == pytest.approx(1.2)
 
 
 def test_pixels_of_a_mask_that_are_dark_count_only_where_the_convention_says():
@@ -179,13 +179,13 @@ def test_arteries_that_touch_stay_apart():
     label = mask.astype(np.uint8)
     label[2, :, 6:] *= 3
     assert score(hu, mask, MM, convention("clinical")).agatston == 40
-    found = score(hu, label, MM, convention("clinical"))
-    assert found.agatston == 24 + 4
-    assert [(one.artery, one.amount.agatston) for one in found.lesions] == [
+    actual = score(hu, label, MM, convention("clinical"))
+    assert actual.agatston == 24 + 4
+    assert [(one.artery, one.amount.agatston) for one in actual.lesions] == [
         ("LAD", 24),
         ("RCA", 4),
     ]
-    assert {k: v.agatston for k, v in found.arteries.items()} == {
+    assert {k: v.agatston for k, v in actual.arteries.items()} == {
         "LAD": 24,
         "LCX": 0,
         "RCA": 4,
@@ -217,10 +217,10 @@ def test_random_volumes_score_as_a_flood_fill_says(rule):
         mask = rng.random(hu.shape) < 0.8
         spacing = (float(rng.choice([1.5, 2.5, 3])), 0.6, 0.7)
         points, voxels = slowly(hu, mask, spacing, rule)
-        found, counted = score_marked(marked(hu, mask), spacing, rule)
-        assert found.agatston == pytest.approx(points, rel=1e-12)
+        actual, counted = score_marked(marked(hu, mask), spacing, rule)
+        assert actual.agatston == pytest.approx(points, rel=1e-12)
         np.testing.assert_array_equal(counted, voxels[mask])
-        assert sum(one.voxels for one in found.lesions) == voxels.sum()
+        assert sum(one.voxels for one in actual.lesions) == voxels.sum()
 
 
 def test_turned_and_mirrored_volumes_have_one_score():

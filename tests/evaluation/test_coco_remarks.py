@@ -10,7 +10,7 @@ YOLO, PIXELS = (0.9, 0.5, 1.4, 0.7), (3.0, 4.0, 9.0, 8.0)
 
 
 @pytest.mark.parametrize(
-    ("boxes", "sizes", "told"),
+    ("boxes", "sizes", "remarked"),
     [
         ([YOLO], [(60, 80)], True),
         ([YOLO], [(8, 17)], True),
@@ -21,8 +21,8 @@ YOLO, PIXELS = (0.9, 0.5, 1.4, 0.7), (3.0, 4.0, 9.0, 8.0)
         ([], [(60, 80)], False),
     ],
 )
-def test_boxes_of_fractions_are_told(boxes, sizes, told):
+def test_boxes_of_fractions_are_told(boxes, sizes, remarked):
     corners = np.array(boxes, float).reshape(-1, 4)
-    said = of_boxes("annotations", corners, np.zeros(len(boxes), int), sizes)
-    assert len(said) == told
-    assert not told or "look like fractions of the image (0 to 1)" in said[0]
+    remarks = of_boxes("annotations", corners, np.zeros(len(boxes), int), sizes)
+    assert len(remarks) == remarked
+    assert not remarked or "look like fractions of the image (0 to 1)" in remarks[0]

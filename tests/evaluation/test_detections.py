@@ -1,4 +1,4 @@
-"""COCO json to a study: what pycocotools reads is read alike, faults are named."""
+"""COCO json to an evaluation set: what pycocotools reads is read alike."""
 
 import json
 import time
@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from tests.evaluation.coco_objects import box, det, picture, reader, truth
 from tests.report.coco_files import marked, twelve
 from tqgd_jax.evaluation.evaluator import Evaluator
 from tqgd_jax.evaluation.inputs.detections import read
@@ -13,56 +14,10 @@ from tqgd_jax.report.result_files import coco_detections, coco_ground_truth, jso
 from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image, Lesion, Place
 
-CATEGORIES = [{"id": 7, "name": "stent"}, {"id": 3, "name": "calcium"}]
-
-
-def picture(key, **more):
-    return {"id": key, "file_name": f"{key}.png", "height": 60, "width": 80, **more}
-
-
-def box(key, image, bbox, category=3, **more):
-    return {
-        "id": key,
-        "image_id": image,
-        "category_id": category,
-        "bbox": bbox,
-        "iscrowd": 0,
-        **more,
-    }
-
-
-def det(image, bbox, score, category=3):
-    return {
-        "image_id": image,
-        "category_id": category,
-        "bbox": bbox,
-        "score": score,
-    }
-
-
-def truth(images=None, annotations=None, categories=None, **more):
-    return {
-        "images": [picture(9), picture(2)] if images is None else images,
-        "annotations": [box(1, 9, [1, 2, 3, 4])]
-        if annotations is None
-        else annotations,
-        "categories": CATEGORIES if categories is None else categories,
-        **more,
-    }
-
 
 @pytest.fixture
 def files(tmp_path):
-    """Writes both files and reads them."""
-
-    def write_and_read(said=None, dets=(), **options):
-        gt, dt = tmp_path / "gt.json", tmp_path / "dt.json"
-        for path, value in ((gt, truth() if said is None else said), (dt, dets)):
-            text = value if isinstance(value, str) else json.dumps(value)
-            path.write_text(text, "utf-8")
-        return read(gt, dt, **options)
-
-    return write_and_read
+    return reader(tmp_path)
 
 
 def test_boxes_become_corners_and_sparse_categories_indices_by_id(files):
@@ -119,14 +74,14 @@ def test_places_and_lesions_are_read(files):
         "crop": [0, 10, 80, 70],
         "fold": 2,
     }
-    said = truth(
+    document = truth(
         images=[picture(1, **where), picture(2, scan="t", z=None)],
         annotations=[
             box(1, 1, [1, 2, 3, 4], artery="LAD", lesion=2, hu_max=400, area_px=9),
             box(2, 2, [1, 2, 3, 4], area_mm2=2.25),
         ],
     )
-    one, two = files(said).images
+    one, two = files(document).images
     spacing, crop = (3.0, 0.5, 0.5), (0, 10, 80, 70)
     assert one.place == Place("12", "s", 4, spacing, crop, "V1", "2")
     assert two.place == Place("t", "t")  # its scan stands for the patient
@@ -136,14 +91,14 @@ def test_places_and_lesions_are_read(files):
 
 
 def test_crowds_and_ignored_boxes_do_not_count_and_need_no_area(files):
-    said = truth(
+    document = truth(
         annotations=[
             box(1, 9, [0, 0, 50, 50], iscrowd=1),
             box(2, 9, [1, 2, 0, 4], ignore=1),
             box(3, 9, [1, 2, 3, 4], ignore=0),
         ]
     )
-    study = files(said)
+    study = files(document)
     assert study.images[1].counting.tolist() == [False, False, True]
     assert study.images[1].crowd.tolist() == [True, False, False]
     assert "1 annotations have 'ignore' without 'iscrowd'" in study.note
@@ -172,10 +127,10 @@ def test_the_note_says_when_boxes_look_like_another_format(files):
 
 
 def test_images_without_patient_are_counted_in_the_note(files):
-    said = truth(images=[picture(1), picture(9, patient="a")])
-    assert "1 of 2 images name no patient" in files(said).note
-    said = truth(images=[picture(1, scan="b"), picture(9, patient="a")])
-    assert "patient" not in files(said).note
+    document = truth(images=[picture(1), picture(9, patient="a")])
+    assert "1 of 2 images name no patient" in files(document).note
+    document = truth(images=[picture(1, scan="b"), picture(9, patient="a")])
+    assert "patient" not in files(document).note
 
 
 def test_a_stamp_travels_with_the_ground_truth(files):
@@ -197,164 +152,14 @@ def test_patients_and_thresholds_come_from_a_csv(files, tmp_path):
         files(patients=table, threshold=0.3)
 
 
-SLICE = {"scan": "s", "z": 3}
-FAULTS = {
-    "truncated": (
-        json.dumps(truth())[:40],
-        [],
-        r"gt.json:1:\d+: not json.*the file ends",
-    ),
-    "not json": ("images: []", [], r"gt.json:1:1: not json: Expecting value"),
-    "swapped": ([], [], "this is a list; are ground truth and detections swapped"),
-    "no images": ({"annotations": []}, [], "no 'images'.*has 'annotations'"),
-    "images is no list": (truth(images={}), [], "'images' must be a list.*got {}"),
-    "zero images": (truth(images=[]), [], "images is empty"),
-    "no categories": (truth(categories=[]), [], "categories is empty"),
-    "image without id": (truth([{"file_name": "a"}]), [], r"images\[0\]: no 'id'"),
-    "image is no object": (truth([3]), [], r"images\[0\]: must be an object"),
-    "id is a number with point": (truth([{"id": 1.5}]), [], "whole number or a text"),
-    "ids of two kinds": (truth([picture(1), picture("b")]), [], "another kind than 1"),
-    "image twice": (
-        truth([picture(9), picture(2), picture(9)]),
-        [],
-        r"images\[2\] \(id 9\): entry 0 has the id 9 already",
-    ),
-    "file name twice": (
-        truth([picture(9), picture(2, file_name="9.png")]),
-        [],
-        r"image 2 has the file_name '9.png' too",
-    ),
-    "slice twice": (
-        truth([picture(9, **SLICE), picture(2, **SLICE)]),
-        [],
-        "2.png and 9.png are both slice 3 of the scan 's'",
-    ),
-    "size": (truth([picture(9, width=-4)]), [], "positive whole numbers.*60 and -4"),
-    "z": (truth([picture(9, z="top")]), [], "z must be a whole number, got 'top'"),
-    "spacing": (truth([picture(9, spacing=[3, 0])]), [], r"three positive.*\[3, 0\]"),
-    "crop": (truth([picture(9, crop=[5, 5, 5, 9])]), [], "x0 < x1"),
-    "patient": (truth([picture(9, patient=["a"])]), [], "patient must be a text"),
-    "class twice": (
-        truth(categories=[{"id": 3, "name": "a"}, {"id": 4, "name": "a"}]),
-        [],
-        "two are called 'a'",
-    ),
-    "annotation of no image": (
-        truth(annotations=[box(5, 4, [0, 0, 1, 1])]),
-        [],
-        r"annotations\[0\] \(id 5\): image_id 4 is none.*which are 2, 9",
-    ),
-    "annotation twice": (
-        truth(annotations=[box(5, 9, [0, 0, 1, 1]), box(5, 9, [0, 0, 2, 1])]),
-        [],
-        "entry 0 has the id 5 already",
-    ),
-    "annotation without box": (
-        truth(annotations=[{"id": 1, "image_id": 9, "category_id": 3}]),
-        [],
-        r"annotations\[0\] \(id 1\): no 'bbox'; it has 'id'",
-    ),
-    "box without area": (
-        truth(annotations=[box(5, 9, [4, 4, 0, 3])]),
-        [],
-        r"\(id 5\): bbox \[4, 4, 0, 3\] has no area.*\"iscrowd\": 1",
-    ),
-    "hu": (
-        truth(annotations=[box(5, 9, [0, 0, 1, 1], hu_max="x")]),
-        [],
-        "hu_max must be a whole number, got 'x'",
-    ),
-    "iscrowd": (
-        truth(annotations=[box(5, 9, [0, 0, 1, 1], iscrowd="no")]),
-        [],
-        r"\(id 5\): iscrowd must be 0 or 1, got 'no'",
-    ),
-    "ignore": (
-        truth(annotations=[box(5, 9, [0, 0, 1, 1], ignore=2)]),
-        [],
-        r"\(id 5\): ignore must be 0 or 1, got 2",
-    ),
-    **{
-        f"area {area!r:.9}": (
-            truth(
-                annotations=[
-                    box(4, 9, [0, 0, 1, 1]),
-                    box(5, 9, [0, 0, 1, 1], area=area),
-                ]
-            ),
-            [],
-            r"annotations\[1\] \(id 5\): area .* from 0 to 1e\+14; leave it out",
-        )
-        for area in (-1, "12", True, [4], float("nan"), float("inf"), 2e14, 10**400)
-    },
-    "detections as object": (None, {"images": []}, "dt.json: detections are a list"),
-    "detection of no image": (
-        None,
-        [det(9, [0, 0, 1, 1], 1), det(5, [0, 0, 1, 1], 1)],
-        r"dt.json: \[1\]: image_id 5 is none of the ground truth's",
-    ),
-    "detection of no category": (
-        None,
-        [det(9, [0, 0, 1, 1], 1, category=0)],
-        "category_id 0 is none of the ground truth's, which are 3, 7",
-    ),
-    "unhashable image": (None, [det([9], [0, 0, 1, 1], 1)], r"image_id \[9\] is none"),
-    "no score": (
-        None,
-        [{"image_id": 9, "category_id": 3, "bbox": [0, 0, 1, 1]}],
-        r"\[0\]: no 'score'",
-    ),
-    "score as text": (None, [det(9, [0, 0, 1, 1], "0.5")], "finite number, got '0.5'"),
-    "score NaN": (
-        None,
-        [det(9, [0, 0, 1, 1], 0.5), det(9, [0, 0, 1, 1], float("nan"))],
-        r"\[1\]: score must be a finite number, got nan",
-    ),
-    "box infinite": (None, [det(9, [0, 0, 1e999, 1], 1)], "got .*inf"),
-    "box beyond float": (None, [det(9, [0, 0, 10**400, 1], 1)], "four numbers"),
-    "box too far": (None, [det(9, [0, 1e308, 1, 1], 1)], "no place in an image.*1e.07"),
-    "z too large": (truth([picture(9, z=10**30)]), [], "z must be a whole number"),
-    "box of three": (
-        None,
-        [det(9, [0, 0, 1, 1], 1), det(9, [0, 0, 1], 1)],
-        r"\[1\]: bbox must be four numbers .*got \[0, 0, 1\]",
-    ),
-    "all boxes of five": (None, [det(9, [0, 0, 1, 1, 1], 1)], "must be four numbers"),
-    "box of text": (None, [det(9, ["0", "0", "1", "1"], 1)], "must be four numbers"),
-    "box null": (None, [det(9, None, 1)], "got None"),
-    "negative width": (None, [det(9, [5, 5, -1, 2], 1)], "negative width or height"),
-    "detection is no object": (None, [[9, 3]], r"dt.json: \[0\]: must be an object"),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_named_in_one_line(files, fault):
-    said, dets, words = FAULTS[fault]
-    with pytest.raises(ValueError, match=words) as error:
-        files(said, dets)
-    assert "\n" not in str(error.value)
-    assert ".json" in str(error.value)
-
-
-def test_a_missing_or_binary_file_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"gone.json: cannot be read: No such file"):
-        read(tmp_path / "gone.json", None)
-    (tmp_path / "b.json").write_bytes(b"\xff\xfe{}")
-    with pytest.raises(ValueError, match=r"b.json: not UTF-8 at byte 0"):
-        read(tmp_path / "b.json", None)
-    (tmp_path / "deep.json").write_text("[" * 200_000)
-    with pytest.raises(ValueError, match=r"deep.json: nested too deeply"):
-        read(tmp_path / "deep.json", None)
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_the_twelve_figures_of_pycocotools_come_from_the_same_files(files, seed):
     # Sparse ids in no order.
     keys = np.random.default_rng(seed).permutation(np.arange(100, 190, 3)).tolist()
-    said, dets = marked(seed, keys)
-    study = files(said, dets)
+    document, dets = marked(seed, keys)
+    study = files(document, dets)
     ours = Evaluator(study.images, study.classes, None).coco()
-    for name, figure in twelve(said, dets).items():
+    for name, figure in twelve(document, dets).items():
         assert figure is not None
         assert ours[name] == pytest.approx(figure, abs=1e-6), name
 
@@ -372,9 +177,9 @@ def test_sides_of_decimals_reach_sizes_and_ious_as_in_pycocotools(files):
             moved = (made + rng.choice([0, 0.1, 0.5, 1], 4)).round(1)
             moved[2:] = moved[2:] if rng.random() < 0.5 else 32
             dets.append(det(key, moved.tolist(), rng.random()))
-    said = truth(annotations=annotations)
-    ours = Evaluator(files(said, dets).images, "ab", None).coco()
-    expected = {k: v for k, v in twelve(said, dets).items() if v is not None}
+    document = truth(annotations=annotations)
+    ours = Evaluator(files(document, dets).images, "ab", None).coco()
+    expected = {k: v for k, v in twelve(document, dets).items() if v is not None}
     assert len(expected) == 10  # all but those of large boxes
     assert {name: ours[name] for name in expected} == pytest.approx(expected, abs=1e-6)
 
@@ -397,7 +202,7 @@ def test_what_our_own_evaluation_writes_is_read_back(tmp_path):
     )
     none, no = np.zeros((0, 4)), np.zeros(0, int)
     two = Image("b", none, no, none, np.zeros(0), no, place=Place("q"))
-    said = EvaluationSet(
+    written = EvaluationSet(
         images=(one, two),
         classes=("calcium", "stent"),
         thresholds=(0.5, 0.5),
@@ -407,13 +212,13 @@ def test_what_our_own_evaluation_writes_is_read_back(tmp_path):
         positive_only=True,
     )
     gt, dt = tmp_path / "gt.json", tmp_path / "dt.json"
-    gt.write_bytes(json_bytes(coco_ground_truth(said)))
-    dt.write_bytes(json_bytes(coco_detections(said)))
+    gt.write_bytes(json_bytes(coco_ground_truth(written)))
+    dt.write_bytes(json_bytes(coco_detections(written)))
     again = read(gt, dt, threshold=0.5)
     assert "1 annotations have 'ignore' without 'iscrowd'" in again.note
     other = {"images": (), "title": "", "source": "none", "note": ""}
-    assert again._replace(**other) == said._replace(images=())
-    for ours, theirs in zip(again.images, said.images, strict=True):
+    assert again._replace(**other) == written._replace(images=())
+    for ours, theirs in zip(again.images, written.images, strict=True):
         assert (ours.name, ours.place) == (theirs.name, theirs.place)
         assert ours.lesions == theirs.lesions
         assert ours.counting.tolist() == theirs.counting.tolist()

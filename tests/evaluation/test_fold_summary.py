@@ -30,11 +30,11 @@ def with_folds(judged, *names):
 def test_images_of_one_named_fold_are_no_headline_though_nothing_else_says_so():
     judged = with_folds(study()[0], "3")
     assert judged.part == ""
-    found = results(judged)
-    assert found["settings"]["part"] == "fold 3"
-    assert found["headline"]["keys"] == []
-    assert "NO HEADLINE: fold 3: one fold is no result" in summary(found)
-    assert found["protocols"]["clinical"]["folds"] == []
+    actual = results(judged)
+    assert actual["settings"]["part"] == "fold 3"
+    assert actual["headline"]["keys"] == []
+    assert "NO HEADLINE: fold 3: one fold is no result" in summary(actual)
+    assert actual["protocols"]["clinical"]["folds"] == []
     assert results(with_folds(study()[0], "3", "4"))["headline"]["keys"]
 
 

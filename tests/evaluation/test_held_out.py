@@ -55,7 +55,7 @@ def test_a_patient_who_was_trained_on_is_never_judged(cohort):
 def test_detections_carry_what_is_known_of_their_slice(cohort):
     _, trained = opened(cohort, 2)
     test = trained["test"]
-    found = [
+    actual = [
         Image(
             name,
             test.boxes[k],
@@ -66,7 +66,7 @@ def test_detections_carry_what_is_known_of_their_slice(cohort):
         )
         for k, name in enumerate(test.names)
     ]
-    images = held_out.placed(test, found, "test")
+    images = held_out.placed(test, actual, "test")
     first = images[0]
     assert first.place.fold == "2"
     assert test.fold == (2, 3)
@@ -76,15 +76,15 @@ def test_detections_carry_what_is_known_of_their_slice(cohort):
     # The lesion at 300 HU, 4 x 5 px of 0.25 mm2, is in slices 1 and 2.
     assert first.lesions == (Lesion("LAD", 1, 300, 20, 5.0),)
     assert first.det_scores.dtype == np.float64
-    assert held_out.placed(test, found, "val")[0].place.fold == ""
+    assert held_out.placed(test, actual, "val")[0].place.fold == ""
 
 
 def test_the_same_data_in_another_place_are_the_same(cohort, tmp_path):
     settings, trained = opened(cohort, 1)
-    there = shutil.copytree(cohort, tmp_path / "moved")
-    moved = held_out.elsewhere(settings, str(there), ["calcium"])
+    folder = shutil.copytree(cohort, tmp_path / "moved")
+    moved = held_out.elsewhere(settings, str(folder), ["calcium"])
     assert open_data(moved)["test"].fingerprint == trained["test"].fingerprint
-    others = held_out.elsewhere(settings, str(there), ["LAD", "LCX", "RCA"])
+    others = held_out.elsewhere(settings, str(folder), ["LAD", "LCX", "RCA"])
     assert others.data.classes == ("LAD", "LCX", "RCA")
 
 
@@ -95,10 +95,10 @@ def test_images_of_unknown_patients_count_as_one_each(cohort):
     alone = dataclasses.replace(alone, patients=alone.names)
     assert not held_out.patients_known(alone)
     none = np.zeros((0, 4), np.float32)
-    found = Image(
+    actual = Image(
         alone.names[0], none, np.zeros(0, int), none, none[:, 0], np.zeros(0, int)
     )
-    assert held_out.placed(alone, [found], "test")[0].place.patient == ""
+    assert held_out.placed(alone, [actual], "test")[0].place.patient == ""
 
 
 @pytest.mark.parametrize(

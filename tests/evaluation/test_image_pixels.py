@@ -19,7 +19,7 @@ def judged(name, scan="", z=None, crop=None):
     return Image(name, none, no, none, np.zeros(0), no, place=place)
 
 
-def there(pixels):
+def known(pixels):
     """Pixels that were found."""
     assert pixels is not None
     return pixels
@@ -91,9 +91,9 @@ def test_a_slice_is_found_by_scan_and_z_and_cropped(tmp_path):
         judged("no slice", "s1"),
     ]
     pixels = from_folder(tmp_path, images)
-    assert np.array_equal(there(pixels(0)), hu[2, 0:3, 1:4, None])
-    assert there(pixels(0)).dtype == np.int16
-    assert np.array_equal(there(pixels(1)), other[0, :, :, None])
+    assert np.array_equal(known(pixels(0)), hu[2, 0:3, 1:4, None])
+    assert known(pixels(0)).dtype == np.int16
+    assert np.array_equal(known(pixels(1)), other[0, :, :, None])
     assert pixels.missing == ("nowhere", "no slice")
 
 
@@ -119,7 +119,7 @@ def test_scans_are_called_as_the_data_set_calls_them(tmp_path):
         write(tmp_path / name / "ct.nii.gz", hu)
         write(tmp_path / name / "mask.nii.gz", mask)
     pixels = from_folder(tmp_path, [judged("x", "PAT2", 1), judged("y", "ct", 1)])
-    assert there(pixels(0))[5, 5, 0] == 50
+    assert known(pixels(0))[5, 5, 0] == 50
     assert pixels(1) is None  # two are called so
 
 
@@ -127,14 +127,14 @@ def test_a_scan_and_its_mask_may_have_one_name(tmp_path):
     hu, mask = scan([], value=30)
     write(tmp_path / "images" / "s.nii.gz", hu)
     write(tmp_path / "masks" / "s.nii.gz", mask)
-    assert there(from_folder(tmp_path, [judged("x", "s", 1)])(0))[5, 5, 0] == 30
+    assert known(from_folder(tmp_path, [judged("x", "s", 1)])(0))[5, 5, 0] == 30
 
 
 def test_dicom_folders_are_scans(tmp_path):
     hu = np.arange(3 * 4 * 5).reshape(3, 4, 5).astype(np.int16)
     series(tmp_path / "p" / "one", hu)
     pixels = from_folder(tmp_path, [judged("x", "p_one", 2)])
-    assert np.array_equal(there(pixels(0)), hu[2, :, :, None])
+    assert np.array_equal(known(pixels(0)), hu[2, :, :, None])
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,8 @@ def test_p_counts_the_exchanges_that_give_as_much():
     key = "point.iou0.5.recall"
     names = sorted({image.patient for image in a})
     differences = []
-    for kept in itertools.product([True, False], repeat=len(names)):
-        keep = dict(zip(names, kept, strict=True))
+    for choice in itertools.product([True, False], repeat=len(names)):
+        keep = dict(zip(names, choice, strict=True))
         pairs = list(zip(a, b, strict=True))
         first = [x if keep[x.patient] else y for x, y in pairs]
         second = [y if keep[x.patient] else x for x, y in pairs]

@@ -138,12 +138,12 @@ BASE = rows("orcascore", 0, 5, 90, 350, 500)
 
 
 def test_exactly_two_of_five_patients_change_by_the_convention():
-    found = convention_agreement(BASE + rows("clinical", 0, 11, 81, 350, 400))
-    one = found["conventions"]["clinical"]
+    actual = convention_agreement(BASE + rows("clinical", 0, 11, 81, 350, 400))
+    one = actual["conventions"]["clinical"]
     assert (one["patients_changed"], one["of"]) == (2, 5)
     assert one["categories"] == [1, 0, 2, 2, 0]
-    assert found["conventions"]["orcascore"]["patients_changed"] == 0
-    assert found["changed_by_definition"] == 2
+    assert actual["conventions"]["orcascore"]["patients_changed"] == 0
+    assert actual["changed_by_definition"] == 2
     # 11/5, 81/90, 1, 400/500; NumPy's percentile lies .85 of the way from 1 to 2.2
     assert one["median_ratio"] == pytest.approx(0.95)
     assert one["p95_ratio"] == pytest.approx(1 + 0.85 * 1.2)
@@ -151,28 +151,28 @@ def test_exactly_two_of_five_patients_change_by_the_convention():
 
 def test_patients_that_several_conventions_move_are_counted_once():
     more = rows("clinical", 0, 11, 90, 350, 500) + rows("aicac", 0, 11, 101, 350, 500)
-    found = convention_agreement(BASE + more)
-    assert found["changed_by_definition"] == 2
-    changed = {k: v["patients_changed"] for k, v in found["conventions"].items()}
+    actual = convention_agreement(BASE + more)
+    assert actual["changed_by_definition"] == 2
+    changed = {k: v["patients_changed"] for k, v in actual["conventions"].items()}
     assert changed == {"orcascore": 0, "clinical": 1, "aicac": 2}
 
 
 def test_patients_whom_a_scheme_calls_more_or_less_ill():
-    found = convention_agreement(rows("orcascore", 0, 5, 90, 100, 300, 350, 500))[
+    actual = convention_agreement(rows("orcascore", 0, 5, 90, 100, 300, 350, 500))[
         "schemes"
     ]
-    changed = {k: v["patients_changed"] for k, v in found.items()}
+    changed = {k: v["patients_changed"] for k, v in actual.items()}
     # 100 is in 11-100, but in 100-299 and in >=100; 300 and 350 are in 101-400, but 300
     # is in >=300 and 350 also in >300
     assert changed == {"standard": 0, "four": 0, "cacdrs": 3, "deepcac": 1, "coarse": 1}
-    assert found["cacdrs"]["categories"] == [1, 2, 1, 3]
-    assert found["cacdrs"]["labels"] == ["0", "1-99", "100-299", ">=300"]
+    assert actual["cacdrs"]["categories"] == [1, 2, 1, 3]
+    assert actual["cacdrs"]["labels"] == ["0", "1-99", "100-299", ">=300"]
 
 
 def test_a_cohort_without_calcium_has_no_ratio():
-    found = convention_agreement(rows("orcascore", 0, 0))
-    assert found["changed_by_definition"] == 0
-    assert found["conventions"]["orcascore"]["median_ratio"] is None
+    actual = convention_agreement(rows("orcascore", 0, 0))
+    assert actual["changed_by_definition"] == 0
+    assert actual["conventions"]["orcascore"]["median_ratio"] is None
 
 
 def test_scores_that_cannot_be_compared_are_refused():

@@ -26,24 +26,24 @@ TWO = [image("a.png", scanner="V"), image("b.png")]
 
 
 def test_lines_find_their_images_by_name_or_id(table):
-    found, limits = apply(TWO, table("image,patient\n12,p1\na.png,p2\n"), [7, 12])
-    assert [i.patient for i in found] == ["p2", "p1"]
-    assert found[0].place.scanner == "V"  # what the csv does not say stays
+    actual, limits = apply(TWO, table("image,patient\n12,p1\na.png,p2\n"), [7, 12])
+    assert [i.patient for i in actual] == ["p2", "p1"]
+    assert actual[0].place.scanner == "V"  # what the csv does not say stays
     assert limits is None
 
 
 def test_a_name_goes_before_an_id_of_the_same_text(table):
     images = [image("1"), image("2")]
-    found, _ = apply(images, table("image,patient\n1,p1\n2,p2\n"), [2, 1])
-    assert [i.patient for i in found] == ["p1", "p2"]
+    actual, _ = apply(images, table("image,patient\n1,p1\n2,p2\n"), [2, 1])
+    assert [i.patient for i in actual] == ["p1", "p2"]
 
 
 def test_one_line_for_a_scan_is_enough(table):
     images = [image("a", scan="s"), image("b", scan="s"), image("c", scan="t")]
     text = "scan,patient,scanner\ns,p,V1\nt,q,V2\n"
-    found, _ = apply(images, table(text))
-    assert [i.patient for i in found] == ["p", "p", "q"]
-    assert found[1].place == Place("p", "s", scanner="V1")
+    actual, _ = apply(images, table(text))
+    assert [i.patient for i in actual] == ["p", "p", "q"]
+    assert actual[1].place == Place("p", "s", scanner="V1")
 
 
 def test_every_column_is_read_and_others_are_named(table):
@@ -52,9 +52,9 @@ def test_every_column_is_read_and_others_are_named(table):
         'a.png;"p;1";s;-3;V1;2;3;0.5;0.25;0.4;61;f\n\n'
     )
     read_table = table(text, "utf-8-sig")
-    (found,), limits = apply([image("a.png")], read_table)
+    (actual,), limits = apply([image("a.png")], read_table)
     spacing = (3.0, 0.5, 0.25)
-    assert found.place == Place("p;1", "s", -3, spacing, None, "V1", "2")
+    assert actual.place == Place("p;1", "s", -3, spacing, None, "V1", "2")
     assert limits == [0.4]
     assert read_table.note == "columns of p.csv that are not read: age, sex"
 

@@ -60,7 +60,7 @@ def test_the_full_scale_of_a_png_is_one(tmp_path, judged, depth):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (lambda path: path.unlink(), "no P0_z1.npy or P0_z1.png"),
         (lambda path: np.save(path, np.zeros((64, 70))), "has the shape"),
@@ -72,10 +72,10 @@ def test_the_full_scale_of_a_png_is_one(tmp_path, judged, depth):
         (lambda path: path.write_bytes(b""), "cannot be read"),
     ],
 )
-def test_a_wrong_map_is_named(tmp_path, judged, spoil, told):
+def test_a_wrong_map_is_named(tmp_path, judged, spoil, message):
     zeros(tmp_path, judged)
     spoil(tmp_path / "P0_z1.npy")
-    with pytest.raises(ValueError, match=f"P0_z1.*{told}|{told}"):
+    with pytest.raises(ValueError, match=f"P0_z1.*{message}|{message}"):
         from_maps(judged, tmp_path, "mean")
 
 

@@ -23,8 +23,8 @@ from tqgd_jax.evaluation.calcium.risk_categories import (
 )
 def test_scores_at_the_edges(name, expected):
     scores = [0, 0.2, 10, 10.5, 99.9, 100, 100.5, 300, 400, 400.1]
-    found = [scheme(name).labels[category(s, scheme(name))] for s in scores]
-    assert found == expected.split()
+    actual = [scheme(name).labels[category(s, scheme(name))] for s in scores]
+    assert actual == expected.split()
 
 
 def test_the_last_bit_of_a_sum_changes_no_category():

@@ -105,8 +105,8 @@ def test_random_crowded_images_against_the_slow_rule():
             expected[[order[w] for w in winners]] = True
             np.testing.assert_array_equal(got[:, t], expected)
             if t == 0:
-                found = matches(image, THRESHOLDS).box[got[:, 0]]
-                np.testing.assert_array_equal(np.sort(found), boxes)
+                actual = matches(image, THRESHOLDS).box[got[:, 0]]
+                np.testing.assert_array_equal(np.sort(actual), boxes)
                 hits += len(winners)
     assert hits > 100  # the cases are not trivial
 

@@ -18,6 +18,36 @@ FLAGS = (
     "--disable-sync",
 )
 
+# Lightness of each text against what lies behind it, by WCAG 2.1.
+CONTRAST = """() => {
+  const canvas = document.createElement("canvas")
+    .getContext("2d", {willReadFrequently: true});
+  const rgba = (colour) => {
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const light = (colour) => {
+    const [r, g, b] = rgba(colour).map((v) => v / 255)
+      .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const colour = getComputedStyle(e).backgroundColor;
+      if (rgba(colour)[3] === 255) return colour;
+    }
+  };
+  const low = [];
+  for (const e of document.querySelectorAll("body *")) {
+    const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+    if (!own || e.closest(".picture, script, svg, [hidden], dialog")) continue;
+    const both = [light(getComputedStyle(e).color), light(behind(e))];
+    const [a, b] = both.sort((x, y) => y - x);
+    if ((a + 0.05) / (b + 0.05) < 4.5) low.push(e.outerHTML.slice(0, 80));
+  }
+  return low;
+}"""
+
 
 @contextmanager
 def browser() -> Iterator[Any]:
@@ -38,15 +68,15 @@ def browser() -> Iterator[Any]:
 @contextmanager
 def visit(opened: Any, path: Path, **context: Any) -> Iterator[Any]:
     """A page of its own; at the end there were no errors and no request but for it."""
-    told: list[str] = []
+    events: list[str] = []
     place = opened.new_context(**context)
     place.set_default_timeout(10_000)
     page = place.new_page()
-    page.on("console", lambda m: told.append(f"console {m.type}: {m.text}"))
-    page.on("pageerror", lambda error: told.append(f"error: {error}"))
-    page.on("request", lambda request: told.append(f"request: {request.url}"))
+    page.on("console", lambda m: events.append(f"console {m.type}: {m.text}"))
+    page.on("pageerror", lambda error: events.append(f"error: {error}"))
+    page.on("request", lambda request: events.append(f"request: {request.url}"))
     page.goto(path.as_uri())
     yield page
     place.close()
-    asked = [line for line in told if not line.startswith("request: data:")]
+    asked = [line for line in events if not line.startswith("request: data:")]
     assert asked == [f"request: {path.as_uri()}"]

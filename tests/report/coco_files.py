@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 from copy import deepcopy
 
 import numpy as np
@@ -64,12 +65,12 @@ def marked(seed, keys):
             annotations.append(row)
             for _ in range(int(rng.integers(0, 3))):
                 moved = (np.array(bbox) + rng.normal(0, 2, 4)).tolist()
-                found = {
+                det = {
                     "image_id": key,
                     "bbox": moved[:2] + np.abs(moved[2:]).tolist(),
                 }
-                found["category_id"] = int(rng.choice([row["category_id"], 3, 7]))
-                dets.append(found | {"score": float(rng.choice([0.25, 0.5, 0.75]))})
+                det["category_id"] = int(rng.choice([row["category_id"], 3, 7]))
+                dets.append(det | {"score": float(rng.choice([0.25, 0.5, 0.75]))})
     rng.shuffle(dets)
     truth = {
         "images": [{"id": k, "file_name": f"{k}.png", "patient": k} for k in keys],
@@ -77,3 +78,9 @@ def marked(seed, keys):
         "categories": [{"id": 7, "name": "stent"}, {"id": 3, "name": "calcium"}],
     }
     return truth, dets
+
+
+def written(folder):
+    """Both files of a result."""
+    names = ("ground_truth.json", "detections.json")
+    return [json.loads((folder / name).read_text("utf-8")) for name in names]

@@ -6,45 +6,35 @@ from typing import Any
 import numpy as np
 
 from tqgd_jax.evaluation.evaluator import LESIONS
+from tqgd_jax.evaluation.glossary import GLOSSARY
 from tqgd_jax.evaluation.measures import at_threshold, best_f1, curves, mean_ap, strata
 from tqgd_jax.evaluation.measures.froc import NAMES, RATES
+from tqgd_jax.evaluation.results import HEADLINE
+from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report.html.gallery import SelectedSlice
 
 COUNTS = ("tp", "fp", "fn", "boxes", "reference", "detected")
+A1 = [("box", 10, 10, 13, 13, "found"), ("det", 10, 10, 13, 14, "hit", 0.9)]
+B1 = [
+    ("box", 5, 5, 8, 8, "missed"),
+    ("box", 30, 30, 45, 45, "found"),
+    ("det", 30, 30, 45, 44, "hit", 0.8),
+    ("det", 50, 5, 60, 20, "false alarm", 0.6),
+]
 # name, patient, z, [(kind, x0, y0, x1, y1, outcome, score)]
 SLICES = (
-    (
-        "a1",
-        "A",
-        1,
-        [("box", 10, 10, 13, 13, "found"), ("det", 10, 10, 13, 14, "hit", 0.9)],
-    ),
+    ("a1", "A", 1, A1),
     ("a2", "A", 2, [("box", 20, 20, 30, 29, "missed")]),
     ("a3", "A", 3, []),
-    (
-        *("b1", "B", 7),
-        [
-            *(("box", 5, 5, 8, 8, "missed"), ("box", 30, 30, 45, 45, "found")),
-            *(
-                ("det", 30, 30, 45, 44, "hit", 0.8),
-                ("det", 50, 5, 60, 20, "false alarm", 0.6),
-            ),
-        ],
-    ),
+    ("b1", "B", 7, B1),
     ("b2", "B", 8, [("det", 12, 40, 15, 42, "false alarm", 0.55)]),
     ("c1", "C", 4, [("det", 2, 2, 9, 9, "below threshold", 0.2)]),
 )
 
 
 def figure(value: float | None, wide: float = 0.08, reason: str = "") -> dict[str, Any]:
-    if value is None:
-        return {"value": None, "low": None, "high": None, "reason": reason}
-    return {
-        "value": value,
-        "low": value - wide,
-        "high": value + wide / 2,
-        "reason": reason,
-    }
+    ends = (None, None) if value is None else (value - wide, value + wide / 2)
+    return {"value": value, "low": ends[0], "high": ends[1], "reason": reason}
 
 
 def figures(shift: float, *, blank: bool = False) -> dict[str, Any]:
@@ -74,7 +64,7 @@ def figures(shift: float, *, blank: bool = False) -> dict[str, Any]:
 
 
 def protocol(shift: float, folds: int) -> dict[str, Any]:
-    found = figures(shift)
+    made = figures(shift)
     recall = np.linspace(0, 0.85, 60)
     precision = 1 - 0.3 * recall**3 - shift * recall
     froc = {}
@@ -89,31 +79,27 @@ def protocol(shift: float, folds: int) -> dict[str, Any]:
         }
         for rate, name in zip(RATES, NAMES, strict=True):
             at = float(np.interp(rate, fp, sensitivity))
-            found[f"froc.{unit}.{name}"] = figure(at)
-    found["point.iou0.5.recall"] = figure(0.7)
-    found["point.iou0.5.precision"] = figure(float(np.interp(0.7, recall, precision)))
+            made[f"froc.{unit}.{name}"] = figure(at)
+    made["point.iou0.5.recall"] = figure(0.7)
+    made["point.iou0.5.precision"] = figure(float(np.interp(0.7, recall, precision)))
     each = [
         {
             "fold": str(k + 1),
             "patients": 8,
             "figures": {
                 key: None if n["value"] is None else n["value"] + 0.01 * (k - 2)
-                for key, n in found.items()
+                for key, n in made.items()
             },
         }
         for k in range(folds)
     ]
     spread = {
-        key: {
-            "mean": n["value"],
-            "sd": None if n["value"] is None else 0.0158,
-            "folds": folds,
-        }
-        for key, n in found.items()
+        key: {"mean": n["value"], "sd": n["value"] and 0.0158, "folds": folds}
+        for key, n in made.items()
     }
     return {
         **{"images": 480, "boxes": 163, "patients": 40, "scans": 40, "slices": 480},
-        "figures": found,
+        "figures": made,
         "folds": each,
         "spread": spread if folds else {},
         "curves": {
@@ -137,23 +123,21 @@ def calcium() -> dict[str, Any]:
     keys = {"kappa": 0.87, "accuracy": 0.8, "icc_a1": 0.94, "icc_c1": 0.95}
     sd = float(difference.std(ddof=1))
     bias = float(difference.mean())
-    scores = {
-        "bias": bias,
-        "sd": sd,
-        "loa_low": bias - 1.96 * sd,
-        "loa_high": bias + 1.96 * sd,
-    }
+    low, high = bias - 1.96 * sd, bias + 1.96 * sd
+    scores = {"bias": bias, "sd": sd, "loa_low": low, "loa_high": high}
     logs = np.log1p(predicted) - np.log1p(reference)
     low, high = (float(logs.mean() + k * 1.96 * logs.std(ddof=1)) for k in (-1, 1))
     named = {"log_bias": float(logs.mean()), "log_loa_low": low, "log_loa_high": high}
-    found = {k: figure(v) for k, v in keys.items()}
-    found |= {k: figure(v, wide=9.0) for k, v in scores.items()}
-    found |= {k: figure(v) for k, v in named.items()} | {"mae": figure(14.2, wide=3.0)}
+    agreement = {k: figure(v) for k, v in keys.items()}
+    agreement |= {k: figure(v, wide=9.0) for k, v in scores.items()}
+    agreement |= {k: figure(v) for k, v in named.items()} | {
+        "mae": figure(14.2, wide=3.0)
+    }
     for cut in (1, 10, 100, 400):
         for tail in ("sensitivity", "specificity", "ppv", "npv", "f1"):
-            found[f"cut{cut}.{tail}"] = figure(0.9)
-    found["cut400.ppv"] = figure(None, reason="no patient predicted above 400")
-    found |= {"volume.icc_a1": figure(0.93), "volume.bias": figure(-3.25, wide=4.0)}
+            agreement[f"cut{cut}.{tail}"] = figure(0.9)
+    agreement["cut400.ppv"] = figure(None, reason="no patient predicted above 400")
+    agreement |= {"volume.icc_a1": figure(0.93), "volume.bias": figure(-3.25, wide=4.0)}
     labels = ["0", "1-10", "11-100", "101-400", ">400"]
     convention = {"patients_changed": 3, "of": 40, "categories": [8, 3, 12, 12, 5]}
     return {
@@ -164,7 +148,7 @@ def calcium() -> dict[str, Any]:
         "source": "voxels above the convention's threshold inside boxes",
         "patients": 40,
         "scans": 40,
-        "figures": found,
+        "figures": agreement,
         "confusion": confusion.tolist(),
         "bland_altman": {
             "patients": [f"P{k:02d}" for k in range(40)],
@@ -184,16 +168,12 @@ def calcium() -> dict[str, Any]:
 
 
 def patients() -> list[dict[str, Any]]:
-    told = calcium()["bland_altman"]
-    rows = zip(told["patients"], told["mean"], told["difference"], strict=True)
+    plot = calcium()["bland_altman"]
+    rows = zip(plot["patients"], plot["mean"], plot["difference"], strict=True)
     return [
         {
-            **{
-                "patient": name,
-                "scan": "",
-                "convention": "orcascore",
-                "scheme": "standard",
-            },
+            **{"patient": name, "scan": ""},
+            **{"convention": "orcascore", "scheme": "standard"},
             "reference_agatston": m - d / 2,
             "predicted_agatston": m + d / 2,
             "reference_lesions": k % 5,
@@ -225,35 +205,17 @@ def results(folds: int = 5) -> dict[str, Any]:
             ],
         },
         "settings": {
-            **{"bootstraps": 2000, "seed": 0, "level": 0.95, "size_px": [10, 100, 200]},
-            **{
-                "size_mm2": [2, 20, 40],
-                "convention": "orcascore",
-                "scheme": "standard",
-            },
-            "calibration": None,
+            **EvaluationSettings()._asdict(),
+            **{"size_px": [10, 100, 200], "size_mm2": [2, 20, 40]},
             "threshold": None if folds else 0.3125,
             "threshold_source": "validation",
             "thresholds": thresholds,
             **{"segmentation": False, "part": "", "positive_only": False},
         },
-        "headline": {
-            "protocol": "clinical",
-            "keys": [
-                *("ap.yolo.0.5", "point.iou0.5.recall", "point.iou0.5.precision"),
-                *("point.iou0.5.f1", "point.centre.recall", "froc.scan.cpm"),
-            ],
-            "reason": "",
-        },
+        "headline": {"protocol": "clinical", "keys": [*HEADLINE], "reason": ""},
         "yolo": {
-            **{
-                "AP50": 0.7621,
-                "AP50_95": 0.41,
-                "precision": 0.8,
-                "recall": 0.7,
-                "f1": 0.746,
-            },
-            **{"threshold": 0.3125, "threshold_source": "validation"},
+            **{"AP50": 0.7621, "AP50_95": 0.41, "precision": 0.8, "recall": 0.7},
+            **{"f1": 0.746, "threshold": 0.3125, "threshold_source": "validation"},
         },
         "coco": dict.fromkeys(coco, 0.512)
         | dict.fromkeys(recalls, 0.61)
@@ -263,13 +225,7 @@ def results(folds: int = 5) -> dict[str, Any]:
             "paper": protocol(-0.05, folds),
         },
         "calcium": calcium(),
-        "glossary": {
-            "ap.yolo": "Average precision, YOLOv5 v7.0 rule; the number is the IoU.",
-            "ap.coco": "Average precision, COCO rule; the number is the IoU.",
-            "point": "Precision, recall, F1 and counts at the frozen threshold.",
-            "froc": "Sensitivity at 1/8 to 8 false positives, LUNA16's definition.",
-            "lesion3d": "Lesions linked through the volume, by orCaScore's rules.",
-        },
+        "glossary": GLOSSARY,
     }
 
 
@@ -277,10 +233,10 @@ def nothing() -> dict[str, Any]:
     """One fold of several, without boxes, detections, threshold or calcium."""
     empty = results(folds=0)
     for name, shift in (("clinical", 0.0), ("paper", 0.0)):
-        found = empty["protocols"][name]
-        found["figures"] = figures(shift, blank=True)
-        found["curves"] = {"pr": {"recall": [], "precision": []}, "froc": {}}
-        found |= {"boxes": 0, "patients": 1, "scans": 1, "slices": 3}
+        of = empty["protocols"][name]
+        of["figures"] = figures(shift, blank=True)
+        of["curves"] = {"pr": {"recall": [], "precision": []}, "froc": {}}
+        of |= {"boxes": 0, "patients": 1, "scans": 1, "slices": 3}
     empty["protocols"]["paper"] = {"reason": "no image has a labelled box"}
     empty["input"] |= {"positive_images": 0, "boxes": 0, "detections": 0, "ignored": 0}
     empty["beyond"] = {"reason": "the sizes of the images are not known"}
@@ -302,11 +258,8 @@ def lesions() -> list[dict[str, Any]]:
                 {
                     "kind": "box" if kind == "box" else "detection",
                     **{"image": image, "patient": patient, "scan": "", "fold": ""},
-                    **{
-                        "z": str(z),
-                        "class": "calcium",
-                        "artery": "LAD" if score else "",
-                    },
+                    **{"z": str(z), "class": "calcium"},
+                    "artery": "LAD" if score else "",
                     **{"x0": str(x0), "y0": str(y0), "x1": str(x1), "y1": str(y1)},
                     **{"width": str(x1 - x0), "height": str(y1 - y0)},
                     **{"area_px": "", "area_mm2": "", "lesion": "", "hu_max": ""},

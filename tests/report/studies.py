@@ -1,7 +1,11 @@
 """A small study of simulated slices that the tests of the report share."""
 
-import numpy as np
+import contextlib
 
+import numpy as np
+import pytest
+
+from tqgd_jax.report import result_folder
 from tqgd_jax.structures.evaluation_set import EvaluationSet, checked
 from tqgd_jax.structures.image import Image, Lesion, Place
 
@@ -67,3 +71,12 @@ def nothing(images=3):
         thresholds=(None,) * images,
     )
     return checked(made)
+
+
+@contextlib.contextmanager
+def undrawn():
+    """Results without page and pictures, which take seconds, where none is looked at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(result_folder.page, "render", lambda *_: "")
+        patch.setattr(result_folder, "_pictures", lambda *_: None)
+        yield

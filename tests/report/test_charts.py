@@ -21,7 +21,7 @@ def test_two_charts_share_no_id_and_refer_to_their_own():
     plots = [plot.svg for plot in figures.froc(numbers, "clinical")]
     plots += [figures.precision_recall(numbers, p).svg for p in ("clinical", "paper")]
     ids = [re.findall(r'\bid="([^"]+)"', svg) for svg in plots]
-    flat = [i for found in ids for i in found]
+    flat = [i for of_one in ids for i in of_one]
     assert len(flat) == len(set(flat)) > 50
     for svg, own in zip(plots, ids, strict=True):
         referred = re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', svg)
@@ -48,10 +48,10 @@ def test_a_chart_of_nothing_says_so():
 
 def test_more_strata_than_can_be_read_stand_in_the_table_only():
     results = made_up.results()
-    found = results["protocols"]["clinical"]["figures"]
-    found |= {f"scanner.S{k}.recall": made_up.figure(0.5) for k in range(20)}
+    known = results["protocols"]["clinical"]["figures"]
+    known |= {f"scanner.S{k}.recall": made_up.figure(0.5) for k in range(20)}
     drawn = [
-        figures.strata(Numbers(results), "clinical", family, "x", "", list(found))
+        figures.strata(Numbers(results), "clinical", family, "x", "", list(known))
         for family in ("scanner", "artery")
     ]
     assert drawn[0] is None
@@ -80,16 +80,18 @@ def without_intervals(results, start):
 
 
 def test_a_caption_speaks_of_intervals_only_where_some_are_drawn():
-    said = []
+    captions = []
     for start in ("no such", "artery.LAD", "artery"):
         numbers = without_intervals(made_up.results(), start)
         keys = list(numbers.results["protocols"]["clinical"]["figures"])
         plot = figures.strata(numbers, "clinical", "artery", "Artery", "", keys)
         assert plot
-        said.append(plot.caption)
-    assert "lines are 95 % intervals." in said[0]
-    assert "lines are 95 % intervals (none where the table gives a reason)." in said[1]
-    assert "there are no 95 % intervals, for the reason under the table." in said[2]
+        captions.append(plot.caption)
+    assert "lines are 95 % intervals." in captions[0]
+    assert (
+        "lines are 95 % intervals (none where the table gives a reason)." in captions[1]
+    )
+    assert "there are no 95 % intervals, for the reason under the table." in captions[2]
 
 
 def test_a_froc_without_a_band_does_not_speak_of_one():
@@ -98,19 +100,19 @@ def test_a_froc_without_a_band_does_not_speak_of_one():
     for curve in (curves["scan"], curves["slice"]):
         curve |= {"low": [None] * len(curve["fp"]), "high": [None] * len(curve["fp"])}
     curves["lesion"]["low"][0] = None
-    said = [plot.caption for plot in figures.froc(Numbers(results), "clinical")]
-    none = ["no band: there are no 95 % intervals" in text for text in said]
+    captions = [plot.caption for plot in figures.froc(Numbers(results), "clinical")]
+    none = ["no band: there are no 95 % intervals" in text for text in captions]
     assert none == [True, True, False]
-    assert "band: 95 % from resamples" in said[2]
+    assert "band: 95 % from resamples" in captions[2]
 
 
 def test_the_froc_of_few_scans_says_that_its_lowest_rate_is_no_whole_false_alarm():
     results = made_up.results()
     results["protocols"]["clinical"] |= {"scans": 7, "slices": 8}
     results["protocols"]["paper"]["scans"] = 8
-    said = [plot.caption for plot in figures.froc(Numbers(results), "clinical")]
+    captions = [plot.caption for plot in figures.froc(Numbers(results), "clinical")]
     few = "With fewer than 8 scans, 1/8 false alarms per scan are less than one false"
-    assert [few in text for text in said] == [True, False, True]
+    assert [few in text for text in captions] == [True, False, True]
     assert not any(
         "fewer" in p.caption for p in figures.froc(Numbers(results), "paper")
     )

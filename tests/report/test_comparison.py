@@ -19,10 +19,10 @@ RULES = EvaluationSettings(bootstraps=40)
 FEW = {"keys": KEYS, "bootstraps": 40, "repeats": 300}
 
 
-def image(patient, z, found, alarm=False, box=BOX, labelled=True):
+def image(patient, z, hit, alarm=False, box=BOX, labelled=True):
     """One labelled box or none; found with score .9, a false alarm with .8."""
-    dets = [box] * found + [FAR] * alarm
-    scores = [0.9] * found + [0.8] * alarm
+    dets = [box] * hit + [FAR] * alarm
+    scores = [0.9] * hit + [0.8] * alarm
     boxes = np.array([box] if labelled else []).reshape(-1, 4)
     return Image(
         f"{patient}_{z}",
@@ -35,7 +35,7 @@ def image(patient, z, found, alarm=False, box=BOX, labelled=True):
     )
 
 
-def study(found, alarms=(), patients=8, **said):
+def study(hits, alarms=(), patients=8, **more):
     """Two slices for each patient, one of them empty.
 
     The box is found in the first `found` patients; the empty slice of each of `alarms`
@@ -43,11 +43,11 @@ def study(found, alarms=(), patients=8, **said):
     """
     images = []
     for k in range(patients):
-        images.append(image(f"p{k}", 0, k < found))
+        images.append(image(f"p{k}", 0, k < hits))
         images.append(image(f"p{k}", 1, 0, alarm=k in alarms, labelled=False))
     limits = (0.5,) * len(images)
     return checked(
-        EvaluationSet(tuple(images), ("calcium",), limits, source="given", **said)
+        EvaluationSet(tuple(images), ("calcium",), limits, source="given", **more)
     )
 
 
@@ -67,10 +67,10 @@ def poor():
 
 
 def test_a_difference_is_the_model_minus_the_first(good, poor):
-    found = compare([poor, good], **FEW)
-    row = found["pairs"][0]["figures"]
+    actual = compare([poor, good], **FEW)
+    row = actual["pairs"][0]["figures"]
     recall, precision = row["point.iou0.5.recall"], row["point.iou0.5.precision"]
-    assert found["reference"] == "poor"
+    assert actual["reference"] == "poor"
     assert (recall["model"], recall["reference"]) == (1.0, 0.25)
     assert recall["difference"] == 0.75
     assert 0 < recall["low"] < 0.75 < recall["high"] <= 1.0
@@ -82,9 +82,9 @@ def test_a_difference_is_the_model_minus_the_first(good, poor):
 def test_p_is_the_share_of_exchanges_and_is_adjusted(good, poor):
     # Six of eight patients differ in recall, all in one direction; 2^8 exchanges are
     # fewer than 300. As large a difference: the six all kept or all exchanged.
-    found = compare([poor, good], **FEW)
-    assert found["settings"]["exact"]
-    row = found["pairs"][0]["figures"]
+    actual = compare([poor, good], **FEW)
+    assert actual["settings"]["exact"]
+    row = actual["pairs"][0]["figures"]
     assert row["point.iou0.5.recall"]["p"] == pytest.approx(2 / 2**6, abs=1e-12)
     given = [row[key]["p"] for key in KEYS]
     assert [row[key]["p_holm"] for key in KEYS] == pytest.approx(holm(given))
@@ -99,9 +99,9 @@ def test_holm_steps_down():
 
 
 def test_the_paper_protocol_sees_no_false_alarm_on_an_empty_slice(good, poor):
-    found = compare([poor, good], protocol="paper", **FEW)
-    assert (found["protocol"], found["images"]) == ("paper", 8)
-    row = found["pairs"][0]["figures"]["point.iou0.5.precision"]
+    actual = compare([poor, good], protocol="paper", **FEW)
+    assert (actual["protocol"], actual["images"]) == ("paper", 8)
+    row = actual["pairs"][0]["figures"]["point.iou0.5.precision"]
     assert (row["model"], row["reference"]) == (1.0, 1.0)
     assert compare([poor, good], **FEW)["protocol"] == "clinical"
 
@@ -116,18 +116,18 @@ def test_a_model_without_empty_slices_is_compared_under_the_paper_protocol():
 
 
 def test_all_models_are_compared_with_the_first(good, poor):
-    found = compare([poor, good, model("best", study(8))], **FEW)
-    assert [m["name"] for m in found["models"]] == ["poor", "good", "best"]
-    assert [pair["model"] for pair in found["pairs"]] == ["good", "best"]
-    ps = [row["p"] for pair in found["pairs"] for row in pair["figures"].values()]
-    there = [p for p in ps if p is not None]
+    actual = compare([poor, good, model("best", study(8))], **FEW)
+    assert [m["name"] for m in actual["models"]] == ["poor", "good", "best"]
+    assert [pair["model"] for pair in actual["pairs"]] == ["good", "best"]
+    ps = [row["p"] for pair in actual["pairs"] for row in pair["figures"].values()]
+    defined = [p for p in ps if p is not None]
     lowest = min(
         row["p_holm"]
-        for pair in found["pairs"]
+        for pair in actual["pairs"]
         for row in pair["figures"].values()
         if row["p_holm"] is not None
     )
-    assert lowest == pytest.approx(min(1.0, min(there) * len(there)))
+    assert lowest == pytest.approx(min(1.0, min(defined) * len(defined)))
 
 
 @pytest.mark.parametrize(
@@ -175,20 +175,20 @@ def test_a_segmentation_has_boxes_of_its_own_for_the_point(poor):
 
 def test_one_fold_a_stamp_and_few_patients_are_said(good):
     of = study(2, patients=4, part="fold 1 of 5", stamp="slices leak", note="short")
-    found = compare([model("a", of), model("b", study(1, patients=4))], **FEW)
-    assert found["warnings"] == [
+    actual = compare([model("a", of), model("b", study(1, patients=4))], **FEW)
+    assert actual["warnings"] == [
         "a: NOT A RESULT: slices leak",
         "a: NO HEADLINE: fold 1 of 5 alone, and one fold is no result",
     ]
-    for text in (comparison_text.text(found), comparison_text.markdown(found)):
+    for text in (comparison_text.text(actual), comparison_text.markdown(actual)):
         assert text.index("NO HEADLINE") < text.index("figure")  # before the table
-    assert "NO HEADLINE" in comparison_text.latex(found)
-    told = " | ".join(found["notes"])
-    assert "a: short" in told
-    assert "with 4 patients no p can be below 0.125" in told
-    assert "other seeds of training" in told
+    assert "NO HEADLINE" in comparison_text.latex(actual)
+    notes = " | ".join(actual["notes"])
+    assert "a: short" in notes
+    assert "with 4 patients no p can be below 0.125" in notes
+    assert "other seeds of training" in notes
     for render in ("text", "markdown", "latex"):
-        page = getattr(comparison_text, render)(found)
+        page = getattr(comparison_text, render)(actual)
         assert "fold 1 of 5 alone" in page
         assert "NOT A RESULT" in page
         assert "4 patients" in page
@@ -198,19 +198,19 @@ def test_one_fold_a_stamp_and_few_patients_are_said(good):
 
 def test_a_figure_without_value_is_a_dash_with_its_reason(good):
     none = model("none", study(0))
-    found = compare([good, none], **FEW)
-    row = found["pairs"][0]["figures"]["point.iou0.5.precision"]
+    actual = compare([good, none], **FEW)
+    row = actual["pairs"][0]["figures"]["point.iou0.5.precision"]
     assert row["difference"] is row["p"] is row["p_holm"] is None
     assert row["reason"]
-    cells = comparison_text.rows(found)
+    cells = comparison_text.rows(actual)
     assert cells[3] == ("", "none", "-", "-", "-", "-")
-    assert row["reason"] in comparison_text.text(found)
-    json.dumps(found, allow_nan=False)
+    assert row["reason"] in comparison_text.text(actual)
+    json.dumps(actual, allow_nan=False)
 
 
 def test_a_row_holds_value_interval_difference_and_both_p(good, poor):
-    found = compare([poor, good], **FEW)
-    reference, row = comparison_text.rows(found)[4:6]
+    actual = compare([poor, good], **FEW)
+    reference, row = comparison_text.rows(actual)[4:6]
     assert reference[:2] == ("recall, IoU 0.5, frozen", "poor")
     assert reference[2].startswith("0.250 (")
     assert reference[3:] == ("", "", "")
@@ -218,7 +218,7 @@ def test_a_row_holds_value_interval_difference_and_both_p(good, poor):
     assert row[2].startswith("1.000")
     assert row[3].startswith("+0.750 (+0.")
     assert row[4] == "0.031"  # 2 / 64
-    page = comparison_text.text(found)
+    page = comparison_text.text(actual)
     assert "all exchanges" in page
     assert "model minus poor" in page
 
@@ -231,8 +231,8 @@ NASTY = r"50%_A&B #1 $x^2$ {y} ~\end|<b>*"
 
 
 def test_names_are_escaped_in_latex_and_markdown(good, poor):
-    found = compare([poor._replace(name=NASTY), good._replace(name="a\nb")], **FEW)
-    tex = comparison_text.latex(found)
+    actual = compare([poor._replace(name=NASTY), good._replace(name="a\nb")], **FEW)
+    tex = comparison_text.latex(actual)
     bare = tex
     for word in TEXT:
         assert word in tex
@@ -246,7 +246,7 @@ def test_names_are_escaped_in_latex_and_markdown(good, poor):
     lines = [line for line in body.strip().splitlines() if line != r"\addlinespace"]
     assert len(lines) == 2 * len(KEYS)
     assert all(line.count("&") == 5 and line.endswith(r"\\") for line in lines)
-    table = comparison_text.markdown(found).split("\n\n")[0].splitlines()
+    table = comparison_text.markdown(actual).split("\n\n")[0].splitlines()
     assert len(table) == 2 + 2 * len(KEYS)
     unescaped = [line.replace(r"\|", "").count("|") for line in table]
     assert set(unescaped) == {7}

@@ -9,7 +9,7 @@ from PIL import Image as Picture
 
 from tests.report import made_up, studies
 from tqgd_jax.report.html import page
-from tqgd_jax.report.html.gallery import SelectedSlice, drawn, slides, stratum
+from tqgd_jax.report.html.gallery import SelectedSlice, drawn, gallery_images, stratum
 from tqgd_jax.report.html.slice_selection import select_slices
 
 EDGES = (10, 100, 200)
@@ -17,22 +17,22 @@ EDGES = (10, 100, 200)
 
 def test_pixels_become_eight_bit_grey_levels():
     pixels = np.array([[0.0, 0.5, 1.0], [-1.0, 2.0, np.nan]])
-    (slide,) = slides(
+    (shown,) = gallery_images(
         [SelectedSlice("x", "", "", None, "", pixels, ())], [], EDGES, None
     )
-    levels = np.asarray(Picture.open(io.BytesIO(base64.b64decode(slide.png))))
+    levels = np.asarray(Picture.open(io.BytesIO(base64.b64decode(shown.png))))
     np.testing.assert_array_equal(levels, [[0, 128, 255], [0, 255, 0]])
-    assert (slide.width, slide.height, slide.tokens) == (3, 2, "")
+    assert (shown.width, shown.height, shown.tokens) == (3, 2, "")
 
 
 def test_a_slide_counts_and_names_what_is_on_it():
     # b1: a small box missed, a large one found by a hit, a false alarm of 10 x 15.
-    slide = slides(made_up.selected_slices(), made_up.lesions(), EDGES, None)[3]
-    assert slide.caption == "1 hit, 1 missed, 1 false alarm"
-    assert set(slide.tokens.split()) == {"missed:0", "hit:3", "false-alarm:2"}
-    kinds = [mark.kind.split()[0] for mark in slide.marks]
+    shown = gallery_images(made_up.selected_slices(), made_up.lesions(), EDGES, None)[3]
+    assert shown.caption == "1 hit, 1 missed, 1 false alarm"
+    assert set(shown.tokens.split()) == {"missed:0", "hit:3", "false-alarm:2"}
+    kinds = [mark.kind.split()[0] for mark in shown.marks]
     assert kinds == ["found", "hit", "false-alarm", "missed"]  # errors on top
-    hit = slide.marks[1]
+    hit = shown.marks[1]
     assert (hit.left, hit.top) == (100 * 30 / 64, 100 * 30 / 64)
     assert (hit.width, hit.height) == (100 * 15 / 64, 100 * 14 / 64)
 
@@ -61,25 +61,27 @@ def test_detections_that_do_not_count_are_not_drawn():
 
 def test_without_a_threshold_boxes_and_detections_are_drawn_as_not_judged():
     rows = [row | {"outcome": "", "above": ""} for row in made_up.lesions()]
-    slide = slides(made_up.selected_slices(), rows, EDGES, 0.7)[3]
-    assert slide.caption == "not judged: 2 box, 1 detection"
-    kinds = [mark.kind.split()[0] for mark in slide.marks]
+    shown = gallery_images(made_up.selected_slices(), rows, EDGES, 0.7)[3]
+    assert shown.caption == "not judged: 2 box, 1 detection"
+    kinds = [mark.kind.split()[0] for mark in shown.marks]
     assert kinds == ["found", "found", "detected"]
-    assert slide.marks[2].label == "0.80"
-    assert slide.tokens == ""
+    assert shown.marks[2].label == "0.80"
+    assert shown.tokens == ""
 
 
 def test_a_gallery_keeps_to_its_budget():
     slices = made_up.selected_slices()
-    one = len(slides(slices[:1], made_up.lesions(), EDGES, None)[0].png)
-    shown = slides(slices, made_up.lesions(), EDGES, None, budget=int(2.7 * one))
-    assert [slide.selected.image for slide in shown] == ["a1", "a2"]
+    one = len(gallery_images(slices[:1], made_up.lesions(), EDGES, None)[0].png)
+    shown = gallery_images(
+        slices, made_up.lesions(), EDGES, None, budget=int(2.7 * one)
+    )
+    assert [shown.selected.image for shown in shown] == ["a1", "a2"]
 
 
 def row(image, kind, outcome, **more):
     above = "" if kind == "box" else int(outcome not in ("", "below threshold"))
-    told = {"image": image.name, "kind": kind, "outcome": outcome, "above": above}
-    return told | {"score": 0.9, "use": ""} | more
+    cells = {"image": image.name, "kind": kind, "outcome": outcome, "above": above}
+    return cells | {"score": 0.9, "use": ""} | more
 
 
 def test_slices_with_most_errors_come_first_then_labelled_then_empty_ones():
@@ -120,19 +122,19 @@ def test_without_a_threshold_labelled_slices_come_first():
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "known"),
     [
         ("validation", "those with errors (missed boxes, false"),
         ("none", "those with l"),
     ],
 )
-def test_the_page_says_of_how_many_slices_which_are_shown(source, said):
+def test_the_page_says_of_how_many_slices_which_are_shown(source, known):
     results = made_up.results() | {"inputs": {"window": "HU -150 to 750"}}
     results["settings"]["threshold_source"] = source
     text = page.render(results, made_up.lesions(), (), made_up.selected_slices())
     begin = text.index('<p id="order">')
-    told = " ".join(text[begin : text.index("</p>", begin)].split())
-    assert told.startswith('<p id="order">6 of <span')
-    assert '">480</span> judged slices' in told
-    assert f"known: {said}" in told
-    assert told.endswith("Window: HU -150 to 750.")
+    sentence = " ".join(text[begin : text.index("</p>", begin)].split())
+    assert sentence.startswith('<p id="order">6 of <span')
+    assert '">480</span> judged slices' in sentence
+    assert f"known: {known}" in sentence
+    assert sentence.endswith("Window: HU -150 to 750.")

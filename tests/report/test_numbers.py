@@ -48,6 +48,8 @@ def test_a_pointer_leads_back_through_dots_slashes_and_tildes():
         ("/calcium/confusion/0/1", 3, "3"),
         ("/settings/size_px/0", 10, "10"),
         ("/settings/thresholds/1", 0.31251, "0.313"),
+        ("/settings/threshold", 0.00012345, "0.000123"),
+        ("/protocols/paper/figures/optimistic.threshold/low", 0.0, "0.000"),
         ("/coco/APl", None, DASH),
     ],
 )
@@ -94,9 +96,9 @@ def test_a_missing_figure_and_a_page_without_numbers_are_found(text: str):
     wrong = verify(read(text), poorer)
     assert any("hold nothing at /calcium/figures/kappa/value" in w for w in wrong)
     assert "embedded /calcium/figures/kappa: in one of the two only" in wrong
-    told = verify(read("<p>0.9</p>"), poorer)
-    assert told[0] == "the page holds no numbers to verify"
-    assert "cannot be read" in told[1]
+    wrong = verify(read("<p>0.9</p>"), poorer)
+    assert wrong[0] == "the page holds no numbers to verify"
+    assert "cannot be read" in wrong[1]
 
 
 def test_differences_name_their_places():

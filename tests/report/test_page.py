@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.report import made_up
-from tests.report.browser import browser, visit
+from tests.report.browser import CONTRAST, browser, visit
 from tqgd_jax.report.html import html_tables, page
 from tqgd_jax.report.html.numbers import verify
 from tqgd_jax.report.html.page_reader import read
@@ -16,35 +16,6 @@ from tqgd_jax.report.html.page_sections import CONTENTS
 
 OUTCOMES = ("hit", "missed", "false-alarm", "nothing")
 VILE = "$\\x$\"><script>alert(1)</script>' &amp; </script>"
-# Lightness of each text against what lies behind it, by WCAG 2.1.
-CONTRAST = """() => {
-  const canvas = document.createElement("canvas")
-    .getContext("2d", {willReadFrequently: true});
-  const rgba = (colour) => {
-    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
-    return [...canvas.getImageData(0, 0, 1, 1).data];
-  };
-  const light = (colour) => {
-    const [r, g, b] = rgba(colour).map((v) => v / 255)
-      .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (element) => {
-    for (let e = element; e; e = e.parentElement) {
-      const colour = getComputedStyle(e).backgroundColor;
-      if (rgba(colour)[3] === 255) return colour;
-    }
-  };
-  const low = [];
-  for (const e of document.querySelectorAll("body *")) {
-    const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
-    if (!own || e.closest(".picture, script, svg, [hidden], dialog")) continue;
-    const both = [light(getComputedStyle(e).color), light(behind(e))];
-    const [a, b] = both.sort((x, y) => y - x);
-    if ((a + 0.05) / (b + 0.05) < 4.5) low.push(e.outerHTML.slice(0, 80));
-  }
-  return low;
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +28,9 @@ def chromium() -> Iterator[Any]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
     tables = made_up.lesions(), made_up.patients()
-    page.write(
-        path, made_up.results(), *tables, made_up.selected_slices(), ["results.json"]
-    )
+    slices = made_up.selected_slices()
+    text = page.render(made_up.results(), *tables, slices, ["results.json"])
+    path.write_text(text, "utf-8")
     return path
 
 
@@ -118,18 +89,18 @@ def test_slices_are_filtered_by_patient_outcome_and_size(chromium: Any, report: 
 def test_outlines_lie_on_their_boxes_and_can_be_taken_away(chromium: Any, report: Path):
     with visit(chromium, report) as seen:
         picture = seen.locator(".slide .picture").nth(3)
-        there = picture.bounding_box()
+        frame = picture.bounding_box()
         kinds = {
             "hit": (30, 30, 45, 44),
             "found": (30, 30, 45, 45),
             "missed": (5, 5, 8, 8),
             "false-alarm": (50, 5, 60, 20),
         }
-        scale = there["width"] / 64
+        scale = frame["width"] / 64
         for kind, (x0, y0, x1, y1) in kinds.items():
             box = picture.locator(f"i.{kind}").bounding_box()
-            assert (box["x"] - there["x"]) / scale == pytest.approx(x0, abs=0.1)
-            assert (box["y"] - there["y"]) / scale == pytest.approx(y0, abs=0.1)
+            assert (box["x"] - frame["x"]) / scale == pytest.approx(x0, abs=0.1)
+            assert (box["y"] - frame["y"]) / scale == pytest.approx(y0, abs=0.1)
             assert box["width"] / scale == pytest.approx(x1 - x0, abs=0.1)
             assert box["height"] / scale == pytest.approx(y1 - y0, abs=0.1)
         assert picture.locator("i.hit b").inner_text() == "0.80"
@@ -150,8 +121,8 @@ def test_a_slice_is_enlarged_by_keyboard(chromium: Any, report: Path):
         seen.focus(".slide:visible .open")
         small = seen.locator(".slide:visible .picture").first.bounding_box()["width"]
         seen.keyboard.press("Enter")
-        told = "B, slice 7: 1 hit, 1 missed, 1 false alarm"
-        assert seen.inner_text("#large-title") == told
+        title = "B, slice 7: 1 hit, 1 missed, 1 false alarm"
+        assert seen.inner_text("#large-title") == title
         large = seen.locator("dialog .picture").bounding_box()["width"]
         assert large > 1.5 * small
         seen.keyboard.press("+")
@@ -224,11 +195,11 @@ def test_print_is_light_and_whole(chromium: Any, report: Path):
         seen.emulate_media(media="print")
         paper = seen.evaluate("getComputedStyle(document.body).backgroundColor")
         assert paper == "rgb(255, 255, 255)"
-        told = seen.locator("section h2").all_inner_texts()
+        titles = seen.locator("section h2").all_inner_texts()
         names = [
             name for key, name in CONTENTS.items() if key not in ("classes", "further")
         ]
-        assert told == names
+        assert titles == names
         assert seen.locator("section:visible").count() == len(names)
         assert seen.locator("form:visible, nav:visible, #theme:visible").count() == 0
         # Nothing is behind a scroll bar.
@@ -262,8 +233,9 @@ def test_names_are_text_whatever_they_hold(chromium: Any, tmp_path: Path):
         for one in made_up.selected_slices()
     ]
     path = tmp_path / "report.html"
-    page.write(path, results, lesions, [{"patient": VILE, "note": VILE}], slices, [])
-    assert verify(read(path.read_text("utf-8")), results) == []
+    text = page.render(results, lesions, [{"patient": VILE, "note": VILE}], slices)
+    path.write_text(text, "utf-8")
+    assert verify(read(text), results) == []
     with visit(chromium, path) as seen:
         assert seen.locator("script").count() == 2
         assert seen.inner_text("h1") == VILE
@@ -280,8 +252,8 @@ def test_one_fold_without_anything_has_no_headline_and_says_why(
     chromium: Any, tmp_path: Path
 ):
     path = tmp_path / "report.html"
-    page.write(path, made_up.nothing())
-    assert verify(read(path.read_text("utf-8")), made_up.nothing()) == []
+    path.write_text(text := page.render(made_up.nothing()), "utf-8")
+    assert verify(read(text), made_up.nothing()) == []
     with visit(chromium, path) as seen:
         assert seen.locator(".card").count() == 0
         assert "fold 1 of 5: one fold is no result" in seen.inner_text("#headline")
@@ -310,8 +282,8 @@ def test_the_page_asks_for_nothing_and_shows_all_figures(report: Path):
 
 def test_a_page_holds_so_many_rows_and_says_so(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(html_tables, "LIMIT", 5)
-    told = html_tables.lesion_table(made_up.lesions(), 9, [], ["calcium"])
+    table = html_tables.lesion_table(made_up.lesions(), 9, [], ["calcium"])
     # The four boxes first, then the most confident detection.
-    assert [cell[0] for cell in told.rows[-1].cells][:2] == ["A", "1"]
-    assert [line.cells[2][0] for line in told.rows] == ["box"] * 4 + ["detection"]
-    assert told.summary.startswith("5 of 9 rows (the page holds no more than 5)")
+    assert [cell[0] for cell in table.rows[-1].cells][:2] == ["A", "1"]
+    assert [line.cells[2][0] for line in table.rows] == ["box"] * 4 + ["detection"]
+    assert table.summary.startswith("5 of 9 rows (the page holds no more than 5)")

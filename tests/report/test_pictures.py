@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from tqgd_jax.evaluation import results as assemble
 from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report import lesion_rows, pictures
-from tqgd_jax.report.html.gallery import slides
+from tqgd_jax.report.html.gallery import gallery_images
 from tqgd_jax.report.html.pixels import windowed
 from tqgd_jax.report.html.slice_selection import select_slices
 from tqgd_jax.structures.evaluation_set import EvaluationSet
@@ -47,7 +47,7 @@ def overlays(path, images, pixels, threshold=0.5, *, heading="t", window=None, m
     study, evaluators, results = evaluated(images, threshold)
     rows = list(lesion_rows.rows(study, evaluators, None))
     chosen = select_slices(study, rows, lambda _: pixels, window, most)
-    shown = slides(chosen, rows, (10, 100), threshold)
+    shown = gallery_images(chosen, rows, (10, 100), threshold)
     pictures.overlays(path, shown, results, heading)
     return matplotlib.image.imread(path)
 
@@ -83,9 +83,9 @@ def test_overlays_draw_each_outcome_in_its_colour(tmp_path, case, green, orange,
         overlays(tmp_path / "p.png", [item], BLANK)
         for item in (case, image("nothing", [], [], []))
     )
-    for colour, there in ((GREEN, green), (ORANGE, orange), (PINK, pink)):
+    for colour, present in ((GREEN, green), (ORANGE, orange), (PINK, pink)):
         assert near(legend, colour) > 20
-        assert (near(drawn, colour) > near(legend, colour) + 100) == there
+        assert (near(drawn, colour) > near(legend, colour) + 100) == present
 
 
 @pytest.mark.parametrize(
@@ -165,5 +165,5 @@ def test_precision_recall_picture_is_drawn_for_every_set(tmp_path, images, class
         drawn.append(matplotlib.image.imread(path))
     assert drawn[0].shape[:2] == (900, 1050)
     assert drawn[0][..., :3].std() > 0.02
-    found = any(len(i.det_boxes) for i in images)
-    assert np.array_equal(*drawn) == (not found)  # the operating point is gone
+    detected = any(len(i.det_boxes) for i in images)
+    assert np.array_equal(*drawn) == (not detected)  # the operating point is gone

@@ -1,6 +1,5 @@
-"""A result as a folder: complete, read back, made again, pooled."""
+"""A result as a folder: complete, read back, made again."""
 
-import contextlib
 import csv
 import json
 import shutil
@@ -8,12 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.report.coco_files import marked, twelve
-from tests.report.studies import nothing, study
-from tqgd_jax.evaluation.inputs import detections
+from tests.report.coco_files import twelve, written
+from tests.report.studies import nothing, study, undrawn
 from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report import result_folder, verification
-from tqgd_jax.report.comparison import pooling
 from tqgd_jax.report.text.terminal import summary
 from tqgd_jax.structures.image import Lesion
 
@@ -28,17 +25,8 @@ FILES = {
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle")
     judged, pixels = study()
-    found = result_folder.make(folder, judged, FEW, pixels=pixels, window=(-200, 500))
-    return folder, judged, found
-
-
-@contextlib.contextmanager
-def undrawn():
-    """Results without page and pictures, which take seconds, where none is looked at."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(result_folder.page, "write", lambda *_: None)
-        patch.setattr(result_folder, "_pictures", lambda *_: None)
-        yield
+    results = result_folder.make(folder, judged, FEW, pixels=pixels, window=(-200, 500))
+    return folder, judged, results
 
 
 def rows(folder, name):
@@ -46,15 +34,10 @@ def rows(folder, name):
         return list(csv.DictReader(lines))
 
 
-def written(folder):
-    names = ("ground_truth.json", "detections.json")
-    return [json.loads((folder / name).read_text("utf-8")) for name in names]
-
-
 def test_a_result_holds_every_file_and_nothing_half_written(made):
-    folder, _, found = made
+    folder, _, actual = made
     assert {f.name for f in folder.iterdir()} == FILES
-    assert json.loads((folder / "results.json").read_text("utf-8")) == found
+    assert json.loads((folder / "results.json").read_text("utf-8")) == actual
 
 
 def test_what_is_read_back_is_what_was_judged(made):
@@ -89,7 +72,7 @@ def test_lesions_of_which_only_the_area_is_known_come_back(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new", "times", "told"),
+    ("name", "old", "new", "times", "message"),
     [
         ("slices.csv", ",0.4,", ",0.9,", -1, "point.iou0.5"),
         ("lesions.csv", ",LAD,", ",RCA,", 1, "artery.RCA"),
@@ -104,14 +87,14 @@ def test_lesions_of_which_only_the_area_is_known_come_back(tmp_path):
         ("patients.csv", ",0,0,", ",1,0,", 1, "patients.csv: row"),
     ],
 )
-def test_a_changed_number_is_found(made, tmp_path, name, old, new, times, told):
+def test_a_changed_number_is_found(made, tmp_path, name, old, new, times, message):
     folder = tmp_path / "copy"
     shutil.copytree(made[0], folder)
     text = (folder / name).read_text("utf-8")
     assert old in text
     (folder / name).write_text(text.replace(old, new, times), "utf-8")
     _, wrong = verification.again(folder)
-    assert any(told in line for line in wrong)
+    assert any(message in line for line in wrong)
 
 
 def test_nothing_of_an_earlier_result_stays_beside_a_new_one(made, tmp_path):
@@ -123,14 +106,14 @@ def test_nothing_of_an_earlier_result_stays_beside_a_new_one(made, tmp_path):
 
 
 def test_lesions_csv_tells_boxes_detections_and_what_became_of_them(made):
-    folder, judged, found = made
+    folder, judged, actual = made
     table = rows(folder, "lesions.csv")
     boxes = [r for r in table if r["kind"] == "box"]
     dets = [r for r in table if r["kind"] == "detection"]
-    assert len(boxes) == found["input"]["boxes"] == 3 * 2 * 2
+    assert len(boxes) == actual["input"]["boxes"] == 3 * 2 * 2
     assert len(dets) == sum(len(i.det_boxes) for i in judged.images)
     assert {r["outcome"] for r in boxes} <= {"found", "missed"}
-    figures = found["protocols"]["clinical"]["figures"]
+    figures = actual["protocols"]["clinical"]["figures"]
     counts = {
         "hit": figures["point.iou0.5.tp"]["value"],
         "false alarm": figures["point.iou0.5.fp"]["value"],
@@ -169,14 +152,14 @@ def test_a_labelled_box_alone_gives_its_patients_reference_score(made):
 
 
 def test_both_protocols_stand_side_by_side(made):
-    found = made[2]
-    clinical, paper = (found["protocols"][p] for p in ("clinical", "paper"))
+    actual = made[2]
+    clinical, paper = (actual["protocols"][p] for p in ("clinical", "paper"))
     assert (clinical["images"], paper["images"]) == (12, 6)
     assert (clinical["patients"], paper["patients"]) == (4, 3)
     key = "point.iou0.5.precision"
     assert clinical["figures"][key]["value"] < paper["figures"][key]["value"]
-    assert found["headline"]["protocol"] == "clinical"
-    text = summary(found)
+    assert actual["headline"]["protocol"] == "clinical"
+    text = summary(actual)
     assert len(text.splitlines()) <= 28
     assert max(map(len, text.splitlines())) <= 88
     assert "clinical: all slices" in text
@@ -184,98 +167,24 @@ def test_both_protocols_stand_side_by_side(made):
 
 
 def test_pycocotools_agrees_on_the_written_pair(made):
-    folder, _, found = made
-    assert found["coco"] == pytest.approx(twelve(*written(folder)), abs=1e-6)
-
-
-def test_areas_ignored_boxes_and_crowds_come_through_folders_and_pools(tmp_path):
-    said, dets = marked(1, range(60))
-    folders = [tmp_path / "a", tmp_path / "b"]
-    for folder, first in zip(folders, (0, 30), strict=True):
-        part = range(first, first + 30)
-        mine = said | {
-            "images": [row for row in said["images"] if row["id"] in part],
-            "annotations": [r for r in said["annotations"] if r["image_id"] in part],
-        }
-        results = [row for row in dets if row["image_id"] in part]
-        gt, dt = tmp_path / "gt.json", tmp_path / "dt.json"
-        gt.write_text(json.dumps(mine), "utf-8")
-        dt.write_text(json.dumps(results), "utf-8")
-        with undrawn():
-            found = result_folder.make(folder, detections.read(gt, dt), FEW)
-        assert found["coco"] == pytest.approx(twelve(mine, results), abs=1e-6)
-        assert found["coco"] == pytest.approx(twelve(*written(folder)), abs=1e-6)
-    folder, expected = tmp_path / "pooled", twelve(said, dets)
-    found = result_folder.make(folder, pooling.pool(folders).study, FEW)
-    assert found["coco"] == pytest.approx(expected, abs=1e-6)
-    figure = found["protocols"]["clinical"]["figures"]["ap.coco.0.5:0.95"]
-    assert figure["value"] == pytest.approx(expected["AP"], abs=1e-6)
-    assert verification.again(folder)[1] == []
-    # an area that was changed moves boxes into another range
-    table = (folder / "lesions.csv").read_text("utf-8")
-    assert ",0,0,2000.0," in table
-    other = table.replace(",0,0,2000.0,", ",0,0,20.0,")
-    (folder / "lesions.csv").write_text(other, "utf-8")
-    _, wrong = verification.again(folder)
-    assert any("coco/APm" in line for line in wrong)
+    folder, _, actual = made
+    assert actual["coco"] == pytest.approx(twelve(*written(folder)), abs=1e-6)
 
 
 def test_an_empty_set_has_a_reason_for_every_missing_number(tmp_path):
-    found = result_folder.make(tmp_path, nothing(), FEW)
-    figures = found["protocols"]["clinical"]["figures"]
+    actual = result_folder.make(tmp_path, nothing(), FEW)
+    figures = actual["protocols"]["clinical"]["figures"]
     assert figures["ap.yolo.0.5"]["value"] is None
     for figure in figures.values():
         assert figure["value"] is not None or figure["reason"]
-    assert found["protocols"]["paper"] == {"reason": "no image has a labelled box"}
-    assert "reason" in found["calcium"]
+    assert actual["protocols"]["paper"] == {"reason": "no image has a labelled box"}
+    assert "reason" in actual["calcium"]
     assert verification.again(tmp_path)[1] == []
-    assert "OPTIMISTIC" in summary(found)
-
-
-def test_a_single_fold_is_no_headline_and_pooled_folds_are(tmp_path):
-    for k in "123":
-        judged, pixels = study(fold=k, seed=int(k), part=f"fold {k} of 3")
-        with undrawn():
-            found = result_folder.make(tmp_path / k, judged, FEW, pixels=pixels)
-        assert found["headline"]["keys"] == []
-        assert "one fold is no result" in found["headline"]["reason"]
-        assert "NO HEADLINE" in summary(found)
-    pooled = pooling.pool([tmp_path / k for k in "123"])
-    found = result_folder.make(
-        tmp_path / "all", pooled.study, FEW, scores=pooled.scores
-    )
-    assert found["headline"]["keys"]
-    protocol = found["protocols"]["clinical"]
-    assert [f["fold"] for f in protocol["folds"]] == ["1", "2", "3"]
-    assert protocol["patients"] == 12
-    each = []
-    for k in "123":
-        single = json.loads((tmp_path / k / "results.json").read_text("utf-8"))
-        each.append(single["protocols"]["clinical"]["figures"]["ap.yolo.0.5"]["value"])
-    assert [f["figures"]["ap.yolo.0.5"] for f in protocol["folds"]] == pytest.approx(
-        each
-    )
-    spread = protocol["spread"]["ap.yolo.0.5"]
-    assert spread["mean"] == pytest.approx(np.mean(each))
-    assert spread["sd"] == pytest.approx(np.std(each, ddof=1))
-    assert found["calcium"]["patients"] == 12
-    assert verification.again(tmp_path / "all")[1] == []
-    two = pooling.pool([tmp_path / "1", tmp_path / "2"])
-    assert "2 of 3 folds" in two.study.note
-    with pytest.raises(ValueError, match="pool each fold once"):
-        pooling.pool([tmp_path / "1", tmp_path / "1"])
-
-
-def test_one_pooled_fold_stays_a_fold(tmp_path):
-    judged, pixels = study(fold="2", part="fold 2 of 5")
-    with undrawn():
-        result_folder.make(tmp_path / "a", judged, FEW, pixels=pixels)
-    alone = pooling.pool([tmp_path / "a"])
-    assert alone.study.part == "fold 2 of 5"
+    assert "OPTIMISTIC" in summary(actual)
 
 
 @pytest.mark.parametrize(
-    ("name", "spoil", "told"),
+    ("name", "spoil", "message"),
     [
         ("results.json", lambda text: text[:100], "not json"),
         ("results.json", lambda text: text.replace("results/1", "results/0"), "schema"),
@@ -285,7 +194,9 @@ def test_one_pooled_fold_stays_a_fold(tmp_path):
         ("slices.csv", None, "slices.csv"),
     ],
 )
-def test_a_spoilt_result_is_refused_with_the_way_out(made, tmp_path, name, spoil, told):
+def test_a_spoilt_result_is_refused_with_the_way_out(
+    made, tmp_path, name, spoil, message
+):
     folder = tmp_path / "copy"
     shutil.copytree(made[0], folder)
     if spoil is None:
@@ -293,7 +204,7 @@ def test_a_spoilt_result_is_refused_with_the_way_out(made, tmp_path, name, spoil
     else:
         text = (folder / name).read_text("utf-8")
         (folder / name).write_text(spoil(text), "utf-8")
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         result_folder.read(folder)
 
 
@@ -309,11 +220,11 @@ def test_segmentations_are_judged_at_two_probabilities(tmp_path):
         for i in judged.images
     )
     judged = judged._replace(point=point, source="given")
-    found = result_folder.make(tmp_path, judged, FEW)
-    figures = found["protocols"]["clinical"]["figures"]
+    actual = result_folder.make(tmp_path, judged, FEW)
+    figures = actual["protocols"]["clinical"]["figures"]
     counted = figures["point.iou0.5.tp"]["value"] + figures["point.iou0.5.fp"]["value"]
     assert counted == 12
-    assert found["input"]["detections"] > 12
+    assert actual["input"]["detections"] > 12
     with undrawn():
         whole = result_folder.make(tmp_path / "b", judged._replace(point=()), FEW)
     same = whole["protocols"]["clinical"]["figures"]

@@ -56,7 +56,7 @@ def test_a_result_of_odd_names_verifies(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"name,value\na\n", "t.csv:2: not 2 cells"),
         (b"name,valve\na,1\n", "the columns are"),
@@ -65,9 +65,9 @@ def test_a_result_of_odd_names_verifies(tmp_path):
         (b"", "the columns are"),
     ],
 )
-def test_a_spoilt_table_is_refused_by_name(tmp_path, content, told):
+def test_a_spoilt_table_is_refused_by_name(tmp_path, content, message):
     path = tmp_path / "t.csv"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=told) as error:
+    with pytest.raises(ValueError, match=message) as error:
         list(result_tables.read(path, ("name", "value")))
     assert str(path) in str(error.value)

@@ -28,10 +28,10 @@ def results(judged, pixels=None):
 
     rules = EvaluationSettings(bootstraps=20)
     scores, why = _scored(judged, pixels, rules)
-    found = assemble.results(
+    actual = assemble.results(
         judged, rules, assemble.evaluators(judged, rules), scores, why
     ) | {"inputs": {}, "versions": {}}
-    return json.loads(json_bytes(found))
+    return json.loads(json_bytes(actual))
 
 
 def folds():
@@ -59,17 +59,17 @@ def folds():
     ids=("usual", "no threshold", "folds", "one patient", "nothing", "one fold"),
 )
 def test_results_of_every_kind_fit_the_schema(validator, make, part):
-    found = results(*make())
-    assert [e.message for e in validator.iter_errors(found)] == []
-    assert found[part[0]][part[1]]  # the kind that was meant
+    actual = results(*make())
+    assert [e.message for e in validator.iter_errors(actual)] == []
+    assert actual[part[0]][part[1]]  # the kind that was meant
 
 
 def test_a_single_fold_with_a_headline_breaks_the_schema(validator):
-    found = results(*study())
-    found["settings"]["part"] = "fold 1 of 5"
-    assert not validator.is_valid(found)
-    found["headline"] |= {"keys": [], "reason": "one fold"}
-    assert validator.is_valid(found)
+    actual = results(*study())
+    actual["settings"]["part"] = "fold 1 of 5"
+    assert not validator.is_valid(actual)
+    actual["headline"] |= {"keys": [], "reason": "one fold"}
+    assert validator.is_valid(actual)
 
 
 @pytest.mark.parametrize(
@@ -89,10 +89,10 @@ def test_a_single_fold_with_a_headline_breaks_the_schema(validator):
     ],
 )
 def test_a_wrong_result_breaks_the_schema(validator, spoil):
-    found = results(*study())
-    spoilt = copy.deepcopy(found)
+    actual = results(*study())
+    spoilt = copy.deepcopy(actual)
     spoil(spoilt)
-    assert validator.is_valid(found)
+    assert validator.is_valid(actual)
     assert not validator.is_valid(spoilt)
 
 

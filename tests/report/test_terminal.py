@@ -16,16 +16,16 @@ def results(judged):
 
 
 @pytest.fixture(scope="module")
-def found():
+def written():
     return results(study()[0])
 
 
-def test_each_line_names_rule_iou_and_threshold_of_both_protocols(found):
-    lines = summary(found).splitlines()
+def test_each_line_names_rule_iou_and_threshold_of_both_protocols(written):
+    lines = summary(written).splitlines()
     assert len(lines) <= 28
     assert max(map(len, lines)) <= 88
     assert lines[0] == "4 patients, 4 scans, 12 images, 12 boxes, 24 detections"
-    figure = found["protocols"]["paper"]["figures"]["ap.coco.0.5"]
+    figure = written["protocols"]["paper"]["figures"]["ap.coco.0.5"]
     row = next(line for line in lines if line.startswith("AP, IoU 0.5, COCO rule"))
     assert row.endswith(interval(figure))
     assert sum("OPTIMISTIC" in line for line in lines) == 1
@@ -38,30 +38,35 @@ def test_without_a_frozen_threshold_only_optimistic_figures_are_told():
     assert not any(line.startswith("recall, IoU") for line in text.splitlines())
 
 
+def test_a_small_threshold_is_told_with_its_digits():
+    text = summary(results(study(threshold=0.00012345)[0]))
+    assert "threshold 0.000123, frozen, chosen on validation" in text
+
+
 def test_an_empty_set_still_has_a_summary():
     text = summary(results(nothing()))
     assert "0 boxes" in text
     assert "no paper figures: no image has a labelled box" in text
 
 
-def test_what_takes_from_the_figures_is_said_before_them(found):
-    plain = summary(found)
+def test_what_takes_from_the_figures_is_said_before_them(written):
+    plain = summary(written)
     assert "NOT A RESULT" not in plain
     assert "NO HEADLINE" not in plain
-    said = copy.deepcopy(found)
-    said["stamp"] = "patients leak"
-    said["headline"]["reason"] = "fold 1 of 5: one fold is no result"
-    said["note"] = "a note " * 60
-    lines = summary(said).splitlines()
+    changed = copy.deepcopy(written)
+    changed["stamp"] = "patients leak"
+    changed["headline"]["reason"] = "fold 1 of 5: one fold is no result"
+    changed["note"] = "a note " * 60
+    lines = summary(changed).splitlines()
     first = next(i for i, line in enumerate(lines) if line.startswith("AP,"))
     assert any("NOT A RESULT: patients leak" in line for line in lines[:first])
     assert any("NO HEADLINE: fold 1 of 5" in line for line in lines[:first])
     assert len(lines) <= 28
 
 
-def test_few_patients_are_a_caution_and_enough_are_none(found):
-    assert found["caution"].startswith("4 patients")
-    assert "Caution: 4 patients" in summary(found)
+def test_few_patients_are_a_caution_and_enough_are_none(written):
+    assert written["caution"].startswith("4 patients")
+    assert "Caution: 4 patients" in summary(written)
     assert results(study(patients=10, slices=2)[0])["caution"] == ""
 
 

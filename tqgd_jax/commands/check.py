@@ -15,8 +15,8 @@ from jaxtyping import Float
 
 from tqgd_jax.anchors import best_possible_recall, choose
 from tqgd_jax.config import Config, Crop, Data, Model
+from tqgd_jax.data.discover import split_source
 from tqgd_jax.data.discover.layout import discover
-from tqgd_jax.data.index_dataset import index_dataset
 from tqgd_jax.data.read import validation
 from tqgd_jax.data.split import folds
 from tqgd_jax.io import images
@@ -29,13 +29,17 @@ AREAS = ((0, 10), (10, 100), (100, 200), (200, np.inf))  # px, the paper's bins
 
 def examine(config: Config) -> int:
     """Prints the report and returns the exit code."""
+    from tqgd_jax.data.index_dataset import index_dataset
+
     try:
+        layout = discover(config.data)
         try:
-            dataset = index_dataset(config, discover(config.data))
+            dataset = index_dataset(config, layout)
         except folds.TooFewError as error:
             print(f"note      {error}\n")  # for training; the data may be sound
             config.data.split, config.data.ratio = "ratio", (1.0, 0.0, 0.0)
-            dataset = index_dataset(config, discover(config.data))
+            split = split_source.source(layout.folder, config.data)
+            dataset = index_dataset(config, layout._replace(split=split))
     except ValueError as error:
         print(f"unusable: {error}")
         return 2

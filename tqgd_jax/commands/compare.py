@@ -8,12 +8,9 @@ docs/evaluation.md.
 import argparse
 import contextlib
 import logging
-import os
-import sys
 from pathlib import Path
 
-# Before NumPy is imported: its threads spin on products as small as the referee's.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+from tqgd_jax.commands import plain
 
 logger = logging.getLogger("tqgd_jax")
 FILES = ("comparison.md", "comparison.tex", "comparison.json")
@@ -32,20 +29,10 @@ def main(argv: list[str] | None = None) -> int:
     for name, least in (("repeats", 1), ("bootstraps", 1), ("seed", 0)):
         if (value := getattr(args, name)) < least:
             parser.error(f"--{name} must be {least} or more, got {value}")
-    # What is being done, with the time, to stderr; the outcome goes to stdout.
-    logging.basicConfig(
-        format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING
-    )
-    logging.getLogger("tqgd_jax").setLevel(logging.INFO)
-    try:
-        _compare(args)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return plain.run(_compare, args)
 
 
-def _compare(args: argparse.Namespace) -> None:
+def _compare(args: argparse.Namespace) -> int:
     from tqgd_jax.evaluation import paired
     from tqgd_jax.evaluation.settings import EvaluationSettings
     from tqgd_jax.io import atomic
@@ -58,8 +45,8 @@ def _compare(args: argparse.Namespace) -> None:
         if args.out is not None:  # before the work: can anything be written there?
             partial = stack.enter_context(atomic.files(args.out, FILES, FILES[-1]))
         logger.info("reading %d runs", len(args.runs))
-        rules = EvaluationSettings(bootstraps=args.bootstraps, seed=args.seed)
-        loaded = models.load(args.runs, rules)
+        settings = EvaluationSettings(bootstraps=args.bootstraps, seed=args.seed)
+        loaded = models.load(args.runs, settings)
         logger.info("comparing, with %d exchanges of patients", args.repeats)
         comparison = differences.compare(
             loaded,
@@ -80,15 +67,11 @@ def _compare(args: argparse.Namespace) -> None:
     print(comparison_text.text(comparison))
     if args.out is not None:
         print(f"written to {args.out}: {', '.join(FILES)}")
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="tqgd compare",
-        description=(__doc__ or "").splitlines()[0],
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = plain.parser("compare", __doc__, EPILOG)
     add = parser.add_argument
     add("runs", type=Path, nargs="+", metavar="RUN", help="the first is the reference")
     add("--out", type=Path, help="folder for comparison.md, .tex and .json")

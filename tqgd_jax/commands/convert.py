@@ -7,32 +7,32 @@ OUT/export.json says what the pixels mean; OUT/split.csv keeps split and patient
 own loader reads the folder back as it was.
 """
 
+import contextlib
 import itertools
 import json
 import logging
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import flags
 from jaxtyping import Integer, UInt
-from tqdm import tqdm
 
 from tqgd_jax.commands import config_flags
 from tqgd_jax.config import IMAGE_FORMATS, Config, Data, one_of
-from tqgd_jax.data.box_formats import WRITERS, Stems
-from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.data.discover.layout import discover
-from tqgd_jax.data.index_dataset import index_dataset
-from tqgd_jax.data.open import open_data
 from tqgd_jax.data.read import validation
 from tqgd_jax.io import atomic
 from tqgd_jax.io.images import read_image
 from tqgd_jax.io.tables import write_table
 from tqgd_jax.overlap import beyond
+
+if TYPE_CHECKING:
+    from tqgd_jax.data.box_formats import Stems
+    from tqgd_jax.data.dataset import Dataset
 
 logger = logging.getLogger("tqgd_jax")
 
@@ -43,7 +43,7 @@ KEPT = ("sub_pixel", "out_of_image")  # problems of boxes that "clip" keeps
 
 
 def export(
-    splits: Mapping[str, Dataset],
+    splits: Mapping[str, "Dataset"],
     out: Path,
     format: str,
     pixels: str,
@@ -64,6 +64,10 @@ def export(
       ValueError: `out` has files in it, the split leaks, or what was written does not
         read back as what was given.
     """
+    from tqdm import tqdm
+
+    from tqgd_jax.data.box_formats import WRITERS
+
     one_of("--format", format, IMAGE_FORMATS)
     one_of("--pixels", pixels, PIXELS)
     out = Path(os.path.abspath(out))
@@ -82,7 +86,7 @@ def export(
         for part, of in splits.items()
     }
     out.parent.mkdir(parents=True, exist_ok=True)
-    with atomic.folder(out) as partial:
+    with _alone(out), atomic.folder(out) as partial:
         (partial / "images").mkdir()
         for part, of in splits.items():
             for i, stem in enumerate(tqdm(stems[part], f"export {part}", unit="img")):
@@ -100,7 +104,23 @@ def export(
     return counts
 
 
-def _refuse_splits(splits: Mapping[str, Dataset]) -> None:
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Raises ValueError while another process fills the same folder."""
+    path = out.with_name(f".{out.name}.lock")
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(atomic.lock(path))
+        except RuntimeError as error:
+            raise ValueError(
+                f"--out: another process is writing {out}; wait for it, or name another "
+                "folder"
+            ) from error
+        stack.callback(path.unlink)
+        yield
+
+
+def _refuse_splits(splits: Mapping[str, "Dataset"]) -> None:
     if not any(source.names for source in splits.values()):
         raise ValueError("there is no image to export")
     for part, source in splits.items():
@@ -112,7 +132,7 @@ def _refuse_splits(splits: Mapping[str, Dataset]) -> None:
             )
 
 
-def _beyond(splits: Mapping[str, Dataset]) -> dict[str, int]:
+def _beyond(splits: Mapping[str, "Dataset"]) -> dict[str, int]:
     """Boxes of each part that reach beyond their image, told where there are any."""
     lost = {
         part: sum(
@@ -131,7 +151,7 @@ def _beyond(splits: Mapping[str, Dataset]) -> dict[str, int]:
     return lost
 
 
-def _stems(splits: Mapping[str, Dataset]) -> dict[str, list[str]]:
+def _stems(splits: Mapping[str, "Dataset"]) -> dict[str, list[str]]:
     """File names without suffix: the names of the images, folders joined by "__"."""
     stems = {p: [n.replace("/", "__") for n in of.names] for p, of in splits.items()}
     # some file systems take "a" and "A" for one name
@@ -174,7 +194,7 @@ def write_png(path: Path, pixels: UInt[np.ndarray, "h w k"]) -> None:
         )
 
 
-def _write_split(root: Path, splits: Mapping[str, Dataset], stems: Stems) -> None:
+def _write_split(root: Path, splits: Mapping[str, "Dataset"], stems: "Stems") -> None:
     rows = [
         (f"{stem}.png", part, group)
         for part, of in splits.items()
@@ -184,9 +204,11 @@ def _write_split(root: Path, splits: Mapping[str, Dataset], stems: Stems) -> Non
 
 
 def _read_back(
-    root: Path, splits: Mapping[str, Dataset], stems: Stems, format: str
+    root: Path, splits: Mapping[str, "Dataset"], stems: "Stems", format: str
 ) -> str:
     """The `data.bad_labels` that reads `root` as what was given; ValueError if none."""
+    from tqgd_jax.data.index_dataset import index_dataset
+
     classes = next(iter(splits.values())).classes
     data = Data(dir=str(root), format=format, classes=classes, bad_labels="clip")
     dataset = index_dataset(Config(data=data), discover(data))
@@ -223,7 +245,10 @@ def _read_back(
 
 
 def _facts(
-    source: Dataset, pixels: str, window: tuple[float, float], settings: dict[str, Any]
+    source: "Dataset",
+    pixels: str,
+    window: tuple[float, float],
+    settings: dict[str, Any],
 ) -> dict[str, Any]:
     """What a reader must know of the values, and the settings that read them here."""
     low, high = window
@@ -243,6 +268,8 @@ def _facts(
 
 
 def _main(config: Config, out: Path) -> None:
+    from tqgd_jax.data.open import open_data
+
     config_flags.refuse_full(out)  # before minutes of preparation
     root = Path(config.data.dir).expanduser().resolve()
     if config.data.dir and out.resolve().is_relative_to(root):

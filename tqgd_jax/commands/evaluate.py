@@ -8,16 +8,14 @@ loaded. docs/evaluation.md.
 import argparse
 import logging
 import math
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tqgd_jax.commands import plain
+
 if TYPE_CHECKING:
     from tqgd_jax.structures.evaluation_set import EvaluationSet
-
-# Before NumPy is imported: its threads spin on products as small as the referee's.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 logger = logging.getLogger("tqgd_jax")
 # Of an evaluation, and of no other use.
@@ -39,18 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     _one_use(parser, args)
-    # What is being done, with the time, to stderr; the outcome goes to stdout.
-    logging.basicConfig(
-        format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING
-    )
-    logging.getLogger("tqgd_jax").setLevel(logging.INFO)
-    try:
-        if args.verify:
-            return _verify(args.verify)
-        return _evaluate(args)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-    return 1
+    return plain.run(_verify if args.verify else _evaluate, args)
 
 
 def _one_use(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
@@ -72,7 +59,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from tqgd_jax.report.text import terminal
     from tqgd_jax.structures.evaluation_set import checked
 
-    rules = EvaluationSettings(
+    settings = EvaluationSettings(
         bootstraps=args.bootstraps,
         seed=args.seed,
         level=args.level,
@@ -86,25 +73,25 @@ def _evaluate(args: argparse.Namespace) -> int:
     pixels, scores, unscored = None, None, ""
     if args.pool:
         logger.info("reading %d results", len(args.pool))
-        study, scores, unscored = pooling.pool(args.pool)
-        study = study._replace(title=args.title or args.out.name)
+        eval_set, scores, unscored = pooling.pool(args.pool)
+        eval_set = eval_set._replace(title=args.title or args.out.name)
         inputs = {"pooled": [str(folder) for folder in args.pool]}
     else:
-        study, inputs = _read(args)
+        eval_set, inputs = _read(args)
     if args.pixels:
         from tqgd_jax.evaluation.inputs.image_pixels import from_folder
 
-        pixels = from_folder(args.pixels, study.images, study.sizes)
+        pixels = from_folder(args.pixels, eval_set.images, eval_set.sizes)
     if args.probabilities:
         from tqgd_jax.evaluation.inputs import probability_maps
 
-        study = probability_maps.from_maps(
-            study, args.probabilities, args.statistic, pixels
+        eval_set = probability_maps.from_maps(
+            eval_set, args.probabilities, args.statistic, pixels
         )._replace(source="given")
     written = result_folder.make(
         args.out,
-        checked(study),
-        rules,
+        checked(eval_set),
+        settings,
         pixels=pixels,
         beyond=None if pixels is None else pixels.beyond,
         window=tuple(args.window) if args.window else None,
@@ -145,7 +132,7 @@ INPUTS = (
 
 
 def _read(args: argparse.Namespace) -> "tuple[EvaluationSet, dict[str, Any]]":
-    """The study of the two files, its threshold frozen on others if they are given."""
+    """What the files hold, its threshold frozen on others if they are given."""
     from tqgd_jax.evaluation.evaluator import best_threshold
     from tqgd_jax.evaluation.inputs import detections
 
@@ -179,27 +166,27 @@ def _read(args: argparse.Namespace) -> "tuple[EvaluationSet, dict[str, Any]]":
             "out"
         )
     logger.info("reading %s", args.detections or args.ground_truth)
-    study = detections.read(
+    eval_set = detections.read(
         args.ground_truth, args.detections, args.patients, threshold
     )
     if held is not None:
-        _apart(held, study)
+        _apart(held, eval_set)
     named = {
         "ground_truth": args.ground_truth,
         "detections": args.detections or args.probabilities,
         "patients": args.patients,
     }
-    empty = sum(not image.counting.any() for image in study.images)
+    empty = sum(not image.counting.any() for image in eval_set.images)
     if args.positive_only and empty:
         raise ValueError(
-            f"--positive_only: {empty} of the {len(study.images)} images have no box, so "
-            "the clinical protocol can be judged; leave --positive_only out"
+            f"--positive_only: {empty} of the {len(eval_set.images)} images have no box, "
+            "so the clinical protocol can be judged; leave --positive_only out"
         )
-    positive = args.positive_only or study.positive_only
-    notes = [study.note] if study.note else []
-    judged = study._replace(
+    positive = args.positive_only or eval_set.positive_only
+    notes = [eval_set.note] if eval_set.note else []
+    judged = eval_set._replace(
         title=args.title or args.out.name,
-        source=source or study.source,
+        source=source or eval_set.source,
         positive_only=positive,
         note="; ".join([*notes, POSITIVE_ONLY] if positive else notes),
     )
@@ -226,10 +213,11 @@ POSITIVE_ONLY = (
 )
 
 
-def _verify(folder: Path) -> int:
+def _verify(args: argparse.Namespace) -> int:
     """Prints what differs, if anything does."""
     from tqgd_jax.report import verification
 
+    folder = args.verify
     logger.info("making %s again from its tables", folder)
     count, wrong = verification.again(folder)
     for line in wrong[:20]:
@@ -250,12 +238,7 @@ def _verify(folder: Path) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="tqgd evaluate",
-        description=(__doc__ or "").splitlines()[0],
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = plain.parser("evaluate", __doc__, EPILOG)
     add = parser.add_argument
     add("--ground_truth", type=Path, help="COCO json: images, annotations, categories")
     add("--detections", type=Path, help="COCO json: image_id, category_id, bbox, score")

@@ -28,6 +28,7 @@ def main() -> None:
 def _main(_: list[str]) -> None:
     from tqgd_jax.commands.config_flags import make_room
     from tqgd_jax.predictor import load
+    from tqgd_jax.report.html.numbers import cut
 
     out = Path(flags.FLAGS.out).expanduser()
     make_room(out)
@@ -35,4 +36,4 @@ def _main(_: list[str]) -> None:
     predictor.save(out)
     size = out.stat().st_size / 2**20
     chosen = "chosen in validation" if predictor.chosen else "not validated"
-    print(f"{out}: {size:.1f} MiB, threshold {predictor.threshold:.3f} ({chosen})")
+    print(f"{out}: {size:.1f} MiB, threshold {cut(predictor.threshold)} ({chosen})")

@@ -13,7 +13,6 @@ from absl import flags
 
 from tqgd_jax.commands import config_flags
 from tqgd_jax.config import Config
-from tqgd_jax.data.index_dataset import slices
 from tqgd_jax.data.split import fold_manifest, folds
 
 
@@ -21,6 +20,8 @@ def make(
     config: Config, out: Path, count: int, seed: int, level: str
 ) -> fold_manifest.Manifest:
     """Reads every scan or image, writes the manifest, returns it."""
+    from tqgd_jax.data.index_dataset import slices
+
     if out.suffix != ".json":
         raise ValueError(f"--out must end with .json, got {out}")
     if out.exists():

@@ -45,6 +45,7 @@ def _main(_: list[str]) -> None:
     from tqgd_jax.data.unlabelled import of_arrays, of_folder
     from tqgd_jax.io import volumes
     from tqgd_jax.predictor import load
+    from tqgd_jax.report.html.numbers import cut
     from tqgd_jax.training.runtime import compile_cache
 
     given = flags.FLAGS
@@ -89,8 +90,13 @@ def _main(_: list[str]) -> None:
             boxes = hearts(of_arrays([*hu[..., None]]))
             rows += [(files.name, int(z), *box) for z, box in boxes.items()]
             without += [] if boxes else [files.name]
+    if not rows:
+        raise ValueError(
+            f"{root}: no {what} with a heart of a score of {least:.3g} or more, so nothing "
+            "is written; lower --min_score, or name a run that was trained on such images"
+        )
     heart_boxes.write_boxes(out, rows, header)
-    print(f"{out}: {len(rows)} {what}s with a heart, score >= {least:.3f}")
+    print(f"{out}: {len(rows)} {what}s with a heart, score >= {cut(least)}")
     if without:
         few = ", ".join(without[:8])
         then = (

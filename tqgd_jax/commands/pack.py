@@ -12,13 +12,14 @@ import numpy as np
 
 from tqgd_jax.commands import config_flags
 from tqgd_jax.config import Config, checked
-from tqgd_jax.data.prepared.index import open_prepared
-from tqgd_jax.data.prepared.prepare import prepare
 from tqgd_jax.io import atomic
 
 
 def pack(config: Config, out: Path) -> int:
     """Prepares the data if needed and writes `out`; returns its size in bytes."""
+    from tqgd_jax.data.prepared.index import open_prepared
+    from tqgd_jax.data.prepared.prepare import prepare
+
     if out.suffix != ".npz":
         raise ValueError(f"--out must end with .npz, got {out}")
     if config.data.dir.endswith(".npz"):

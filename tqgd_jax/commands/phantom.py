@@ -4,7 +4,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from tqgd_jax.phantom.dataset import simulate
 from tqgd_jax.phantom.presets import PRESETS
 
 
@@ -23,6 +22,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=512, help="pixels a side")
     parser.add_argument("--workers", type=int, default=0, help="0: one per core")
     args = parser.parse_args(argv)
+    from tqgd_jax.phantom.dataset import simulate
+
     try:
         simulate(**vars(args))
     except ValueError as error:

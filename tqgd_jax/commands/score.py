@@ -11,19 +11,14 @@ counted and how: docs/calcium.md.
 import argparse
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
-from jaxtyping import Bool, Int16, UInt8
+from jaxtyping import Bool, UInt8
 
-from tqgd_jax.ct.lesions import ARTERIES
-from tqgd_jax.evaluation.calcium.agatston import warn_of_voltage
-from tqgd_jax.evaluation.calcium.box_file import read_rows
-from tqgd_jax.evaluation.calcium.boxes import calcium_mask
 from tqgd_jax.evaluation.calcium.conventions import (
     CONVENTIONS,
     LOWEST,
@@ -37,8 +32,9 @@ from tqgd_jax.evaluation.calcium.risk_categories import (
     category,
     scheme,
 )
-from tqgd_jax.evaluation.calcium.score import score
-from tqgd_jax.evaluation.calcium.scores import Amount, Score, Spacing
+
+if TYPE_CHECKING:
+    from tqgd_jax.evaluation.calcium.scores import LesionScore, Score
 
 
 class _Parser(argparse.ArgumentParser):
@@ -73,7 +69,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the score; returns the exit status, 1 when there is none or nobody reads."""
+    """Prints the score; returns the exit status, 1 when there is none."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)  # to stderr
     args = arguments(argv)
     try:
@@ -81,13 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"tqgd score: {error}", file=sys.stderr)
         return 1
-    text = json.dumps(result, indent=2 if args.pretty else None, allow_nan=False)
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:  # such as `| head`: the reader has what it wanted
-        # Python writes what is left when it ends; to the closed pipe it cannot.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    print(json.dumps(result, indent=2 if args.pretty else None, allow_nan=False))
     return 0
 
 
@@ -102,6 +92,10 @@ def report(args: argparse.Namespace) -> dict[str, Any]:
             f"{args.scan}: nothing says what is calcium, and bones are as bright; give "
             "--boxes or --mask, or --whole to score all that is bright"
         )
+    from tqgd_jax.evaluation.calcium.agatston import warn_of_voltage
+    from tqgd_jax.evaluation.calcium.box_file import read_rows
+    from tqgd_jax.evaluation.calcium.boxes import calcium_mask
+    from tqgd_jax.evaluation.calcium.score import score
     from tqgd_jax.io import volumes
 
     scan = volumes.read_volume(args.scan, series=args.series)
@@ -116,11 +110,11 @@ def report(args: argparse.Namespace) -> dict[str, Any]:
         mask = scan.hu >= LOWEST
     # Bones and all are no score of a patient, so no category of risk.
     risk = None if args.whole else by
-    entries = [
-        entry(scan.hu, mask, scan.spacing, one, args.calibration, risk)
-        for one in chosen
-    ]
-    result = {"scan": str(args.scan)}
+    entries = []
+    for one in chosen:
+        scored = score(scan.hu, mask, scan.spacing, one, args.calibration)
+        entries.append(entry(scored, one, scan.spacing[0], args.calibration, risk))
+    result: dict[str, Any] = {"scan": str(args.scan)}
     result |= entries[0] if args.convention != "all" else {"conventions": entries}
     result |= {"scheme": args.scheme, "spacing_mm": list(scan.spacing)}
     if args.spread:
@@ -140,6 +134,8 @@ def arteries(
 
     Raises ValueError for several values of which one names no artery.
     """
+    from tqgd_jax.ct.lesions import ARTERIES
+
     values = np.unique(mask[mask > 0]).tolist()
     if len(values) < 2 and values not in ([2], [3]):
         return mask > 0
@@ -153,32 +149,19 @@ def arteries(
 
 
 def entry(
-    hu: Int16[np.ndarray, "z y x"],
-    mask: UInt8[np.ndarray, "z y x"] | Bool[np.ndarray, "z y x"],
-    spacing: Spacing,
+    scored: "Score",
     rules: Convention,
+    dz: float,
     calibration: float | None,
     by: Scheme | None,
 ) -> dict[str, Any]:
     """One convention's part of the report; its category is None without a scheme."""
-    result: Score = score(hu, mask, spacing, rules, calibration)
     return {
         "convention": rules.name,
-        **numbers(result.amount),
-        "category": by.labels[category(result.agatston, by)] if by else None,
-        "lesions": [
-            {
-                "artery": one.artery,
-                **numbers(one.amount),
-                "hu_max": one.hu_max,
-                "hu_mean": one.hu_mean,
-                "voxels": one.voxels,
-                "z": list(one.z),
-                "box": list(one.box),
-            }
-            for one in result.lesions
-        ],
-        "arteries": {name: numbers(one) for name, one in result.arteries.items()},
+        **scored.amount._asdict(),
+        "category": by.labels[category(scored.agatston, by)] if by else None,
+        "lesions": [_flat(lesion) for lesion in scored.lesions],
+        "arteries": {name: one._asdict() for name, one in scored.arteries.items()},
         "settings": {
             "connected": rules.connected,
             "pixels": rules.pixels,
@@ -187,20 +170,16 @@ def entry(
             "smallest": rules.smallest,
             "unit": rules.unit,
             "weigh": rules.weigh,
-            "thickness_factor": spacing[0] / 3 if rules.thickness else 1.0,
+            "thickness_factor": dz / 3 if rules.thickness else 1.0,
             "whole": rules.whole,
             "calibration": calibration,
         },
     }
 
 
-def numbers(amount: Amount) -> dict[str, float | None]:
-    """As JSON names them."""
-    return {
-        "agatston": amount.agatston,
-        "volume_mm3": amount.volume_mm3,
-        "mass_mg": amount.mass_mg,
-    }
+def _flat(lesion: "LesionScore") -> dict[str, Any]:
+    row = lesion._asdict()
+    return {"artery": row.pop("artery"), **row.pop("amount")._asdict(), **row}
 
 
 def by_scheme(agatston: float, *, risk: bool) -> dict[str, Any]:

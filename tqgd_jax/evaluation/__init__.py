@@ -1,1 +1,1 @@
-"""Measures of detection quality. NumPy only: the referee shares no code with JAX."""
+"""Measures of detection quality. NumPy only: the evaluator shares no code with JAX."""

@@ -11,26 +11,26 @@ from tqgd_jax.structures.evaluation_set import EvaluationSet
 UNKNOWN = "the sizes of the images are not known"
 
 
-def section(study: EvaluationSet) -> dict[str, Any]:
+def section(eval_set: EvaluationSet) -> dict[str, Any]:
     """`beyond` of the results: how many boxes their image cuts or leaves out, and where."""
-    if not study.sizes:
+    if not eval_set.sizes:
         return {"reason": UNKNOWN}
     images = [
-        {"image": study.images[k].name, "cut": cut, "outside": outside}
-        for k, cut, outside in counts(study)
+        {"image": eval_set.images[k].name, "cut": cut, "outside": outside}
+        for k, cut, outside in counts(eval_set)
     ]
     return {
-        "boxes": sum(int(image.counting.sum()) for image in study.images),
+        "boxes": sum(int(image.counting.sum()) for image in eval_set.images),
         "cut": sum(image["cut"] for image in images),
         "outside": sum(image["outside"] for image in images),
         "images": images,
     }
 
 
-def counts(study: EvaluationSet) -> Iterator[tuple[int, int, int]]:
+def counts(eval_set: EvaluationSet) -> Iterator[tuple[int, int, int]]:
     """(image, boxes cut, boxes outside) of each image that has such boxes."""
-    for k, (h, w) in enumerate(study.sizes):
-        image = study.images[k]
+    for k, (h, w) in enumerate(eval_set.sizes):
+        image = eval_set.images[k]
         cut, outside = beyond(image.boxes[image.counting], (0, 0, w, h))
         if np.any(cut | outside):
             yield k, int(cut.sum()), int(outside.sum())

@@ -1,7 +1,7 @@
 """The calcium part of the results: agreement of scans' scores, and their table.
 
 A score of each scan, from its labelled boxes (reference) and from its detections, under
-every convention; `metrics.calcium` makes them from Hounsfield units.
+every convention; `evaluation.calcium` makes them from Hounsfield units.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,13 +13,8 @@ from jaxtyping import Float
 
 from tqgd_jax.evaluation.calcium import agreement
 from tqgd_jax.evaluation.calcium.convention_agreement import convention_agreement
-from tqgd_jax.evaluation.calcium.conventions import CONVENTIONS, convention
-from tqgd_jax.evaluation.calcium.patient_scores import (
-    Beyond,
-    PatientScore,
-    Pixels,
-    patient_scores,
-)
+from tqgd_jax.evaluation.calcium.conventions import convention
+from tqgd_jax.evaluation.calcium.patient_scores import PatientScore
 from tqgd_jax.evaluation.calcium.risk_categories import category, scheme
 from tqgd_jax.evaluation.calcium.score import Amount
 from tqgd_jax.evaluation.settings import EvaluationSettings
@@ -49,39 +44,22 @@ NO_VOLUME = {
 }
 
 
-def can_be_scored(study: EvaluationSet) -> bool:
+def can_be_scored(eval_set: EvaluationSet) -> bool:
     """Whether the boxes are lesions of scans whose pixels were labelled.
 
     A box that was drawn around a heart or a tumour has no labelled calcium in it.
     """
-    boxes = [lesion for image in study.images for lesion in image.lesions]
-    placed = all(i.place.spacing and i.place.crop for i in study.images)
+    boxes = [lesion for image in eval_set.images for lesion in image.lesions]
+    placed = all(i.place.spacing and i.place.crop for i in eval_set.images)
     return bool(boxes) and placed and all(lesion.area_px for lesion in boxes)
 
 
-def scores(
-    study: EvaluationSet,
-    pixels: Pixels,
-    rules: EvaluationSettings,
-    beyond: Beyond = lambda _: (),
-) -> list[PatientScore]:
-    """Every scan under every convention."""
-    return patient_scores(
-        study.images,
-        pixels,
-        study.thresholds,
-        list(CONVENTIONS.values()),
-        rules.calibration,
-        beyond,
-    )
-
-
 def table(
-    rows: Sequence[PatientScore], study: EvaluationSet, rules: EvaluationSettings
+    rows: Sequence[PatientScore], eval_set: EvaluationSet, settings: EvaluationSettings
 ) -> list[Row]:
     """The rows of `patients.csv`; empty cells where there is no prediction."""
-    places = {image.scan: image.place for image in study.images}
-    kinds = scheme(rules.scheme)
+    places = {image.scan: image.place for image in eval_set.images}
+    kinds = scheme(settings.scheme)
     lines = []
     for row in rows:
         place = places[row.patient, row.scan]
@@ -102,7 +80,7 @@ def table(
             "scanner": place.scanner,
             "fold": place.fold,
             "convention": row.convention,
-            "scheme": rules.scheme,
+            "scheme": settings.scheme,
             "area_difference_px": row.area_difference,
             "volume_sensitivity": row.volume_sensitivity,
             "volume_ppv": row.volume_ppv,
@@ -153,28 +131,28 @@ def read(rows: Iterable[dict[str, str]], path: Path) -> list[PatientScore]:
 
 
 def section(
-    rows: Sequence[PatientScore], rules: EvaluationSettings, absent: str = ""
+    rows: Sequence[PatientScore], settings: EvaluationSettings, absent: str = ""
 ) -> dict[str, Any]:
     """`calcium` of the results, or the reason why there is none.
 
     Args:
       rows: every scan under every convention.
-      rules: convention, scheme and how to resample.
+      settings: convention, scheme and how to resample.
       absent: why there are no rows.
     """
     if not rows:
         return {"reason": absent or "no scan has pixels to score"}
-    kinds = scheme(rules.scheme)
-    mine = [r for r in rows if r.convention == convention(rules.convention).name]
+    kinds = scheme(settings.scheme)
+    mine = [r for r in rows if r.convention == convention(settings.convention).name]
     result: dict[str, Any] = {
-        "convention": rules.convention,
-        "scheme": rules.scheme,
+        "convention": settings.convention,
+        "scheme": settings.scheme,
         "edges": list(kinds.edges),
         "labels": list(kinds.labels),
         "source": SOURCE + _beside(mine),
         "patients": len({r.patient for r in mine}),
         "scans": len(mine),
-        "spread": convention_agreement(rows, rules.convention, rules.scheme),
+        "spread": convention_agreement(rows, settings.convention, settings.scheme),
     }
     both = [(r, r.predicted) for r in mine if r.predicted is not None]
     if not both:
@@ -194,11 +172,11 @@ def section(
             values |= {f"{kind}.{key}": more[key] for key in ("icc_a1", "bias", "mae")}
         return values | _overlap(both, each)
 
-    weights = bootstrap.resamples(len(names), rules.bootstraps, rules.seed)
+    weights = bootstrap.resamples(len(names), settings.bootstraps, settings.seed)
     result["figures"] = bootstrap.numbers(
         figures,
         weights,
-        rules.level,
+        settings.level,
         lambda key: NO_VOLUME.get(key) or agreement.why(key, reference, predicted),
     )
     result["confusion"] = agreement.confusion(reference, predicted, kinds).tolist()

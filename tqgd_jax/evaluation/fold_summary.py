@@ -1,4 +1,4 @@
-"""Folds of a study: each, mean and SD; and a fold alone, which is no result."""
+"""Folds of an evaluation set: each, mean and SD; and a fold alone, which is no result."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,24 +13,24 @@ from tqgd_jax.structures.image import Image
 Figures = Callable[[Float[np.ndarray, "b c"]], dict[str, Float[np.ndarray, "b"]]]
 
 
-def alone(study: EvaluationSet) -> str:
+def alone(eval_set: EvaluationSet) -> str:
     """Which fold of several the images are, empty when they are no single fold.
 
-    Images that all name one fold are that fold alone, whatever the study says.
+    Images that all name one fold are that fold alone, whatever the evaluation set says.
     """
-    names = {image.place.fold for image in study.images}
-    if study.part or len(names) != 1:
-        return study.part
+    names = {image.place.fold for image in eval_set.images}
+    if eval_set.part or len(names) != 1:
+        return eval_set.part
     return f"fold {name}" if (name := names.pop()) else ""
 
 
-def thresholds(study: EvaluationSet) -> dict[str, float | None]:
+def thresholds(eval_set: EvaluationSet) -> dict[str, float | None]:
     """The threshold of each named fold; empty without folds.
 
     Raises ValueError when one fold has two: a fold has one model, and so one threshold.
     """
     limits: dict[str, float | None] = {}
-    for image, limit in zip(study.images, study.thresholds, strict=True):
+    for image, limit in zip(eval_set.images, eval_set.thresholds, strict=True):
         fold = image.place.fold
         if limits.setdefault(fold, limit) != limit:
             where = f"fold {fold!r}" if fold else "images of no fold"

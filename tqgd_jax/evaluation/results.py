@@ -1,4 +1,4 @@
-"""All figures of a study as one dictionary: what `results.json` holds.
+"""All figures of an evaluation set as one dictionary: what `results.json` holds.
 
 Every figure comes with its interval from resampled patients, or with the reason why it
 has none. The two protocols stand side by side and are never mixed: `clinical` judges
@@ -67,18 +67,18 @@ class Evaluators(NamedTuple):
     paper: Evaluated | None
 
 
-def evaluators(study: EvaluationSet, rules: EvaluationSettings) -> Evaluators:
-    """Matches the detections of a study once for all figures."""
-    positive = [k for k, image in enumerate(study.images) if image.counting.any()]
+def evaluators(eval_set: EvaluationSet, settings: EvaluationSettings) -> Evaluators:
+    """Matches the detections of an evaluation set once for all figures."""
+    positive = [k for k, image in enumerate(eval_set.images) if image.counting.any()]
     return Evaluators(
-        _judged(study, range(len(study.images)), rules),
-        _judged(study, positive, rules) if positive else None,
+        _judged(eval_set, range(len(eval_set.images)), settings),
+        _judged(eval_set, positive, settings) if positive else None,
     )
 
 
 def results(
-    study: EvaluationSet,
-    rules: EvaluationSettings,
+    eval_set: EvaluationSet,
+    settings: EvaluationSettings,
     evaluators: Evaluators,
     scores: Sequence[PatientScore] = (),
     unscored: str = "",
@@ -86,35 +86,35 @@ def results(
     """The dictionary; docs/evaluation.md has its schema.
 
     Args:
-      study: what was judged.
-      rules: how.
-      evaluators: of the study.
+      eval_set: what was judged.
+      settings: how.
+      evaluators: of the evaluation set.
       scores: calcium of every scan under every convention; empty: none were made.
       unscored: why none were made.
     """
     whole = evaluators.clinical
     protocols: dict[str, Any] = {
         "clinical": {"reason": "only slices with a labelled box were judged"}
-        if study.positive_only
-        else _protocol(whole, rules),
+        if eval_set.positive_only
+        else _protocol(whole, settings),
         "paper": {"reason": "no image has a labelled box"}
         if evaluators.paper is None
-        else _protocol(evaluators.paper, rules),
+        else _protocol(evaluators.paper, settings),
     }
     return {
         "schema": SCHEMA,
-        "title": study.title,
-        "stamp": study.stamp,
-        "note": study.note,
+        "title": eval_set.title,
+        "stamp": eval_set.stamp,
+        "note": eval_set.note,
         "caution": _caution(len(whole.curve.clusters)),
         "input": whole.curve.facts(),
-        "beyond": beyond_crop.section(study),
-        "settings": _settings(study, rules),
-        "headline": _headline(study, protocols),
-        "yolo": _yolo(study, whole),
+        "beyond": beyond_crop.section(eval_set),
+        "settings": _settings(eval_set, settings),
+        "headline": _headline(eval_set, protocols),
+        "yolo": _yolo(eval_set, whole),
         "coco": whole.curve.coco(),
         "protocols": protocols,
-        "calcium": calcium_section.section(scores, rules, unscored),
+        "calcium": calcium_section.section(scores, settings, unscored),
         "glossary": GLOSSARY,
     }
 
@@ -130,26 +130,26 @@ def _caution(patients: int) -> str:
 
 
 def _judged(
-    study: EvaluationSet, members: Sequence[int], rules: EvaluationSettings
+    eval_set: EvaluationSet, members: Sequence[int], settings: EvaluationSettings
 ) -> Evaluated:
     def judge(images: Sequence[Image]) -> Evaluator:
         return Evaluator(
             [images[k] for k in members],
-            study.classes,
-            [study.thresholds[k] for k in members],
-            size_px=rules.size_px,
-            size_mm2=rules.size_mm2,
+            eval_set.classes,
+            [eval_set.thresholds[k] for k in members],
+            size_px=settings.size_px,
+            size_mm2=settings.size_mm2,
         )
 
-    curve = judge(study.images)
-    point = judge(study.point) if study.point else curve
-    return Evaluated([study.images[k] for k in members], curve, point)
+    curve = judge(eval_set.images)
+    point = judge(eval_set.point) if eval_set.point else curve
+    return Evaluated([eval_set.images[k] for k in members], curve, point)
 
 
-def _protocol(judged: Evaluated, rules: EvaluationSettings) -> dict[str, Any]:
+def _protocol(judged: Evaluated, settings: EvaluationSettings) -> dict[str, Any]:
     """The figures of one protocol: pooled, and of each fold when there are several."""
     clusters = judged.curve.clusters
-    weights = bootstrap.resamples(len(clusters), rules.bootstraps, rules.seed)
+    weights = bootstrap.resamples(len(clusters), settings.bootstraps, settings.seed)
     facts = judged.curve.facts()
     return {
         "images": len(judged.images),
@@ -157,44 +157,46 @@ def _protocol(judged: Evaluated, rules: EvaluationSettings) -> dict[str, Any]:
         "patients": facts["patients"],
         "scans": facts["scans"],
         "slices": len(judged.images),
-        "figures": bootstrap.numbers(judged.figures, weights, rules.level, judged.why),
+        "figures": bootstrap.numbers(
+            judged.figures, weights, settings.level, judged.why
+        ),
         **fold_summary.section(judged.images, clusters, judged.figures),
-        "curves": judged.curve.curves(weights, rules.level),
+        "curves": judged.curve.curves(weights, settings.level),
     }
 
 
-def _yolo(study: EvaluationSet, whole: Evaluated) -> dict[str, Any]:
+def _yolo(eval_set: EvaluationSet, whole: Evaluated) -> dict[str, Any]:
     """YOLOv5's six figures; P, R and F1 at the frozen threshold if there is one."""
     six = whole.curve.yolo()
     if whole.point is not whole.curve:
         at_point = whole.point.yolo()
         six |= {k: v for k, v in at_point.items() if not k.startswith("AP")}
-    optimistic = None in study.thresholds
-    return six | {"threshold_source": "optimistic" if optimistic else study.source}
+    optimistic = None in eval_set.thresholds
+    return six | {"threshold_source": "optimistic" if optimistic else eval_set.source}
 
 
-def _settings(study: EvaluationSet, rules: EvaluationSettings) -> dict[str, Any]:
-    limits, one = fold_summary.thresholds(study), set(study.thresholds)
+def _settings(eval_set: EvaluationSet, settings: EvaluationSettings) -> dict[str, Any]:
+    limits, one = fold_summary.thresholds(eval_set), set(eval_set.thresholds)
     return {
-        **rules._asdict(),
-        "size_px": list(rules.size_px),
-        "size_mm2": list(rules.size_mm2),
+        **settings._asdict(),
+        "size_px": list(settings.size_px),
+        "size_mm2": list(settings.size_mm2),
         "threshold": one.pop() if len(one) == 1 else None,
-        "threshold_source": study.source,
+        "threshold_source": eval_set.source,
         "thresholds": limits,
-        "segmentation": bool(study.point),
-        "part": fold_summary.alone(study),
-        "positive_only": study.positive_only,
+        "segmentation": bool(eval_set.point),
+        "part": fold_summary.alone(eval_set),
+        "positive_only": eval_set.positive_only,
     }
 
 
-def _headline(study: EvaluationSet, protocols: dict[str, Any]) -> dict[str, Any]:
+def _headline(eval_set: EvaluationSet, protocols: dict[str, Any]) -> dict[str, Any]:
     """What may stand at the top; nothing when the images are one fold of several."""
-    protocol = "paper" if study.positive_only else "clinical"
+    protocol = "paper" if eval_set.positive_only else "clinical"
     reason = protocols[protocol].get("reason", "")
-    if part := fold_summary.alone(study):
+    if fold := fold_summary.alone(eval_set):
         reason = (
-            f"{part}: one fold is no result; pool the folds with `python -m "
+            f"{fold}: one fold is no result; pool the folds with `python -m "
             "tqgd evaluate --pool DIR DIR ... --out DIR`"
         )
     keys = [] if reason else list(HEADLINE)

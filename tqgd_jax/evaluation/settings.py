@@ -1,4 +1,4 @@
-"""How a study is judged."""
+"""How an evaluation set is judged."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ LEAST = 20  # resamples of which an interval is made
 
 
 class EvaluationSettings(NamedTuple):
-    """How a study is judged; stands in the results, so that they can be made again.
+    """How images are judged; stands in the results, so that they can be made again.
 
     Attributes:
       bootstraps: resamples of the patients.
@@ -31,7 +31,7 @@ class EvaluationSettings(NamedTuple):
     calibration: float | None = None
 
     def checked(self) -> "EvaluationSettings":
-        """The rules themselves. Raises ValueError for one that cannot be followed."""
+        """The settings themselves. Raises ValueError for one that cannot be followed."""
         if self.bootstraps < LEAST:
             raise ValueError(
                 f"bootstraps must be {LEAST} or more, got {self.bootstraps}; an interval "

@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 from matplotlib import rc_context
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from tqgd_jax.report.html.pixels import windowed
-from tqgd_jax.report.pictures import save
+from tqgd_jax.report.pictures import panels, save, show
 
-COLOUR, BACKGROUND = "#2EE6A8", "#16181B"
+COLOUR = "#2EE6A8"
 PANEL = 4.2  # inches a side
 GAP = 0.008  # of the image: outlines stand off, so that a lesion of a few px stays visible
 DISCLAIMER = "Not a medical device. For research."
@@ -39,34 +38,16 @@ def sheet(
       title: of the sheet.
       window: values shown black and white.
     """
-    columns = min(4, max(1, len(pixels)))
-    rows = max(1, -(-len(pixels) // columns))
-    figure = Figure(
-        figsize=(max(7, columns * PANEL), rows * (PANEL + 0.3) + 1.2),
-        dpi=100,
-        layout="constrained",
-        facecolor=BACKGROUND,
-    )
+    figure, grid = panels(len(pixels), PANEL, (0.3, 1.2), least=7)
     figure.suptitle(f"{title}\n{DISCLAIMER}", color="white", size=13)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
     if not pixels:
-        grid[0, 0].text(0.5, 0.5, "nothing found", color="white", ha="center", size=16)
-    panels = zip(grid.flat, pixels, names, boxes, scores, strict=False)
-    for axes, image, name, of_image, certainty in panels:
+        grid[0].text(0.5, 0.5, "nothing found", color="white", ha="center", size=16)
+    each = zip(grid, pixels, names, boxes, scores, strict=False)
+    for axes, image, name, of_image, certainty in each:
         if image.ndim == 3 and image.shape[2] not in (1, 3):
             image = image[:, :, image.shape[2] // 2]
-        h, w = image.shape[:2]
-        axes.imshow(
-            windowed(image, window),
-            cmap="gray",
-            vmin=0,
-            vmax=1,
-            interpolation="nearest",
-            extent=(0, w, h, 0),
-        )
-        gap = GAP * max(h, w)
+        show(axes, windowed(image, window), name)
+        gap = GAP * max(image.shape[:2])
         for (x0, y0, x1, y1), score in zip(
             of_image.tolist(), certainty.tolist(), strict=True
         ):
@@ -75,6 +56,4 @@ def sheet(
             axes.text(
                 x1 + gap, y0 - gap, f"{score:.2f}", color=COLOUR, size=8, va="bottom"
             )
-        axes.set_title(name, color="white", size=11)
-        axes.set(xlim=(0, w), ylim=(h, 0))
     save(figure, path)

@@ -19,7 +19,7 @@ UNTOLD = ""  # outcome of a detection that no threshold judges
 
 
 def rows(
-    study: EvaluationSet, evaluators: Evaluators, pixels: Pixels | None
+    eval_set: EvaluationSet, evaluators: Evaluators, pixels: Pixels | None
 ) -> Iterator[Row]:
     """By image, labelled boxes first, then detections, most confident first.
 
@@ -31,27 +31,27 @@ def rows(
     operating point.
 
     Args:
-      study: what was judged.
-      evaluators: of the study.
+      eval_set: what was judged.
+      evaluators: of the evaluation set.
       pixels: image k; HU when they are int16.
     """
     of = evaluators.clinical.point.outcomes()
-    others = evaluators.clinical.curve.outcomes() if study.point else ()
+    others = evaluators.clinical.curve.outcomes() if eval_set.point else ()
     first = 0  # row of the image's first box
-    for k, image in enumerate(study.images):
+    for k, image in enumerate(eval_set.images):
         hu = hounsfield(pixels, k)
-        shown = study.point[k] if study.point else image
-        use = "point" if study.point else ""
-        result = [_box(study, shown, n, of[k]) for n in range(len(image.boxes))]
-        result += _detections(study, shown, of[k], first, hu, use)
-        if study.point:
-            result += _detections(study, image, others[k], first, hu, "curve")
+        shown = eval_set.point[k] if eval_set.point else image
+        use = "point" if eval_set.point else ""
+        result = [_box(eval_set, shown, n, of[k]) for n in range(len(image.boxes))]
+        result += _detections(eval_set, shown, of[k], first, hu, use)
+        if eval_set.point:
+            result += _detections(eval_set, image, others[k], first, hu, "curve")
         yield from result
         first += len(result)
 
 
-def _box(study: EvaluationSet, image: Image, n: int, of: Outcomes) -> Row:
-    row = _row(study, image, image.boxes[n], int(image.labels[n]), BOX)
+def _box(eval_set: EvaluationSet, image: Image, n: int, of: Outcomes) -> Row:
+    row = _row(eval_set, image, image.boxes[n], int(image.labels[n]), BOX)
     lesion = image.lesions[n] if image.lesions else None
     if lesion is not None:
         known = lesion._asdict()
@@ -73,7 +73,7 @@ def _seen(of: Outcome, n: int, ignore: bool) -> str:
 
 
 def _detections(
-    study: EvaluationSet,
+    eval_set: EvaluationSet,
     image: Image,
     of: Outcomes,
     first: int,
@@ -83,7 +83,7 @@ def _detections(
     result = []
     for n in np.argsort(-image.det_scores, kind="stable").tolist():
         row = _row(
-            study, image, image.det_boxes[n], int(image.det_labels[n]), DETECTION
+            eval_set, image, image.det_boxes[n], int(image.det_labels[n]), DETECTION
         )
         above = None if of.above is None or use == "curve" else bool(of.above[n])
         box = int(of.iou.box[n])
@@ -111,7 +111,7 @@ def _said(of: Outcome, n: int, above: bool | None) -> str:
 
 
 def _row(
-    study: EvaluationSet, image: Image, box: np.ndarray, label: int, kind: str
+    eval_set: EvaluationSet, image: Image, box: np.ndarray, label: int, kind: str
 ) -> Row:
     x0, y0, x1, y1 = box.astype(np.float64).tolist()
     place = image.place
@@ -123,7 +123,7 @@ def _row(
         "scan": place.scan,
         "fold": place.fold,
         "z": "" if place.z is None else place.z,
-        "class": study.classes[label],
+        "class": eval_set.classes[label],
         **{"x0": x0, "y0": y0, "x1": x1, "y1": y1},
         **{"width": x1 - x0, "height": y1 - y0},
     }

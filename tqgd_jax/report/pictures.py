@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -14,6 +15,7 @@ from matplotlib.patches import Rectangle
 
 from tqgd_jax.report.html import charts, figures
 from tqgd_jax.report.html.gallery import OUTCOMES, GalleryImage
+from tqgd_jax.report.html.numbers import cut
 from tqgd_jax.report.html.page_sections import drawn_from
 
 # By kind of mark: colour, line style, width in points, distance from the box in screen
@@ -29,6 +31,7 @@ STYLES = {
 DARK = "#16181B"
 PANEL = 700  # px: least width of a panel; small images are enlarged to it
 DPI = 100
+COLUMNS = 4
 
 
 def precision_recall(path: Path, results: dict[str, Any], heading: str) -> None:
@@ -52,40 +55,31 @@ def precision_recall(path: Path, results: dict[str, Any], heading: str) -> None:
 
 @mpl.rc_context({"text.parse_math": False})  # a name may hold a dollar
 def overlays(
-    path: Path, slides: Sequence[GalleryImage], results: dict[str, Any], heading: str
+    path: Path, images: Sequence[GalleryImage], results: dict[str, Any], heading: str
 ) -> None:
     """A grid of slices with the marks that the page has on them.
 
     Args:
       path: of the PNG.
-      slides: at least one.
+      images: at least one.
       results: that they are of.
       heading: stands above all.
     """
-    columns = min(4, len(slides))
-    rows = -(-len(slides) // columns)
-    panel = max(PANEL, *(max(s.width, s.height) for s in slides)) / DPI
-    figure = Figure(
-        figsize=(columns * panel, rows * (panel + 0.45) + 1.6),
-        dpi=DPI,
-        layout="constrained",
-        facecolor=DARK,
-    )
-    cut, rule = drawn_from(results)
-    score = "" if cut is None else f"score >= {cut:.3f}; "
+    panel = max(PANEL, *(max(s.width, s.height) for s in images)) / DPI
+    figure, grid = panels(len(images), panel, (0.45, 1.6))
+    columns = min(COLUMNS, len(images))
+    least, rule = drawn_from(results)
+    score = "" if least is None else f"score >= {cut(least)}; "
     blind = results["settings"]["threshold_source"] == "none"
     first = "labelled boxes" if blind else "most errors"
-    order = f"{len(slides)} of {results['input']['images']} images, {first} first"
+    order = f"{len(images)} of {results['input']['images']} images, {first} first"
     figure.suptitle(
         f"{heading}\nIoU 0.5; {score}{rule}\n{order}",
         color="white",
         size=min(16, 8 + 3 * columns),
     )
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
-    for slide, axes in zip(slides, grid.flat, strict=False):
-        _panel(axes, slide, panel * DPI)
+    for image, axes in zip(images, grid, strict=False):
+        _panel(axes, image, panel * DPI)
     names = dict(OUTCOMES.values())
     handles = [
         Line2D([], [], color=colour, ls=style, lw=width + 1, label=names[kind])
@@ -103,19 +97,12 @@ def overlays(
     save(figure, path)
 
 
-def _panel(axes: Axes, slide: GalleryImage, width: float) -> None:
+def _panel(axes: Axes, image: GalleryImage, width: float) -> None:
     """One slice with its marks; `width` is that of the panel in screen px."""
-    h, w = slide.height, slide.width
-    axes.imshow(
-        slide.selected.pixels,
-        cmap="gray",
-        vmin=0,
-        vmax=1,
-        interpolation="nearest",
-        extent=(0, w, h, 0),
-    )
+    h, w = image.height, image.width
+    show(axes, image.selected.pixels, f"{image.selected.image}: {image.caption}")
     scale = width / max(h, w)
-    for mark in slide.marks:
+    for mark in image.marks:
         kind, *where = mark.kind.split()
         colour, style, line, distance = STYLES[kind]
         gap = distance / scale
@@ -136,7 +123,45 @@ def _panel(axes: Axes, slide: GalleryImage, width: float) -> None:
             ha="left" if left else "right",
             va="top" if low else "bottom",
         )
-    axes.set_title(f"{slide.selected.image}: {slide.caption}", color="white", size=11)
+
+
+def panels(
+    count: int, panel: float, more: tuple[float, float], least: float = 0.0
+) -> tuple[Figure, list[Axes]]:
+    """A dark sheet of empty panels, four abreast.
+
+    Args:
+      count: of the panels.
+      panel: side of each, inches.
+      more: inches added to the height of each row, and to that of the sheet.
+      least: width of the sheet, inches.
+    """
+    columns = min(COLUMNS, max(1, count))
+    rows = max(1, -(-count // columns))
+    figure = Figure(
+        figsize=(max(least, columns * panel), rows * (panel + more[0]) + more[1]),
+        dpi=DPI,
+        layout="constrained",
+        facecolor=DARK,
+    )
+    grid = [*figure.subplots(rows, columns, squeeze=False).flat]
+    for axes in grid:
+        axes.axis("off")
+    return figure, grid
+
+
+def show(axes: Axes, pixels: np.ndarray, title: str) -> None:
+    """Pixels in [0, 1], [h, w] or [h, w, 3], each a sharp square."""
+    h, w = pixels.shape[:2]
+    axes.imshow(
+        pixels,
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        interpolation="nearest",
+        extent=(0, w, h, 0),
+    )
+    axes.set_title(title, color="white", size=11)
     axes.set(xlim=(0, w), ylim=(h, 0))
 
 

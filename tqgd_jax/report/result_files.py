@@ -1,4 +1,4 @@
-"""Studies as COCO's two formats, and results as strict json.
+"""Evaluation sets as COCO's two formats, and results as strict json.
 
 `ground_truth.json` and `detections.json` are COCO's: pycocotools reads the pair as it
 stands.
@@ -13,7 +13,7 @@ from tqgd_jax.io.coco_columns import xywh
 from tqgd_jax.structures.evaluation_set import EvaluationSet
 
 
-def coco_ground_truth(study: EvaluationSet) -> dict[str, Any]:
+def coco_ground_truth(eval_set: EvaluationSet) -> dict[str, Any]:
     """Ground truth as COCO json: bbox is (x, y, width, height), native px.
 
     An image's id is its index, a category's id that of its class. What is known of
@@ -21,11 +21,11 @@ def coco_ground_truth(study: EvaluationSet) -> dict[str, Any]:
     """
     rows: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for i, image in enumerate(study.images):
+    for i, image in enumerate(eval_set.images):
         row = {"id": i, "file_name": image.name}
         row |= {k: v for k, v in image.place._asdict().items() if v not in ("", None)}
-        if study.sizes:
-            h, w = study.sizes[i]
+        if eval_set.sizes:
+            h, w = eval_set.sizes[i]
             row |= {"height": int(h), "width": int(w)}
         rows.append(row)
         ignore, iscrowd = (~image.counting).tolist(), image.crowd.tolist()
@@ -46,21 +46,23 @@ def coco_ground_truth(study: EvaluationSet) -> dict[str, Any]:
     return {
         "info": {
             "description": "boxes as evaluated; image id is the index",
-            "stamp": study.stamp,
-            "part": study.part,
-            "positive_only": study.positive_only,
+            "stamp": eval_set.stamp,
+            "part": eval_set.part,
+            "positive_only": eval_set.positive_only,
         },
         "images": rows,
-        "categories": [{"id": c, "name": name} for c, name in enumerate(study.classes)],
+        "categories": [
+            {"id": c, "name": name} for c, name in enumerate(eval_set.classes)
+        ],
         "annotations": annotations,
     }
 
 
-def coco_detections(study: EvaluationSet) -> list[dict[str, Any]]:
+def coco_detections(eval_set: EvaluationSet) -> list[dict[str, Any]]:
     """Detections in COCO's results format."""
     return [
         {"image_id": i, "category_id": label, "bbox": box, "score": score}
-        for i, image in enumerate(study.images)
+        for i, image in enumerate(eval_set.images)
         for box, score, label in zip(
             xywh(image.det_boxes),
             image.det_scores.astype(np.float64).tolist(),

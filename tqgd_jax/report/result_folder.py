@@ -16,13 +16,18 @@ import numpy as np
 
 from tqgd_jax.evaluation import calcium_section, fold_summary, results
 from tqgd_jax.evaluation.beyond_crop import counts
-from tqgd_jax.evaluation.calcium.patient_scores import Beyond, PatientScore
+from tqgd_jax.evaluation.calcium.conventions import CONVENTIONS
+from tqgd_jax.evaluation.calcium.patient_scores import (
+    Beyond,
+    PatientScore,
+    patient_scores,
+)
 from tqgd_jax.evaluation.inputs.image_pixels import hounsfield
 from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.io import atomic
 from tqgd_jax.report import lesion_rows, pictures, result_tables
 from tqgd_jax.report.html import page
-from tqgd_jax.report.html.gallery import SelectedSlice, slides
+from tqgd_jax.report.html.gallery import SelectedSlice, gallery_images
 from tqgd_jax.report.html.page_sections import drawn_from
 from tqgd_jax.report.html.pixels import Pixels, window_of
 from tqgd_jax.report.html.slice_selection import select_slices
@@ -42,8 +47,8 @@ LINE = 90  # letters of a picture's heading
 
 def make(
     out: Path,
-    study: EvaluationSet,
-    rules: EvaluationSettings,
+    eval_set: EvaluationSet,
+    settings: EvaluationSettings,
     *,
     pixels: Pixels | None = None,
     window: tuple[float, float] | None = None,
@@ -53,12 +58,12 @@ def make(
     shown: int = 60,
     inputs: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Judges a study and writes everything that people look at into `out`.
+    """Judges an evaluation set and writes everything that people look at into `out`.
 
     Args:
       out: folder; made if it is missing.
-      study: as `metrics.study.checked` gives it.
-      rules: how to judge.
+      eval_set: as `evaluation_set.checked` gives it.
+      settings: how to judge.
       pixels: image k, [h, w] or [h, w, c], int16 being HU; None where it is unknown.
       window: values shown black and white, see `pixels.windowed`.
       beyond: of image k, HU of labelled boxes that reach beyond it, with their places
@@ -66,39 +71,42 @@ def make(
       scores: calcium, when it was scored already.
       unscored: why there are none, when `scores` is empty.
       shown: slices in the report's gallery.
-      inputs: where the study is from, kept in the results.
+      inputs: where the evaluation set is from, kept in the results.
 
     Returns:
       The results, see `assemble.results`.
     """
-    rules = rules.checked()
-    fold_summary.thresholds(study)
+    settings = settings.checked()
+    fold_summary.thresholds(eval_set)
     with atomic.files(out, FILES | {page.PAGE}, RESULTS) as draft:
         if scores is None:
-            scores, unscored = _scored(study, pixels, rules, beyond)
-        logger.info("matching the detections of %d images", len(study.images))
-        evaluators = results.evaluators(study, rules)
-        logger.info("figures from %d resamples of the patients", rules.bootstraps)
-        result = results.results(study, rules, evaluators, scores, unscored)
+            scores, unscored = _scored(eval_set, pixels, settings, beyond)
+        logger.info("matching the detections of %d images", len(eval_set.images))
+        evaluators = results.evaluators(eval_set, settings)
+        logger.info("figures from %d resamples of the patients", settings.bootstraps)
+        result = results.results(eval_set, settings, evaluators, scores, unscored)
         inputs = dict(inputs or {})
         if pixels is not None:
-            window, inputs["window"] = window_of(pixels, len(study.images), window)
+            window, inputs["window"] = window_of(pixels, len(eval_set.images), window)
         result |= {"inputs": inputs, "versions": _versions()}
         logger.info("writing the tables")
-        rows = list(lesion_rows.rows(study, evaluators, pixels))
-        patients = calcium_section.table(scores, study, rules)
+        rows = list(lesion_rows.rows(eval_set, evaluators, pixels))
+        patients = calcium_section.table(scores, eval_set, settings)
         result_tables.write(
-            draft / "slices.csv", result_tables.SLICES, result_tables.slice_rows(study)
+            draft / "slices.csv",
+            result_tables.SLICES,
+            result_tables.slice_rows(eval_set),
         )
         result_tables.write(draft / "lesions.csv", result_tables.LESIONS, rows)
         result_tables.write(draft / "patients.csv", calcium_section.COLUMNS, patients)
-        _json(draft / "ground_truth.json", coco_ground_truth(study))
-        _json(draft / "detections.json", coco_detections(study), indent=None)
+        _json(draft / "ground_truth.json", coco_ground_truth(eval_set))
+        _json(draft / "detections.json", coco_detections(eval_set), indent=None)
         logger.info("drawing the report")
-        seen = select_slices(study, rows, pixels, window, max(shown, OVERLAYS))
-        _pictures(draft, _heading(study), result, rows, seen[:OVERLAYS])
+        seen = select_slices(eval_set, rows, pixels, window, max(shown, OVERLAYS))
+        _pictures(draft, _heading(eval_set), result, rows, seen[:OVERLAYS])
         names = sorted({f.name for f in draft.iterdir()} | {RESULTS})
-        page.write(draft / page.PAGE, result, rows, patients, seen[:shown], names)
+        text = page.render(result, rows, patients, seen[:shown], names)
+        (draft / page.PAGE).write_bytes(text.encode())
         _json(draft / RESULTS, result)
     return result
 
@@ -146,7 +154,7 @@ def read(folder: Path) -> tuple[EvaluationSet, dict[str, Any]]:
         others = [r for r in rows if r["use"] != "curve"]
         point = result_tables.images(slices, others, classes, path)
     sizes = [(r["height"], r["width"]) for r in slices]
-    study = EvaluationSet(
+    eval_set = EvaluationSet(
         images=tuple(result_tables.images(slices, curve, classes, path)),
         classes=classes,
         thresholds=tuple(
@@ -161,7 +169,7 @@ def read(folder: Path) -> tuple[EvaluationSet, dict[str, Any]]:
         part=settings["part"],
         positive_only=settings["positive_only"],
     )
-    return checked(study), result
+    return checked(eval_set), result
 
 
 def scores(folder: Path) -> list[PatientScore]:
@@ -171,21 +179,21 @@ def scores(folder: Path) -> list[PatientScore]:
 
 
 def _scored(
-    study: EvaluationSet,
+    eval_set: EvaluationSet,
     pixels: Pixels | None,
-    rules: EvaluationSettings,
+    settings: EvaluationSettings,
     beyond: Beyond | None = None,
 ) -> tuple[list[PatientScore], str]:
     """Calcium of every scan, or why there is none."""
     if pixels is None:
         return [], "the pixels are not known, and a score needs Hounsfield units"
-    if not calcium_section.can_be_scored(study):
+    if not calcium_section.can_be_scored(eval_set):
         return [], (
             "the boxes are not known to be calcium of scans: patient, slice, spacing "
             "and the labelled area of each lesion are needed"
         )
 
-    if beyond is None and (lost := [k for k, *_ in counts(study)]):
+    if beyond is None and (lost := [k for k, *_ in counts(eval_set)]):
         return [], (
             f"labelled boxes of {len(lost)} images reach beyond them, and their pixels "
             "are not known there: the reference would lack their calcium. Name the "
@@ -195,26 +203,34 @@ def _scored(
 
     def known(k: int) -> np.ndarray:
         if (hu := hounsfield(pixels, k)) is None:
-            raise LookupError(f"{study.images[k].name} has no Hounsfield units")
+            raise LookupError(f"{eval_set.images[k].name} has no Hounsfield units")
         return hu
 
-    logger.info("scoring the calcium of %d images", len(study.images))
+    logger.info("scoring the calcium of %d images", len(eval_set.images))
     try:
-        return calcium_section.scores(study, known, rules, beyond or (lambda _: ())), ""
+        scored = patient_scores(
+            eval_set.images,
+            known,
+            eval_set.thresholds,
+            [*CONVENTIONS.values()],
+            settings.calibration,
+            beyond or (lambda _: ()),
+        )
     except LookupError as error:
         return [], str(error)
+    return scored, ""
 
 
-def _heading(study: EvaluationSet) -> str:
+def _heading(eval_set: EvaluationSet) -> str:
     """What stands on a picture, so that it does not say more alone than on the page."""
-    part = fold_summary.alone(study)
+    fold = fold_summary.alone(eval_set)
     protocol = (
-        "slices with a labelled box only" if study.positive_only else "all slices"
+        "slices with a labelled box only" if eval_set.positive_only else "all slices"
     )
     lines = [
-        f"NOT A RESULT: {study.stamp}" if study.stamp else "",
-        f"{part} alone: no headline" if part else "",
-        f"{study.title}; {protocol}" if study.title else protocol,
+        f"NOT A RESULT: {eval_set.stamp}" if eval_set.stamp else "",
+        f"{fold} alone: no headline" if fold else "",
+        f"{eval_set.title}; {protocol}" if eval_set.title else protocol,
     ]
     return "\n".join(textwrap.fill(line, LINE) for line in lines if line)
 
@@ -231,7 +247,7 @@ def _pictures(
     if slices:
         cut, _ = drawn_from(result)
         edges = result["settings"]["size_px"]
-        shown = slides(slices, rows, edges, cut, budget=math.inf)
+        shown = gallery_images(slices, rows, edges, cut, budget=math.inf)
         pictures.overlays(out / "overlays.png", shown, result, heading)
 
 

@@ -1,4 +1,4 @@
-"""The csv files of a result: slices, lesions, patients. A study is read back from them.
+"""The csv files of a result: slices, lesions, patients. They are read back too.
 
 Floats are written with all their digits, so what is read is what was judged. A text that
 a spreadsheet would take for a formula has an apostrophe before it (`FORMULA`).
@@ -32,11 +32,13 @@ BOX, DETECTION = "box", "detection"
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
-def slice_rows(study: EvaluationSet) -> list[Row]:
-    """One row for each image, in the study's order; empty cells where unknown."""
+def slice_rows(eval_set: EvaluationSet) -> list[Row]:
+    """One row for each image, in the evaluation set's order; empty cells where unknown."""
     rows = []
-    sizes = study.sizes or [("", "")] * len(study.images)
-    for image, limit, (h, w) in zip(study.images, study.thresholds, sizes, strict=True):
+    sizes = eval_set.sizes or [("", "")] * len(eval_set.images)
+    for image, limit, (h, w) in zip(
+        eval_set.images, eval_set.thresholds, sizes, strict=True
+    ):
         place = image.place
         spacing = place.spacing or ("", "", "")
         crop = place.crop or ("", "", "", "")

@@ -1,7 +1,6 @@
 """Every number of a result made again from its tables, and compared."""
 
 import json
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from tqgd_jax.report import lesion_rows, result_folder, result_tables
 from tqgd_jax.report.html import page_reader
 from tqgd_jax.report.html.gallery import caption, drawn, outcome
 from tqgd_jax.report.html.html_tables import lesion_table, patient_table
-from tqgd_jax.report.html.numbers import TOLERANCE, differences, verify
+from tqgd_jax.report.html.numbers import differences, same, verify
 from tqgd_jax.report.html.page_sections import drawn_from
 from tqgd_jax.report.result_files import json_bytes
 
@@ -32,24 +31,26 @@ def again(folder: Path) -> tuple[int, list[str]]:
       How many numbers of `results.json` were compared, and a line for each difference
       of more than 1e-9.
     """
-    study, written = result_folder.read(folder)
-    settings = written["settings"]
-    rules = EvaluationSettings(**{k: settings[k] for k in EvaluationSettings._fields})
-    rules = rules._replace(
-        size_px=tuple(rules.size_px), size_mm2=tuple(rules.size_mm2)
+    eval_set, written = result_folder.read(folder)
+    recorded = written["settings"]
+    settings = EvaluationSettings(
+        **{k: recorded[k] for k in EvaluationSettings._fields}
+    )
+    settings = settings._replace(
+        size_px=tuple(settings.size_px), size_mm2=tuple(settings.size_mm2)
     ).checked()
     scores = result_folder.scores(folder)
     unscored = "" if scores else written["calcium"].get("reason", "")
-    evaluators = results.evaluators(study, rules)
-    made = results.results(study, rules, evaluators, scores, unscored)
+    evaluators = results.evaluators(eval_set, settings)
+    made = results.results(eval_set, settings, evaluators, scores, unscored)
     made = json.loads(json_bytes(made)) | {k: written.get(k) for k in BESIDE}
     wrong = [f"results.json{line}" for line in differences(written, made)]
 
     path = folder / "slices.csv"
-    wrong += _other(path, result_tables.SLICES, result_tables.slice_rows(study))
-    patients = calcium_section.table(scores, study, rules)
+    wrong += _other(path, result_tables.SLICES, result_tables.slice_rows(eval_set))
+    patients = calcium_section.table(scores, eval_set, settings)
     wrong += _other(folder / "patients.csv", calcium_section.COLUMNS, patients)
-    rows, path = lesion_rows.rows(study, evaluators, None), folder / "lesions.csv"
+    rows, path = lesion_rows.rows(eval_set, evaluators, None), folder / "lesions.csv"
     wrong += _other(path, result_tables.LESIONS, rows, MEASURED)
 
     path = folder / "report.html"
@@ -66,11 +67,11 @@ def again(folder: Path) -> tuple[int, list[str]]:
         if drawn(row, cut):
             used.append(row)
             counts[row["image"]][outcome(row)] += 1
-    boxes = lesion_table(used, total, (), study.classes)
+    boxes = lesion_table(used, total, (), eval_set.classes)
     wrong += _cells("boxes", page.lesions, [line.cells for line in boxes.rows])
     cells = patient_table(patients, made).rows
     wrong += _cells("patients", page.patients, cells)
-    for name, shown in page.slides:
+    for name, shown in page.slices:
         if not shown.endswith(caption(counts[name])):
             wrong.append(f"report.html: slice {name} has {caption(counts[name])!r}")
     return _numbers(written), wrong
@@ -104,7 +105,7 @@ def _same(a: str, b: str) -> bool:
     if a == b:
         return True
     try:
-        return math.isclose(float(a), float(b), rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+        return same(float(a), float(b))
     except ValueError:
         return False
 

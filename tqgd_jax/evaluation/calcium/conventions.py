@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool
-from scipy import ndimage
 
 Connected = Literal["2d-4", "2d-8", "3d-6", "3d-26"]
 
@@ -73,8 +72,8 @@ def convention(name: str) -> Convention:
 
 def neighbours(connected: Connected) -> Bool[np.ndarray, "3 3 3"]:
     """Which of the 26 voxels around one belong to its component."""
-    rank = {"2d-4": 1, "2d-8": 2, "3d-6": 1, "3d-26": 3}[connected]
-    touching = ndimage.generate_binary_structure(3, rank)
+    steps = {"2d-4": 1, "2d-8": 2, "3d-6": 1, "3d-26": 3}[connected]
+    touching = np.abs(np.indices((3, 3, 3)) - 1).sum(axis=0) <= steps
     if connected.startswith("2d"):
         touching[[0, 2]] = False
     return touching

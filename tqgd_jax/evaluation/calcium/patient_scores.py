@@ -113,17 +113,17 @@ def patient_scores(
 
 def _row(
     key: tuple[str, str],
-    rules: Convention,
+    convention: Convention,
     truth: Marked,
     detected: Marked | None,
     spacing: Spacing,
     calibration: float | None,
     difference: int | None,
 ) -> PatientScore:
-    reference, counted = score_marked(truth, spacing, rules, calibration)
+    reference, counted = score_marked(truth, spacing, convention, calibration)
     alone = PatientScore(
         *key,
-        convention=rules.name,
+        convention=convention.name,
         reference=reference.amount,
         predicted=None,
         lesions=(len(reference.lesions), None),
@@ -133,7 +133,7 @@ def _row(
     )
     if detected is None:
         return alone
-    predicted, counting = score_marked(detected, spacing, rules, calibration)
+    predicted, counting = score_marked(detected, spacing, convention, calibration)
     labelled, seen = truth.flat[counted], detected.flat[counting]
     both = len(np.intersect1d(labelled, seen, assume_unique=True))
     return alone._replace(

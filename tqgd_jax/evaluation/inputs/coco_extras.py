@@ -32,7 +32,7 @@ def place(of: Entries, k: int) -> Place:
         patient=names["patient"] or names["scan"],
         scan=names["scan"],
         z=None if z is None else int(z),
-        spacing=None if spacing is None else _three(spacing),
+        spacing=None if spacing is None else (*map(float, spacing),),  # pyright: ignore[reportArgumentType]
         crop=None if crop is None else (*map(int, crop),),  # pyright: ignore[reportArgumentType]
         scanner=names["scanner"],
         fold=names["fold"],
@@ -73,11 +73,6 @@ def no_slice_twice(path: Path, images: Sequence[Image]) -> None:
                 "once"
             )
         seen[key] = image.name
-
-
-def _three(values: Sequence[float]) -> tuple[float, float, float]:
-    a, b, c = map(float, values)
-    return a, b, c
 
 
 def _row(value: Any, length: int, good: Callable[[Any], bool]) -> bool:

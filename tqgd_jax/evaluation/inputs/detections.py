@@ -1,4 +1,4 @@
-"""Ground truth and detections of any detector, from COCO json to a study.
+"""Ground truth and detections of any detector, from COCO json to an evaluation set.
 
 The order is pycocotools': images by id, classes by category id, detections as they
 stand, so equal confidences are ranked alike.

@@ -1,4 +1,4 @@
-"""What the referee judges: all slices of the held-out patients, with their places."""
+"""What is evaluated: all slices of the held-out patients, with their places."""
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
@@ -35,15 +35,15 @@ def patients_known(source: Dataset) -> bool:
     return bool(source.slices) or source.patients != source.names
 
 
-def can_be_whole(config: Config, trained: Mapping[str, Dataset], part: str) -> bool:
+def can_be_whole(config: Config, trained: Mapping[str, Dataset], split: str) -> bool:
     """Whether `all_slices` can add the slices without boxes to a part."""
     packed = config.data.dir.endswith(".npz")
     return (
-        part != "train"
+        split != "train"
         and config.data.slices == "positive"
-        and bool(trained[part].slices)
+        and bool(trained[split].slices)
         and not packed
-        and _trained_on(trained).isdisjoint(trained[part].patients)
+        and _trained_on(trained).isdisjoint(trained[split].patients)
     )
 
 
@@ -66,31 +66,31 @@ def all_slices(config: Config, trained: Mapping[str, Dataset]) -> dict[str, Data
     data = dataclasses.replace(config.data, slices="all", crop=crop)
     whole = open_data(dataclasses.replace(config, data=data))
     seen = _trained_on(trained)
-    parts = {}
+    splits = {}
     if "val" in trained:
-        parts["val"] = _select(whole.values(), set(trained["val"].patients))
+        splits["val"] = _select(whole.values(), set(trained["val"].patients))
         seen |= set(trained["val"].patients)
     if "test" in whole:
-        parts["test"] = whole["test"]
+        splits["test"] = whole["test"]
         if both := sorted(seen & set(whole["test"].patients)):
             raise ValueError(
                 f"patient {both[0]!r} was trained on and is in the test part of all "
                 "slices; --slices=trained judges the slices of training alone"
             )
-    return parts
+    return splits
 
 
 def _trained_on(trained: Mapping[str, Dataset]) -> set[str]:
     return set(trained["train"].patients) if "train" in trained else set()
 
 
-def placed(source: Dataset, images: Sequence[Image], part: str) -> list[Image]:
+def placed(source: Dataset, images: Sequence[Image], split: str) -> list[Image]:
     """Detections of a split with what is known of each image and box, in float64.
 
     A table gives the same float64 back, so figures can be made again from it.
     """
     index = {name: i for i, name in enumerate(source.names)}
-    fold = str(source.fold[0]) if source.fold and part == "test" else ""
+    fold = str(source.fold[0]) if source.fold and split == "test" else ""
     known = patients_known(source)
     result = []
     for image in images:
@@ -117,27 +117,27 @@ def scans(config: Config, source: Dataset, images: Sequence[Image]) -> Pixels | 
     if not source.slices or config.data.dir.endswith(".npz"):
         return None
     folder = scan_folder.find(config.data, masks=False)
-    studies = {s.name: s for s in folder.scans} if folder else {}
-    return Pixels(images, (), [None] * len(images), studies)
+    by_name = {s.name: s for s in folder.scans} if folder else {}
+    return Pixels(images, (), [None] * len(images), by_name)
 
 
-def _select(parts: Collection[Dataset], patients: Collection[str]) -> Dataset:
+def _select(splits: Collection[Dataset], patients: Collection[str]) -> Dataset:
     """The images of some patients, from any part of a data set."""
     chosen = [
-        (part, i)
-        for part in parts
-        for i, group in enumerate(part.patients)
+        (split, i)
+        for split in splits
+        for i, group in enumerate(split.patients)
         if group in patients
     ]
-    first = next(iter(parts))
+    first = next(iter(splits))
     return dataclasses.replace(
         first,
-        names=[part.names[i] for part, i in chosen],
-        patients=[part.patients[i] for part, i in chosen],
-        sizes=np.array([part.sizes[i] for part, i in chosen]).reshape(-1, 2),
-        boxes=[part.boxes[i] for part, i in chosen],
-        labels=[part.labels[i] for part, i in chosen],
+        names=[split.names[i] for split, i in chosen],
+        patients=[split.patients[i] for split, i in chosen],
+        sizes=np.array([split.sizes[i] for split, i in chosen]).reshape(-1, 2),
+        boxes=[split.boxes[i] for split, i in chosen],
+        labels=[split.labels[i] for split, i in chosen],
         image=lambda k: chosen[k][0].image(chosen[k][1]),
-        slices=[part.slices[i] for part, i in chosen if part.slices],
-        lesions=[part.lesions[i] for part, i in chosen if part.lesions],
+        slices=[split.slices[i] for split, i in chosen if split.slices],
+        lesions=[split.lesions[i] for split, i in chosen if split.lesions],
     )

@@ -56,15 +56,15 @@ class Pixels:
     def __call__(self, i: int) -> Shaped[np.ndarray, "h w c"] | None:
         """Raises ValueError when a file is damaged, or is not what was judged."""
         image, file = self._judged[i], self._files[i]
-        study = self._scan(image.place)
+        scan = self._scan(image.place)
         if file is not None:
             path, pixels = file, images.read_image(file)
             if image.place.crop:
                 x0, y0, x1, y1 = image.place.crop  # of the whole image
                 if pixels.shape[:2] != (y1 - y0, x1 - x0):
                     pixels = pixels[y0:y1, x0:x1]
-        elif study is not None:
-            path, pixels = study.path, self._slice(study, image.place)
+        elif scan is not None:
+            path, pixels = scan.path, self._slice(scan, image.place)
         else:
             return None
         if self._sizes and pixels.shape[:2] != tuple(self._sizes[i]):
@@ -87,9 +87,9 @@ class Pixels:
         lost = np.logical_or(*beyond(counting, (0, 0, x1 - x0, y1 - y0)))
         if not place.crop or not lost.any():
             return []
-        if (study := self._scan(place)) is None:
+        if (scan := self._scan(place)) is None:
             raise LookupError(f"{self._judged[i].name}: its scan is not there")
-        whole = self._whole(study, place)
+        whole = self._whole(scan, place)
         size = whole.shape[::-1] * 2
         pieces = []
         for box in (counting[lost] + [x0, y0, x0, y0]).tolist():
@@ -103,23 +103,23 @@ class Pixels:
         return self._scans.get(place.scan) if known else None
 
     def _whole(
-        self, study: scan_folder.ScanFiles, place: Place
+        self, scan: scan_folder.ScanFiles, place: Place
     ) -> Int16[np.ndarray, "h w"]:
-        hu = self._volume(study.path, series=study.series).hu
+        hu = self._volume(scan.path, series=scan.series).hu
         depth, height, width = hu.shape
         x0, y0, x1, y1 = place.crop or (0, 0, width, height)
         assert place.z is not None
         inside = 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
         if not (0 <= place.z < depth and inside):
             raise ValueError(
-                f"{study.path}: has {depth} slices of {width}x{height} px, and the "
+                f"{scan.path}: has {depth} slices of {width}x{height} px, and the "
                 f"ground truth speaks of slice {place.z}, px {x0},{y0} to {x1},{y1}; "
                 "give the folder of the scans that were judged"
             )
         return hu[place.z]
 
-    def _slice(self, study: scan_folder.ScanFiles, place: Place) -> np.ndarray:
-        whole = self._whole(study, place)
+    def _slice(self, scan: scan_folder.ScanFiles, place: Place) -> np.ndarray:
+        whole = self._whole(scan, place)
         x0, y0, x1, y1 = place.crop or (0, 0, *whole.shape[::-1])
         return whole[y0:y1, x0:x1, None]
 
@@ -220,9 +220,9 @@ def _scans(root: Path, every: Sequence[Path]) -> dict[str, scan_folder.ScanFiles
     if by_stem or any(f.suffix.lower() not in scan_folder.NO_DICOM for f in every):
         format = "auto" if by_stem else "dicom"
         try:
-            studies = scan_folder.find(Data(dir=str(root), format=format), masks=False)
+            folder = scan_folder.find(Data(dir=str(root), format=format), masks=False)
         except ValueError as error:
             logger.warning("%s", error)  # names of files may do
         else:
-            scans |= {s.name: s for s in studies.scans} if studies else {}
+            scans |= {s.name: s for s in folder.scans} if folder else {}
     return scans

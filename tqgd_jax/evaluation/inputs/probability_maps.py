@@ -20,15 +20,15 @@ NOTE = (
 
 
 def from_maps(
-    study: EvaluationSet,
+    eval_set: EvaluationSet,
     folder: Path,
     statistic: Literal["mean", "max"],
     pixels: Callable[[int], np.ndarray | None] | None = None,
 ) -> EvaluationSet:
-    """The study with the boxes of probability maps as its detections.
+    """The evaluation set with the boxes of probability maps as its detections.
 
     Args:
-      study: ground truth; detections in it are replaced.
+      eval_set: ground truth; detections in it are replaced.
       folder: a map `NAME.npy` (floats in [0, 1]) or `NAME.png` (8 or 16 bits, full scale
         is 1) for each image, NAME being that of the image with or without its suffix.
       statistic: of the probabilities of a component, its score.
@@ -37,19 +37,19 @@ def from_maps(
     Raises:
       ValueError: naming the file, for a missing, unreadable or wrong map.
     """
-    if len(study.classes) != 1:
+    if len(eval_set.classes) != 1:
         raise ValueError(
             f"{folder}: a probability map knows one class, the ground truth has "
-            f"{len(study.classes)}: {', '.join(study.classes)}"
+            f"{len(eval_set.classes)}: {', '.join(eval_set.classes)}"
         )
     curve, point = [], []
-    for k, image in enumerate(study.images):
+    for k, image in enumerate(eval_set.images):
         path = _find(folder, image.name)
         probability = _read(path)
-        if study.sizes and probability.shape != tuple(study.sizes[k]):
+        if eval_set.sizes and probability.shape != tuple(eval_set.sizes[k]):
             raise ValueError(
                 f"{path}: the map has the shape {probability.shape}, its image "
-                f"{tuple(study.sizes[k])} (height, width); resample the map"
+                f"{tuple(eval_set.sizes[k])} (height, width); resample the map"
             )
         hu = hounsfield(pixels, k)
         for tau, images in ((CURVE_TAU, curve), (POINT_TAU, point)):
@@ -59,11 +59,11 @@ def from_maps(
                 raise ValueError(f"{path}: {error}") from error
             images.append(_with(image, boxes, scores))
     note = NOTE.format(statistic)
-    return study._replace(
+    return eval_set._replace(
         images=tuple(curve),
         point=tuple(point),
         thresholds=(0.0,) * len(curve),
-        note="; ".join(part for part in (study.note, note) if part),
+        note="; ".join(part for part in (eval_set.note, note) if part),
     )
 
 

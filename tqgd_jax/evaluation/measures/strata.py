@@ -5,7 +5,6 @@ Sizes are areas of boxes, as in the paper's Fig. 2; a stratum "10-100" holds are
 """
 
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -63,22 +62,19 @@ def of_boxes(of: ByPatient, chosen: Bool[np.ndarray, "n"], name: str) -> Figures
     `recall` is by YOLOv5's rule at IoU 0.5, `centre` by the distance of centres; both
     of all classes together.
     """
-    return partial(_of_boxes, of, chosen & of.matches.boxes.counting, name)
+    chosen = chosen & of.matches.boxes.counting
 
+    def figures(
+        weights: Weights, keys: Collection[str]
+    ) -> dict[str, Float[np.ndarray, "b"]]:
+        groups = [chosen, *(chosen & detected for detected in of.matches.detected)]
+        boxes, *hits = np.array([of.of_boxes(group) for group in groups]) @ weights.T
+        known = np.where(weights @ of.blind > 0, np.nan, 1.0)
+        shares = [known * ratio(hit, boxes) for hit in hits]
+        values = zip(OF_BOXES, (boxes, *shares), strict=True)
+        return {f"{name}.{k}": v for k, v in values if f"{name}.{k}" in keys}
 
-def _of_boxes(
-    of: ByPatient,
-    chosen: Bool[np.ndarray, "n"],
-    name: str,
-    weights: Weights,
-    keys: Collection[str],
-) -> dict[str, Float[np.ndarray, "b"]]:
-    parts = [chosen, *(chosen & detected for detected in of.matches.detected)]
-    boxes, *hits = np.array([of.of_boxes(part) for part in parts]) @ weights.T
-    known = np.where(weights @ of.blind > 0, np.nan, 1.0)
-    shares = [known * ratio(hit, boxes) for hit in hits]
-    values = zip(OF_BOXES, (boxes, *shares), strict=True)
-    return {f"{name}.{k}": v for k, v in values if f"{name}.{k}" in keys}
+    return figures
 
 
 def of_images(
@@ -93,20 +89,15 @@ def of_images(
         boxes &= images[of.matches.boxes.image]
     if label is not None:
         boxes &= of.matches.boxes.label == label
-    return partial(_of_images, of, images, label, of.of_boxes(boxes), name)
+    count = of.of_boxes(boxes)
 
+    def figures(
+        weights: Weights, keys: Collection[str]
+    ) -> dict[str, Float[np.ndarray, "b"]]:
+        values = {"boxes": weights @ count}
+        if f"{name}.ap50" in keys:
+            values["ap50"] = mean_ap.yolo(of, weights, images=images, label=label)
+        values |= at_threshold.at_threshold(of, weights, images=images, label=label)
+        return {f"{name}.{k}": values[k] for k in OF_IMAGES if f"{name}.{k}" in keys}
 
-def _of_images(
-    of: ByPatient,
-    images: Bool[np.ndarray, "i"] | None,
-    label: int | None,
-    count: Float[np.ndarray, "c"],
-    name: str,
-    weights: Weights,
-    keys: Collection[str],
-) -> dict[str, Float[np.ndarray, "b"]]:
-    values = {"boxes": weights @ count}
-    if f"{name}.ap50" in keys:
-        values["ap50"] = mean_ap.yolo(of, weights, images=images, label=label)
-    values |= at_threshold.at_threshold(of, weights, images=images, label=label)
-    return {f"{name}.{k}": values[k] for k in OF_IMAGES if f"{name}.{k}" in keys}
+    return figures

@@ -1,13 +1,14 @@
 """Models on the same patients: their figures, and differences to the first model."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from tqgd_jax.evaluation import paired
 from tqgd_jax.evaluation.results import CURVES
 from tqgd_jax.report.comparison.models import Model
-from tqgd_jax.report.html.numbers import TOLERANCE
+from tqgd_jax.report.html.numbers import same
 from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image
 
@@ -47,14 +48,17 @@ def compare(
         key, or a protocol that a model has no figures of.
     """
     protocol = protocol or (
-        "paper" if any(m.study.positive_only for m in models) else "clinical"
+        "paper" if any(m.eval_set.positive_only for m in models) else "clinical"
     )
     for model in models:
         _has(model, protocol, keys)
     first = models[0]
+    test = partial(
+        paired.compare, bootstraps=bootstraps, repeats=repeats, seed=seed, level=LEVEL
+    )
     pairs = []
     for model in models[1:]:
-        figures = _pair(model, first, protocol, keys, bootstraps, repeats, seed)
+        figures = _pair(model, first, protocol, keys, test)
         pairs.append({"model": model.name, "figures": figures})
     _adjust([row for pair in pairs for row in pair["figures"].values()])
     facts = first.results["protocols"][protocol]
@@ -110,32 +114,26 @@ def _pair(
     first: Model,
     protocol: str,
     keys: Sequence[str],
-    bootstraps: int,
-    repeats: int,
-    seed: int,
+    test: Callable[..., dict[str, dict[str, Any]]],
 ) -> dict[str, dict[str, Any]]:
-    if model.study.classes != first.study.classes:
+    if model.eval_set.classes != first.eval_set.classes:
         raise ValueError(
-            f"{model.name} has the classes {list(model.study.classes)}, {first.name} "
-            f"{list(first.study.classes)}; compare models of one task"
+            f"{model.name} has the classes {list(model.eval_set.classes)}, {first.name} "
+            f"{list(first.eval_set.classes)}; compare models of one task"
         )
-    apart = bool(model.study.point or first.study.point)
+    apart = bool(model.eval_set.point or first.eval_set.point)
     curve = [k for k in keys if k.startswith(CURVES)] if apart else list(keys)
     point = [k for k in keys if k not in curve]
     rows: dict[str, dict[str, Any]] = {}
-    for part, at_point in ((curve, False), (point, True)):
-        if not part:
+    for chosen, at_point in ((curve, False), (point, True)):
+        if not chosen:
             continue
         try:
-            rows |= paired.compare(
-                *_judged(model.study, protocol, at_point),
-                *_judged(first.study, protocol, at_point),
-                model.study.classes,
-                keys=part,
-                bootstraps=bootstraps,
-                repeats=repeats,
-                seed=seed,
-                level=LEVEL,
+            rows |= test(
+                *_judged(model.eval_set, protocol, at_point),
+                *_judged(first.eval_set, protocol, at_point),
+                model.eval_set.classes,
+                keys=chosen,
             )
         except ValueError as error:
             raise ValueError(f"A: {model.name}, B: {first.name}: {error}") from error
@@ -144,13 +142,13 @@ def _pair(
 
 
 def _judged(
-    study: EvaluationSet, protocol: str, at_point: bool
+    eval_set: EvaluationSet, protocol: str, at_point: bool
 ) -> tuple[list[Image], list[float | None]]:
     """Images of the protocol and their thresholds."""
-    images = study.point if at_point and study.point else study.images
+    images = eval_set.point if at_point and eval_set.point else eval_set.images
     pairs = [
         (image, limit)
-        for image, limit in zip(images, study.thresholds, strict=True)
+        for image, limit in zip(images, eval_set.thresholds, strict=True)
         if protocol == "clinical" or image.counting.any()
     ]
     return [image for image, _ in pairs], [limit for _, limit in pairs]
@@ -160,17 +158,14 @@ def _as_told(
     model: Model, first: Model, protocol: str, rows: dict[str, dict[str, Any]]
 ) -> None:
     """Refuses results that are not those of their tables."""
-    order = [image.name for image in first.study.images]
+    order = [image.name for image in first.eval_set.images]
     for one, name in ((model, "a"), (first, "b")):
-        if [image.name for image in one.study.images] != order:
+        if [image.name for image in one.eval_set.images] != order:
             continue  # equal confidences may then stand in another order
         written = one.results["protocols"][protocol]["figures"]
         for key, row in rows.items():
             value, again = written[key]["value"], row[name]
-            same = value is again or (
-                None not in (value, again) and abs(value - again) <= TOLERANCE
-            )
-            if not same:
+            if not same(value, again):
                 raise ValueError(
                     f"{one.folders[0]}: results.json says {key} = {value}, its tables "
                     f"{again}; `tqgd evaluate --verify "
@@ -203,7 +198,7 @@ def _model(model: Model, protocol: str, keys: Sequence[str]) -> dict[str, Any]:
         "folders": [str(folder) for folder in model.folders],
         "title": results["title"],
         "stamp": results["stamp"],
-        "part": model.study.part,
+        "part": model.eval_set.part,
         "threshold": settings["threshold"],
         "thresholds": settings["thresholds"],
         "threshold_source": settings["threshold_source"],
@@ -222,16 +217,16 @@ def _warnings(models: Sequence[Model]) -> list[str]:
         if m.results["stamp"]
     ]
     return warnings + [
-        f"{m.name}: NO HEADLINE: {m.study.part} alone, and one fold is no result"
+        f"{m.name}: NO HEADLINE: {m.eval_set.part} alone, and one fold is no result"
         for m in models
-        if m.study.part
+        if m.eval_set.part
     ]
 
 
 def _notes(models: Sequence[Model], patients: int) -> list[str]:
     """What a reader must know beside the numbers."""
-    notes = [f"{m.name}: {m.study.note}" for m in models if m.study.note]
-    sources = {m.name: m.study.source for m in models}
+    notes = [f"{m.name}: {m.eval_set.note}" for m in models if m.eval_set.note]
+    sources = {m.name: m.eval_set.source for m in models}
     if len(set(sources.values())) > 1:
         places = ", ".join(f"{name}: {source}" for name, source in sources.items())
         notes.append(f"thresholds come from different places ({places})")

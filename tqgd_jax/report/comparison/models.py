@@ -20,17 +20,17 @@ class Model(NamedTuple):
     Attributes:
       name: of its folder, so long that no other has it.
       folders: of the results; several, when folds were pooled.
-      study: what was judged.
+      eval_set: what was judged.
       results: see `assemble.results`.
     """
 
     name: str
     folders: tuple[Path, ...]
-    study: EvaluationSet
+    eval_set: EvaluationSet
     results: dict[str, Any]
 
 
-def load(runs: Sequence[Path], rules: EvaluationSettings) -> list[Model]:
+def load(runs: Sequence[Path], settings: EvaluationSettings) -> list[Model]:
     """The results of each run.
 
     A run is a folder of results, or a folder with one of them in it, or with several
@@ -38,7 +38,7 @@ def load(runs: Sequence[Path], rules: EvaluationSettings) -> list[Model]:
 
     Args:
       runs: folders.
-      rules: for the figures of pooled folds; others are read from `results.json`.
+      settings: for the figures of pooled folds; others are read from `results.json`.
 
     Raises:
       ValueError: for a folder without results or with several that are no folds, and for
@@ -55,10 +55,10 @@ def load(runs: Sequence[Path], rules: EvaluationSettings) -> list[Model]:
                     "compared with itself"
                 )
         if len(folders) == 1:
-            study, results = result_folder.read(folders[0])
+            eval_set, results = result_folder.read(folders[0])
         else:
-            study, results = _pooled(run, folders, rules)
-        models.append(Model(name, folders, study, results))
+            eval_set, results = _pooled(run, folders, settings)
+        models.append(Model(name, folders, eval_set, results))
     return models
 
 
@@ -94,7 +94,7 @@ def names(runs: Sequence[Path]) -> list[str]:
 
 
 def _pooled(
-    run: Path, folders: Sequence[Path], rules: EvaluationSettings
+    run: Path, folders: Sequence[Path], settings: EvaluationSettings
 ) -> tuple[EvaluationSet, dict[str, Any]]:
     if whole := [
         f for f in folders if not result_folder.read_results(f)["settings"]["part"]
@@ -103,5 +103,7 @@ def _pooled(
             f"{run}: {len(folders)} results, and {whole[0]} is no fold of several; name "
             f"one of them: {', '.join(map(str, folders[:4]))}"
         )
-    study = pooling.pool(folders).study
-    return study, assemble.results(study, rules, assemble.evaluators(study, rules))
+    eval_set = pooling.pool(folders).eval_set
+    return eval_set, assemble.results(
+        eval_set, settings, assemble.evaluators(eval_set, settings)
+    )

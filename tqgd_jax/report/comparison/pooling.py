@@ -1,7 +1,7 @@
-"""The folds of a cross-validation as one study."""
+"""The folds of a cross-validation as one evaluation set."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,23 +10,30 @@ from tqgd_jax.report import result_folder
 from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image
 
+SOURCES = {
+    "validation": "chosen on validation",
+    "given": "given",
+    "none": "missing",
+    "mixed": "of several kinds",
+}
+
 
 class Pooled(NamedTuple):
     """A cross-validation.
 
     Attributes:
-      study: the images of all folds.
+      eval_set: the images of all folds.
       scores: their calcium; empty unless every folder has it.
       unscored: why there are no scores.
     """
 
-    study: EvaluationSet
+    eval_set: EvaluationSet
     scores: list[PatientScore]
     unscored: str
 
 
 def pool(folders: Sequence[Path]) -> Pooled:
-    """The folds of one cross-validation as one study.
+    """The folds of one cross-validation as one evaluation set.
 
     A result without a fold is one by its folder's name.
 
@@ -36,25 +43,25 @@ def pool(folders: Sequence[Path]) -> Pooled:
     """
     if len({folder.resolve() for folder in folders}) != len(folders):
         raise ValueError("a folder is named twice; pool each fold once")
-    parts = [result_folder.read(folder)[0] for folder in folders]
-    first = parts[0]
+    results = [result_folder.read(folder)[0] for folder in folders]
+    first = results[0]
     images: list[Image] = []
     seen: dict[str, Path] = {}
     folds: dict[str, Path] = {}
-    for folder, part in zip(folders, parts, strict=True):
-        if part.classes != first.classes:
+    for folder, one in zip(folders, results, strict=True):
+        if one.classes != first.classes:
             raise ValueError(
-                f"{folder}: the classes are {list(part.classes)}, {folders[0]} has "
+                f"{folder}: the classes are {list(one.classes)}, {folders[0]} has "
                 f"{list(first.classes)}; pool folds of one data set"
             )
-        if part.point:
+        if one.point:
             raise ValueError(
                 f"{folder}: results of probability maps cannot be pooled; pool the maps "
                 "in one folder and evaluate them with a `fold` column in --patients"
             )
         named = [
             i if i.place.fold else i._replace(place=i.place._replace(fold=folder.name))
-            for i in part.images
+            for i in one.images
         ]
         for fold in {i.place.fold for i in named}:
             if (other := folds.setdefault(fold, folder)) != folder:
@@ -68,31 +75,41 @@ def pool(folders: Sequence[Path]) -> Pooled:
                     "patient, else one was trained on what it is judged by"
                 )
         images += named
-    stamps = dict.fromkeys(part.stamp for part in parts if part.stamp)
-    notes = dict.fromkeys(part.note for part in parts if part.note)
-    missing = _missing([part.part for part in parts], len(folds))
-    study = first._replace(
+    disclaimers = dict.fromkeys(one.stamp for one in results if one.stamp)
+    notes = dict.fromkeys(one.note for one in results if one.note)
+    mixed = _sources({f: one.source for f, one in zip(folders, results, strict=True)})
+    missing = _missing([one.part for one in results], len(folds))
+    eval_set = first._replace(
         images=tuple(images),
-        thresholds=tuple(t for part in parts for t in part.thresholds),
-        sizes=tuple(size for part in parts for size in part.sizes)
-        if all(part.sizes for part in parts)
+        thresholds=tuple(t for one in results for t in one.thresholds),
+        sizes=tuple(size for one in results for size in one.sizes)
+        if all(one.sizes for one in results)
         else (),
-        source=first.source if len({p.source for p in parts}) == 1 else "mixed",
-        stamp="; ".join(stamps),
-        note="; ".join([*notes, missing] if missing else notes),
+        source="mixed" if mixed else first.source,
+        stamp="; ".join(disclaimers),
+        note="; ".join(filter(None, [mixed, *notes, missing])),
         part=first.part if len(folds) == 1 else "",
-        positive_only=any(part.positive_only for part in parts),
+        positive_only=any(one.positive_only for one in results),
     )
     known = {folder: result_folder.scores(folder) for folder in folders}
     without = [str(folder) for folder, rows in known.items() if not rows]
     unscored = f"there are no scores in {', '.join(without)}" if without else ""
     scores = [] if without else [row for rows in known.values() for row in rows]
-    return Pooled(study, scores, unscored)
+    return Pooled(eval_set, scores, unscored)
 
 
-def _missing(parts: Sequence[str], pooled: int) -> str:
+def _sources(of: Mapping[Path, str]) -> str:
+    """Where the thresholds come from, when that is not the same for all folders."""
+    folders: dict[str, list[str]] = {}
+    for folder, source in of.items():
+        folders.setdefault(SOURCES.get(source, source), []).append(str(folder))
+    each = (f"{source} ({', '.join(names)})" for source, names in folders.items())
+    return f"thresholds are {', '.join(each)}" if len(folders) > 1 else ""
+
+
+def _missing(names: Sequence[str], pooled: int) -> str:
     """What a reader must know when not all folds were pooled."""
-    matches = [re.fullmatch(r"fold \S+ of (\d+)", part) for part in parts]
+    matches = [re.fullmatch(r"fold \S+ of (\d+)", name) for name in names]
     wanted = {int(match[1]) for match in matches if match}
     if not wanted or pooled == max(wanted):
         return ""

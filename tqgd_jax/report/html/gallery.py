@@ -81,7 +81,7 @@ class GalleryImage(NamedTuple):
     tokens: str
 
 
-def slides(
+def gallery_images(
     slices: Sequence[SelectedSlice],
     lesions: Sequence[Mapping[str, Any]],
     edges: Sequence[float],

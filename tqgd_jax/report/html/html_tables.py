@@ -46,7 +46,7 @@ ALWAYS = ("patient", "kind", "box", "size", "score", "outcome", "outcome_centre"
 class Line(NamedTuple):
     """A row: number of its slice in the gallery or None; (text, what to sort by)."""
 
-    slide: int | None
+    image: int | None
     cells: list[tuple[str, str]]
 
 
@@ -69,7 +69,7 @@ class Patients(NamedTuple):
 def lesion_table(
     used: Sequence[Mapping[str, Any]],
     total: int,
-    slides: Sequence[GalleryImage],
+    gallery: Sequence[GalleryImage],
     classes: Sequence[str],
 ) -> Lines:
     """All boxes, then the detections that count, most confident first, to `LIMIT`.
@@ -77,14 +77,14 @@ def lesion_table(
     Args:
       used: rows of lesions.csv that are boxes or detections that count.
       total: rows of lesions.csv.
-      slides: the gallery.
+      gallery: the gallery.
       classes: names; with one, no column says which.
     """
     boxes = [row for row in used if row["kind"] == "box"]
     dets = [row for row in used if row["kind"] != "box"]
     dets.sort(key=lambda row: -float(row["score"]))
     rows = [*boxes, *dets][:LIMIT]
-    place = {slide.selected.image: k for k, slide in enumerate(slides)}
+    place = {image.selected.image: k for k, image in enumerate(gallery)}
     keys = [key for key in LESIONS if key in ALWAYS or any(_has(r, key) for r in rows)]
     if len(classes) < 2 and "class" in keys:
         keys.remove("class")

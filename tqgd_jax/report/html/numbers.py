@@ -18,15 +18,8 @@ TOLERANCE = 1e-9
 COUNTS = {
     *("images", "positive_images", "boxes", "ignored", "detections", "patients"),
     *("scans", "slices", "tp", "fp", "fn", "reference", "detected", "bootstraps"),
-    *(
-        "cut",
-        "outside",
-        "seed",
-        "patients_changed",
-        "of",
-        "changed_by_definition",
-        "folds",
-    ),
+    *("cut", "outside", "seed", "of", "folds"),
+    *("patients_changed", "changed_by_definition"),
     *("confusion", "categories", "size_px", "size_mm2"),
 }
 # In the unit of a calcium score (or mm3, mg): one decimal.
@@ -69,16 +62,23 @@ def decimals(at: str) -> int:
 
 
 def rounded(at: str, value: object) -> str:
-    """The text shown for a value, by the rule of `decimals`; a dash for none."""
+    """The text shown for a value, by `decimals` or `cut`; a dash for none."""
     if value is None:
         return DASH
     if isinstance(value, str) or not isinstance(value, int | float):
         return str(value)
     digits = decimals(at)
+    if "threshold" in at:
+        return cut(value)
     if digits == 0 and value != round(value):
         digits = 1  # a mean of counts, or a bound between two
     # Adding 0.0 turns -0.0 into 0.0.
     return f"{round(value, digits) + 0.0:,.{digits}f}"
+
+
+def cut(value: float) -> str:
+    """A threshold: three decimals, below 0.001 three digits that are not 0."""
+    return f"{value:.3f}" if value == 0 or abs(value) >= 0.001 else f"{value:.3g}"
 
 
 class Numbers:

@@ -10,24 +10,11 @@ from markupsafe import Markup
 
 from tqgd_jax.evaluation.measures.strata import size_names
 from tqgd_jax.report.html import figures, metric_tables, page_sections
-from tqgd_jax.report.html.gallery import SelectedSlice, drawn, slides
+from tqgd_jax.report.html.gallery import SelectedSlice, drawn, gallery_images
 from tqgd_jax.report.html.html_tables import lesion_table, patient_table
 from tqgd_jax.report.html.numbers import DASH, Numbers, pointer
 
 PAGE = "report.html"
-
-
-def write(
-    path: Path,
-    results: dict[str, Any],
-    lesions: Sequence[Mapping[str, Any]] = (),
-    patients: Sequence[Mapping[str, Any]] = (),
-    gallery: Sequence[SelectedSlice] = (),
-    bundle_files: Sequence[str] = (),
-) -> None:
-    """Writes report.html; see `render`."""
-    page = render(results, lesions, patients, gallery, bundle_files)
-    path.write_bytes(page.encode())
 
 
 def render(
@@ -49,7 +36,7 @@ def render(
     numbers = Numbers(results)
     edges = results["settings"]["size_px"]
     cut, drawn_rule = page_sections.drawn_from(results)
-    shown = slides(gallery, lesions, edges, cut)
+    shown = gallery_images(gallery, lesions, edges, cut)
     known = {p: page_sections.known_keys(results, p) for p in metric_tables.PROTOCOLS}
     tables = {p: page_sections.tables(keys) for p, keys in known.items()}
     strata = [
@@ -114,10 +101,10 @@ def render(
         calcium=figures.calcium(numbers) if "figures" in results["calcium"] else None,
         spread=results["calcium"].get("spread"),
         patients=patient_table(patients, results),
-        slides=shown,
-        slides_left=len(gallery) - len(shown),
+        gallery_images=shown,
+        images_left=len(gallery) - len(shown),
         window=results.get("inputs", {}).get("window", ""),
-        gallery_patients=sorted({slide.selected.patient for slide in shown}),
+        gallery_patients=sorted({one.selected.patient for one in shown}),
         strata_names=size_names(edges),
         drawn_from=drawn_rule,
         lesions=lesion_table(used, len(lesions), shown, results["input"]["classes"]),

@@ -10,7 +10,7 @@ class Page(HTMLParser):
       numbers: (pointer, value, text) of each number.
       embedded: the page's copy of `results.json`.
       lesions, patients: the tables, a list of (text, what to sort by) for each row.
-      slides: (name of the image, caption) of each slice.
+      slices: (name of the image, caption) of each slice.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Page(HTMLParser):
         self.embedded = ""
         self.lesions: list[list[tuple[str, str]]] = []
         self.patients: list[list[tuple[str, str]]] = []
-        self.slides: list[tuple[str, str]] = []
+        self.slices: list[tuple[str, str]] = []
         self._tables = {"lesion-table": self.lesions, "patient-table": self.patients}
         self._table: list[list[tuple[str, str]]] | None = None
         self._body = False
@@ -44,8 +44,8 @@ class Page(HTMLParser):
             self._table[-1].append(("", given.get("data-sort", "")))
             self._inside = "cell"
         elif "data-image" in given:
-            self.slides.append((given["data-image"], ""))
-        elif tag == "figcaption" and self.slides:
+            self.slices.append((given["data-image"], ""))
+        elif tag == "figcaption" and self.slices:
             self._inside = "caption"
 
     def handle_endtag(self, tag: str) -> None:
@@ -67,8 +67,8 @@ class Page(HTMLParser):
             text, order = self._table[-1][-1]
             self._table[-1][-1] = text + data, order
         elif self._inside == "caption":
-            name, written = self.slides[-1]
-            self.slides[-1] = name, written + data
+            name, written = self.slices[-1]
+            self.slices[-1] = name, written + data
 
 
 def read(text: str) -> Page:
@@ -76,5 +76,5 @@ def read(text: str) -> Page:
     page = Page()
     page.feed(text)
     page.close()
-    page.slides = [(name, " ".join(caption.split())) for name, caption in page.slides]
+    page.slices = [(name, " ".join(caption.split())) for name, caption in page.slices]
     return page

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tqgd_jax.report.html import metric_tables
-from tqgd_jax.report.html.numbers import pointer
+from tqgd_jax.report.html.numbers import cut, pointer
 
 CONTENTS = {
     "headline": "Headline",
@@ -110,7 +110,7 @@ def drawn_from(results: dict[str, Any]) -> tuple[float | None, str]:
         best = protocol.get("figures", {}).get("optimistic.threshold", {}).get("value")
         if best is not None:
             return best, (
-                f"no threshold was frozen, so detections are drawn from {best:.3f}, the "
+                f"no threshold was frozen, so detections are drawn from {cut(best)}, the "
                 "best threshold on these very images (optimistic)."
             )
     return None, "no threshold was frozen, so all detections are drawn."

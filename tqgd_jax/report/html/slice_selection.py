@@ -15,7 +15,7 @@ ERRORS = ("missed", "false alarm")
 
 
 def select_slices(
-    study: EvaluationSet,
+    eval_set: EvaluationSet,
     rows: Sequence[Row],
     pixels: Pixels | None,
     window: tuple[float, float] | None,
@@ -24,7 +24,7 @@ def select_slices(
     """The first slices in the order of `ranked` whose pixels are known.
 
     Args:
-      study: what was judged.
+      eval_set: what was judged.
       rows: of lesions.csv.
       pixels: image k, [h, w] or [h, w, c]; None: no slice can be shown.
       window: values shown black and white; None: that of the type of the pixels.
@@ -32,10 +32,10 @@ def select_slices(
     """
     if pixels is None:
         return []
-    of: dict[str, list[int]] = {image.name: [] for image in study.images}
+    of: dict[str, list[int]] = {image.name: [] for image in eval_set.images}
     for k, row in enumerate(rows):
         of[row["image"]].append(k)
-    order = ranked(study, [[rows[k] for k in of[i.name]] for i in study.images])
+    order = ranked(eval_set, [[rows[k] for k in of[i.name]] for i in eval_set.images])
     chosen: dict[int, SelectedSlice] = {}
     left = order
     while left and len(chosen) < most:
@@ -43,7 +43,7 @@ def select_slices(
         batch, left = left[:missing], left[missing:]
         for k in sorted(batch):  # scan after scan, so that none is read twice
             if (seen := _grey(pixels, k, window)) is not None:
-                image = study.images[k]
+                image = eval_set.images[k]
                 chosen[k] = SelectedSlice(
                     image=image.name,
                     patient=image.patient,
@@ -56,14 +56,14 @@ def select_slices(
     return [chosen[k] for k in order if k in chosen]
 
 
-def ranked(study: EvaluationSet, rows: Sequence[Sequence[Row]]) -> list[int]:
+def ranked(eval_set: EvaluationSet, rows: Sequence[Sequence[Row]]) -> list[int]:
     """Images with most errors first, then those with labelled boxes, then empty ones.
 
     Errors are what the captions count: missed boxes and false alarms at IoU 0.5. Without
     a threshold there are none. Equal images stay as they stand.
 
     Args:
-      study: what was judged.
+      eval_set: what was judged.
       rows: of lesions.csv, of each image.
     """
     errors = [
@@ -71,7 +71,7 @@ def ranked(study: EvaluationSet, rows: Sequence[Sequence[Row]]) -> list[int]:
     ]
 
     def order(k: int) -> tuple[int, bool]:
-        return -errors[k], not (errors[k] or study.images[k].counting.any())
+        return -errors[k], not (errors[k] or eval_set.images[k].counting.any())
 
     return sorted(range(len(errors)), key=order)
 

@@ -4,6 +4,7 @@ import textwrap
 from typing import Any
 
 from tqgd_jax.evaluation import beyond_crop
+from tqgd_jax.report.html.numbers import cut
 
 WIDTH, LINES = 88, 28
 ROWS = (
@@ -23,7 +24,7 @@ ROWS = (
 SOURCES = {
     "validation": "frozen, chosen on validation",
     "given": "given: nothing is known of how it was chosen",
-    "mixed": "frozen, some chosen on validation and some given",
+    "mixed": "not all chosen in one way, as the note says",
 }
 CALCIUM = (("kappa", "weighted kappa"), ("icc_a1", "ICC(A,1)"), ("bias", "bias"))
 
@@ -90,7 +91,7 @@ def _threshold(results: dict[str, Any]) -> str:
     best = results["yolo"]["threshold"] if settings["threshold"] is None else None
     if settings["thresholds"] and settings["threshold"] is None:
         folds = ", ".join(
-            f"{fold} {limit:.3f}"
+            f"{fold} {cut(limit)}"
             for fold, limit in settings["thresholds"].items()
             if limit is not None
         )
@@ -99,9 +100,9 @@ def _threshold(results: dict[str, Any]) -> str:
             return _wrap(f"thresholds of the folds, {how}: {folds}", 1)[0]
     if settings["threshold"] is None:
         text = "no frozen threshold, so no precision, recall, F1 but OPTIMISTIC ones"
-        return text if best is None else f"{text} (at {best:.3f})"
+        return text if best is None else f"{text} (at {cut(best)})"
     how = SOURCES[settings["threshold_source"]]
-    return f"threshold {settings['threshold']:.3f}, {how}"
+    return f"threshold {cut(settings['threshold'])}, {how}"
 
 
 def _cell(protocol: dict[str, Any], key: str) -> str:
