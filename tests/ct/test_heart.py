@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tqgd_jax.ct.heart import find_heart, read_boxes, write_boxes
+from tqgd_jax.ct.heart import find_heart
+from tqgd_jax.ct.heart_boxes import read_boxes, write_boxes
 
 PIXEL, DZ, SIDE = 1.6, 5.0, 224  # mm, mm, px: a field of view of 358 mm
 HEART, RADIUS = (130, 90), 50.0  # centre (x, y) in px, mm
@@ -271,6 +272,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         (["A,0,1,2,inf,4"], r"csv:2: box .* not finite"),
         (["A,0,1,nan,3,4"], r"csv:2: box .* not finite"),
         (["A,0,1,2,3"], r"csv:2: .* is no box"),
+        (["A,0,0.2,0.3,0.7,1"], r"csv:2: .* in fractions .*multiply x0 and x1 by the"),
         (["B,0,1,2,3,4", "A,one,1,2,3,4"], r"csv:3: 'one' is no slice"),
         (["A,1.5,1,2,3,4"], r"csv:2: '1.5' is no slice"),
     ],

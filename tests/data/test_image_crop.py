@@ -128,6 +128,7 @@ def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path):
         ("a,8,2,24,14", r"hearts\.csv:3: image 'a' stands in line 2 already"),
         ("b,8,2,8,14", r"hearts\.csv:3: box .* is empty"),
         ("b,8,2,x,14", r"hearts\.csv:3: .* is no box"),
+        ("b,0.3,0.1,0.8,0.7", r"hearts\.csv:3: .* in fractions of the image"),
         ("b,30,2,40,14", r"hearts\.csv: image 'b': heart box .* outside the 30x20 px"),
     ],
 )
