@@ -83,9 +83,9 @@ def of(write: Callable[..., Path], kind: str) -> Callable[..., Case]:
     return case
 
 
-def placed(folder: Path, *z: float, **aside: list[float]) -> Path:
+def placed(folder: Path, *z: float, **offset: list[float]) -> Path:
     """A series with its slices at these heights, and perhaps `x` or `y`."""
-    x, y = (aside.get(axis, [0] * len(z)) for axis in "xy")
+    x, y = (offset.get(axis, [0] * len(z)) for axis in "xy")
 
     def place(k: int) -> dict:
         return {"ImagePositionPatient": f"{x[k]}\\{y[k]}\\{z[k]}"}
