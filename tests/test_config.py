@@ -9,6 +9,7 @@ import pytest
 from tqgd_jax.config import (
     PRESETS,
     Config,
+    Crop,
     Data,
     Gd,
     Loss,
@@ -43,6 +44,8 @@ ROOT = Path(__file__).parents[1]
         (lambda: Model(c3_in_a_row=0), "at least 1"),
         (lambda: Data(image_size=100), r"multiple of 32.*nearest: 96"),
         (lambda: Data(hu_window=(5, 5)), r"must increase, got \(5, 5\)"),
+        (lambda: Crop(per="scan"), "unknown value 'scan'; there are: slice, volume"),
+        (lambda: Crop(margin_mm=-1), "data.crop.margin_mm must be at least 0, got -1"),
         (lambda: Data(ratio=(0.5, 0.5, 0.5)), "sum 1"),
         (lambda: Data(ratio=(0.5, 0.5, float("nan"))), "sum 1"),
         (lambda: Data(neighbour_mm=float("nan")), "neighbour_mm must be at least 0"),

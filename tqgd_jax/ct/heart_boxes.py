@@ -100,9 +100,7 @@ def read_image_boxes(
 
 
 def write_boxes(
-    path: Path,
-    rows: Iterable[tuple[str | float, ...]],
-    header: Sequence[str] = HEADER,
+    path: Path, rows: Iterable[tuple[str | float, ...]], header: Sequence[str] = HEADER
 ) -> None:
     """Writes rows that are read again, whole or not at all; a NaN box is left out."""
     hearts = (

@@ -167,10 +167,7 @@ def _reader(
             f"{RESAVE}"
         )
     grid = Grid(
-        reader.GetSize(),
-        reader.GetSpacing(),
-        reader.GetOrigin(),
-        reader.GetDirection(),
+        reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection()
     )
     numbers = (*grid.spacing, *grid.origin, *grid.direction)
     if not all(map(math.isfinite, numbers)) or min(grid.spacing) <= 0:
