@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from tqgd_jax.ct.crop import crops
-from tqgd_jax.ct.heart import find_heart, read_boxes
+from tqgd_jax.ct.heart import find_heart
+from tqgd_jax.ct.heart_boxes import read_boxes
 from tqgd_jax.ct.lesions import lesion_boxes
 from tqgd_jax.io.volumes import read_mask, read_volume
 from tqgd_jax.overlap import beyond

@@ -9,8 +9,10 @@ import pytest
 from tqgd_jax.config import (
     PRESETS,
     Config,
+    Crop,
     Data,
     Gd,
+    Loss,
     Model,
     Optim,
     Queen,
@@ -19,6 +21,7 @@ from tqgd_jax.config import (
     differences,
     from_dict,
 )
+from tqgd_jax.training.records import workdir
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,8 +44,35 @@ ROOT = Path(__file__).parents[1]
         (lambda: Model(c3_in_a_row=0), "at least 1"),
         (lambda: Data(image_size=100), r"multiple of 32.*nearest: 96"),
         (lambda: Data(hu_window=(5, 5)), r"must increase, got \(5, 5\)"),
+        (lambda: Crop(per="scan"), "unknown value 'scan'; there are: slice, volume"),
+        (lambda: Crop(margin_mm=-1), "data.crop.margin_mm must be at least 0, got -1"),
         (lambda: Data(ratio=(0.5, 0.5, 0.5)), "sum 1"),
+        (lambda: Data(ratio=(0.5, 0.5, float("nan"))), "sum 1"),
+        (lambda: Data(neighbour_mm=float("nan")), "neighbour_mm must be at least 0"),
+        (lambda: Data(hold_out=1), r"data\.hold_out must be in \[0, 1\), got 1"),
         (lambda: Optim(lr=0.0), "optim.lr must be above 0"),
+        (lambda: Optim(lr=float("inf")), "optim.lr must be at least 0 and finite"),
+        (lambda: Optim(momentum=1.0), r"optim\.momentum must be in \[0, 1\)"),
+        (lambda: Loss(box=float("nan")), "loss.box must be at least 0, got nan"),
+        (lambda: Loss(cls=-0.5), "loss.cls must be at least 0, got -0.5"),
+        (lambda: Loss(anchor_threshold=0.5), "anchor_threshold must be at least 1"),
+        (lambda: Loss(label_smoothing=1.0), r"must be in \[0, 1\), got 1"),
+        (
+            lambda: Model(stem="conv", thr=Thr(kernels=(1, 1, 1))),
+            r"model\.thr\.kernels=\(1, 1, 1\) does nothing with model\.stem='conv'",
+        ),
+        (
+            lambda: Model(stem="thr:snapshot", thr=Thr(kernels=(3, 3, 3))),
+            r"model\.thr\.kernels=.*does nothing with model\.stem='thr:snapshot'",
+        ),
+        (
+            lambda: Model(neck=("gd",), queen=Queen(("up",))),
+            r"model\.queen\.columns=\('up',\) does nothing with model\.neck=\('gd',\)",
+        ),
+        (
+            lambda: Model(neck=("queen", "pan"), gd=Gd(laf=True)),
+            r"model\.gd\.laf=True does nothing with model\.neck=",
+        ),
     ],
 )
 def test_a_wrong_value_is_refused_with_the_rule(make, message):
@@ -71,7 +101,13 @@ def test_presets_of_the_stem(preset):
         "plain": {"form": "plain"},
     }[preset]
     assert dataclasses.asdict(thr) == {"positions": ("p1", "p2")} | paper | differing
+    resolved = Model(stem=f"thr:{preset}").resolved()
+    assert (resolved.thr, resolved.resolved_thr()) == (thr, thr)
     assert Model(stem="conv").resolved_thr() is None
+
+
+def test_a_stage_of_ones_own_may_read_any_setting():
+    assert Model(neck=("mine",), gd=Gd(laf=True), queen=Queen(("up",))).gd.laf
 
 
 def test_plain_data_round_trip():
@@ -79,6 +115,24 @@ def test_plain_data_round_trip():
     assert from_dict(Config, dataclasses.asdict(config)) == config
     with pytest.raises(ValueError, match=r"'lrr'.*did you mean 'lr'"):
         from_dict(Config, {"optim": {"lrr": 1.0}})
+
+
+def test_config_json_says_what_the_preset_of_the_stem_sets(tmp_path):
+    config = Config(model=Model(stem="thr:snapshot"))
+    workdir.record(tmp_path, config, {})
+    recorded, _ = workdir.read(tmp_path)
+    assert (recorded.model.stem, recorded.model.thr.kernels) == (
+        "thr:snapshot",
+        (1, 1, 1),
+    )
+    older = {
+        "config": dataclasses.asdict(config),
+        "run": {},
+    }  # the preset not written out
+    workdir.write_json(tmp_path / "config.json", older)
+    workdir.record(tmp_path, config, {})
+    with pytest.raises(ValueError, match=r"model\.thr\.kernels: \[?\(?1, 1, 1"):
+        workdir.record(tmp_path, Config(), {})
 
 
 def test_differences_are_named_with_both_values():

@@ -13,7 +13,7 @@ from tests.ct_sets import config, orcascore
 from tests.image_sets import voc_set
 from tests.xla import COMPILES_QUICKLY
 from tqgd_jax.config import Crop
-from tqgd_jax.ct.heart import read_boxes
+from tqgd_jax.ct.heart_boxes import read_boxes
 from tqgd_jax.data.open import open_data
 
 ROOT = Path(__file__).parents[2]

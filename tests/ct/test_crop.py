@@ -53,18 +53,6 @@ def test_a_box_that_is_no_box_is_refused_with_its_slice(box):
         crops(boxes, SHAPE, (1.0, 1.0), per="slice", margin_mm=0)
 
 
-def test_settings_that_make_no_sense_are_refused():
-    boxes = np.array([[10.0, 10, 30, 30]])
-    with pytest.raises(ValueError, match="unknown crop per 'scan'; there are: volume"):
-        crops(boxes, SHAPE, (1.0, 1.0), per="scan", margin_mm=0)
-    with pytest.raises(ValueError, match="margin -1 mm"):
-        crops(boxes, SHAPE, (1.0, 1.0), per="slice", margin_mm=-1)
-    with pytest.raises(ValueError, match=r"\(0.0, 1.0\) mm/px"):
-        crops(boxes, SHAPE, (0.0, 1.0), per="slice", margin_mm=1)
-    with pytest.raises(ValueError, match="1 crop windows and labels of 2 slices"):
-        follow([[0, 0, 9, 9]], [boxes] * 2, pad=0)
-
-
 def follow(windows, boxes, pad, per="slice", chosen=None):
     """Windows that follow the labels of all slices, or of the chosen ones."""
     windows = np.array(windows)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tqgd_jax.ct.heart import find_heart, read_boxes, write_boxes
+from tqgd_jax.ct.heart import find_heart
+from tqgd_jax.ct.heart_boxes import read_boxes, write_boxes
 
 PIXEL, DZ, SIDE = 1.6, 5.0, 224  # mm, mm, px: a field of view of 358 mm
 HEART, RADIUS = (130, 90), 50.0  # centre (x, y) in px, mm
@@ -47,7 +48,7 @@ def body(*, heart=True, fat=0.0, strip=8, faint=False):
     return hu
 
 
-def found(boxes):
+def with_heart(boxes):
     return np.flatnonzero(~np.isnan(boxes[:, 0])).tolist()
 
 
@@ -64,7 +65,7 @@ def assert_close(boxes, slices, true, px):
 def test_a_disc_between_two_lungs_is_found_to_a_few_millimetres(whole):
     boxes = find_heart(whole, (DZ, PIXEL, PIXEL))
     assert_close(boxes, range(8, 16), TRUE, 5 / PIXEL)
-    assert set(range(8, 16)) <= set(found(boxes)) <= set(range(4, 18))
+    assert set(range(8, 16)) <= set(with_heart(boxes)) <= set(range(4, 18))
 
 
 def test_the_liver_does_not_widen_the_box_below_its_dome(whole):
@@ -140,7 +141,7 @@ def test_pixels_and_millimetres_are_not_confused(whole):
 def test_without_a_heart_between_lungs_there_is_none(hu):
     boxes = find_heart(hu, (DZ, PIXEL, PIXEL))
     assert boxes.shape == (len(hu), 4)
-    assert found(boxes) == []
+    assert with_heart(boxes) == []
 
 
 def test_random_voxels_give_boxes_inside_the_image_or_none():
@@ -150,7 +151,7 @@ def test_random_voxels_give_boxes_inside_the_image_or_none():
             hu = rng.integers(-1100, 1500, shape).astype(np.int16)
             hu[:, : shape[1] // 2] = rng.integers(-950, -750)
             boxes = find_heart(hu, spacing)
-            for x0, y0, x1, y1 in boxes[found(boxes)]:
+            for x0, y0, x1, y1 in boxes[with_heart(boxes)]:
                 assert 0 <= x0 < x1 <= shape[2]
                 assert 0 <= y0 < y1 <= shape[1]
 
@@ -190,7 +191,7 @@ def test_real_chest(chest):
     overlaps = [overlap(boxes[k], np.array(true)) for k, true in by_eye.items()]
     assert min(overlaps) > 0.75, overlaps  # slice 31, with the right hilum
     assert np.median(overlaps) > 0.85, overlaps
-    here = set(found(boxes))
+    here = set(with_heart(boxes))
     assert set(range(14, 36)) <= here
     assert not here & set(range(10))  # abdomen: the heart's tip is in slice 13
     assert not here & set(range(38, 64))  # the carina lies in slice 38
@@ -204,7 +205,7 @@ def test_real_chest_in_a_narrow_view_has_the_same_heart(chest, side, move):
     view = np.ascontiguousarray(volume.hu[10:40, y : y + side, x : x + side])
     boxes = find_heart(view, volume.spacing)
     expected = (whole[10:40] - [x, y, x, y]).clip(0, side)
-    both = sorted(set(found(boxes)) & set(found(expected)))
+    both = sorted(set(with_heart(boxes)) & set(with_heart(expected)))
     assert len(both) >= 25  # of 26
     overlaps = [overlap(boxes[k], expected[k]) for k in both]
     assert np.median(overlaps) > 0.95
@@ -271,6 +272,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         (["A,0,1,2,inf,4"], r"csv:2: box .* not finite"),
         (["A,0,1,nan,3,4"], r"csv:2: box .* not finite"),
         (["A,0,1,2,3"], r"csv:2: .* is no box"),
+        (["A,0,0.2,0.3,0.7,1"], r"csv:2: .* in fractions .*multiply x0 and x1 by the"),
         (["B,0,1,2,3,4", "A,one,1,2,3,4"], r"csv:3: 'one' is no slice"),
         (["A,1.5,1,2,3,4"], r"csv:2: '1.5' is no slice"),
     ],

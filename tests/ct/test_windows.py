@@ -95,15 +95,15 @@ def test_held_out_patients_are_not_widened(root):
 def test_what_the_crop_loses_is_counted_and_listed(root, caplog, capsys):
     with caplog.at_level(logging.INFO, "tqgd_jax"):
         open_data(settings(root))
-    told = caplog.text
+    log = caplog.text
     slices = "(TRV1P1CTI_z001, TRV1P1CTI_z002, TRV1P1CTI_z004)"
-    assert f"would have cut 3 labelled boxes and was widened {slices}" in told
+    assert f"would have cut 3 labelled boxes and was widened {slices}" in log
     for scan in ("TRV2P2CTI", "TRV1P3CTI"):
         slices = f"({scan}_z001, {scan}_z002, {scan}_z004)"
-        assert f"the crop cuts 2 and leaves out 1 labelled boxes {slices}" in told
+        assert f"the crop cuts 2 and leaves out 1 labelled boxes {slices}" in log
     for part in ("val", "test"):
-        assert f"{part}: the crop cuts 2 and leaves out 1 of 3 labelled boxes" in told
-    assert "train: the crop" not in told
+        assert f"{part}: the crop cuts 2 and leaves out 1 of 3 labelled boxes" in log
+    assert "train: the crop" not in log
     assert examine(settings(root)) == 0
     assert "test: the crop cuts 2 and leaves out 1 of 3" in capsys.readouterr().out
 
@@ -168,15 +168,15 @@ def test_pixels_beyond_the_window_are_read_from_the_scan(root, tmp_path):
     made = settings(root)
     source = open_data(made)["test"]
     none = np.zeros((0, 4), np.float32)
-    found = [
+    images = [
         Image(n, b, k, none, none[:, 0], np.zeros(0, int))
         for n, b, k in zip(source.names, source.boxes, source.labels, strict=True)
     ]
-    found = held_out.placed(source, found, "test")
-    scans = held_out.scans(made, source, found)
+    images = held_out.placed(source, images, "test")
+    scans = held_out.scans(made, source, images)
     assert scans is not None
     hu, _ = scan([LAD, RCA], value=42)  # the third patient
-    at = {of.name: k for k, of in enumerate(found)}
+    at = {of.name: k for k, of in enumerate(images)}
     assert scans.beyond(at["TRV1P3CTI_z000"]) == []
     ((place, inside),) = scans.beyond(at["TRV1P3CTI_z004"])
     assert (place, inside.tolist()) == ((5, 30, 7, 31), [[140, 140]])
@@ -185,7 +185,7 @@ def test_pixels_beyond_the_window_are_read_from_the_scan(root, tmp_path):
     assert np.array_equal(inside, hu[1, 10:14, 20:25])
     pack(made, tmp_path / "set.npz")
     made.data.dir = str(tmp_path / "set.npz")
-    assert held_out.scans(made, source, found) is None
+    assert held_out.scans(made, source, images) is None
 
 
 def test_what_a_file_of_hearts_does_not_fit_is_told(root, caplog):

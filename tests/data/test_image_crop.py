@@ -88,13 +88,13 @@ def test_what_is_cut_whole_or_unknown_is_told(root, caplog):
         file.write(f"elsewhere,{HEART}\n")
     with caplog.at_level(logging.INFO, "tqgd_jax"):
         open_data(settings(root))
-    told = caplog.text
-    assert "3 of 4 images have a heart box" in told
-    assert "hearts.csv: 1 rows name no image here, such as elsewhere" in told
-    assert "t2.png: crop_whole: no heart box in hearts.csv, stays whole" in told
-    assert "would have cut 1 labelled boxes and was widened (a)" in told
-    assert "the crop cuts 1 and leaves out 1 labelled boxes (t1)" in told
-    assert "test: the crop cuts 1 and leaves out 1 of 4 labelled boxes" in told
+    log = caplog.text
+    assert "3 of 4 images have a heart box" in log
+    assert "hearts.csv: 1 rows name no image here, such as elsewhere" in log
+    assert "t2.png: crop_whole: no heart box in hearts.csv, stays whole" in log
+    assert "would have cut 1 labelled boxes and was widened (a)" in log
+    assert "the crop cuts 1 and leaves out 1 labelled boxes (t1)" in log
+    assert "test: the crop cuts 1 and leaves out 1 of 4 labelled boxes" in log
 
 
 def test_widening_all_is_stamped_where_there_is_a_crop(root):
@@ -128,6 +128,7 @@ def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path):
         ("a,8,2,24,14", r"hearts\.csv:3: image 'a' stands in line 2 already"),
         ("b,8,2,8,14", r"hearts\.csv:3: box .* is empty"),
         ("b,8,2,x,14", r"hearts\.csv:3: .* is no box"),
+        ("b,0.3,0.1,0.8,0.7", r"hearts\.csv:3: .* in fractions of the image"),
         ("b,30,2,40,14", r"hearts\.csv: image 'b': heart box .* outside the 30x20 px"),
     ],
 )
@@ -171,14 +172,14 @@ def test_a_result_knows_the_place_in_the_whole_image(root, tmp_path):
     assert packed.crops == test.crops
     assert np.array_equal(packed.image(0), test.image(0))
     none = np.zeros((0, 4), np.float32)
-    found = [
+    judged = [
         Image(n, b, k, none, none[:, 0], np.zeros(0, int))
         for n, b, k in zip(test.names, test.boxes, test.labels, strict=True)
     ]
-    found = held_out.placed(test, found, "test")
-    assert found[0].place.crop == WINDOW
+    judged = held_out.placed(test, judged, "test")
+    assert judged[0].place.crop == WINDOW
     sizes = [(int(h), int(w)) for h, w in test.sizes]
-    pixels = from_folder(root, found, sizes)
+    pixels = from_folder(root, judged, sizes)
     for k in range(2):
         seen = pixels(k)
         assert seen is not None

@@ -96,41 +96,41 @@ def yolo(root: Path, labels: dict[str, str]) -> Path:
 
 def test_yolo_set(tmp_path):
     yolo(tmp_path, {"train_a": "2 0.5 0.5 0.2 0.5\n"})
-    found = scan(config(tmp_path))
-    assert found.format == "yolo"
-    assert found.classes == ("0", "1", "2")  # an index stays what it is
-    assert {p: [i.name for i in of] for p, of in found.parts.items()} == {
+    index = scan(config(tmp_path))
+    assert index.format == "yolo"
+    assert index.classes == ("0", "1", "2")  # an index stays what it is
+    assert {p: [i.name for i in of] for p, of in index.parts.items()} == {
         "train": ["train_a", "train_b"],
         "val": ["val_a", "val_b"],
     }
     # centre (15, 10) of 30x20, 6 wide, 10 high
-    assert found.parts["train"][0].boxes.tolist() == [[12, 5, 18, 15]]
-    assert found.parts["train"][0].labels.tolist() == [2]
-    assert len(found.parts["train"][1].boxes) == 0
-    assert {p.kind for p in found.problems} == {"no_annotation"}
+    assert index.parts["train"][0].boxes.tolist() == [[12, 5, 18, 15]]
+    assert index.parts["train"][0].labels.tolist() == [2]
+    assert len(index.parts["train"][1].boxes) == 0
+    assert {p.kind for p in index.problems} == {"no_annotation"}
 
 
 def test_yolo_class_names(tmp_path):
     yolo(tmp_path, {"train_a": "1 .5 .5 .2 .5\n7 .5 .5 .2 .4"})
     (tmp_path / "labels" / "classes.txt").write_text("soft plaque\nbone\n")
-    found = scan(config(tmp_path))
-    assert found.classes == ("soft plaque", "bone")
-    assert found.parts["train"][0].labels.tolist() == [1]
-    assert [p.kind for p in found.problems if p.line] == ["unknown_class"]
+    index = scan(config(tmp_path))
+    assert index.classes == ("soft plaque", "bone")
+    assert index.parts["train"][0].labels.tolist() == [1]
+    assert [p.kind for p in index.problems if p.line] == ["unknown_class"]
     turned = scan(config(tmp_path, classes=("bone", "soft plaque")))
     assert turned.parts["train"][0].labels.tolist() == [0]
 
 
 def coco_json(path: Path, images: list[tuple[int, str]], boxes: list[dict]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    said = {
+    document = {
         "images": [
             {"id": k, "file_name": n, "height": 20, "width": 30} for k, n in images
         ],
         "categories": [{"id": 5, "name": "cac"}, {"id": 9, "name": "bone"}],
         "annotations": boxes,
     }
-    path.write_text(json.dumps(said, indent=1))
+    path.write_text(json.dumps(document, indent=1))
     return path
 
 
@@ -149,16 +149,16 @@ def test_coco_one_file_per_split(tmp_path):
     )
     coco_json(folder / "instances_val.json", [(1, "c.png")], [])
     (tmp_path / "notes.json").write_text('{"by": "me"}')
-    found = scan(config(tmp_path))
-    assert found.format == "coco"
-    assert found.mode == "json"
-    assert found.problems == []
-    assert found.classes == ("bone", "cac")
-    a, b = found.parts["train"]
+    index = scan(config(tmp_path))
+    assert index.format == "coco"
+    assert index.mode == "json"
+    assert index.problems == []
+    assert index.classes == ("bone", "cac")
+    a, b = index.parts["train"]
     assert a.boxes.tolist() == [[1, 2, 5, 9], [0, 0, 3, 3]]
     assert a.labels.tolist() == [1, 0]
     assert (b.name, len(b.boxes)) == ("b", 0)
-    assert [i.name for i in found.parts["val"]] == ["c"]
+    assert [i.name for i in index.parts["val"]] == ["c"]
 
 
 @pytest.mark.parametrize(
@@ -177,9 +177,9 @@ def test_coco_one_file_per_split(tmp_path):
 def test_the_part_of_a_json_is_a_whole_word_of_its_name(tmp_path, file, part):
     picture(tmp_path / "images" / "a.png")
     coco_json(tmp_path / file, [(1, "a.png")], [box(1, 1, 2, 4, 7)])
-    found = scan(config(tmp_path, ratio=(1.0, 0.0, 0.0)))
-    assert found.mode == ("json" if part else "ratio")
-    assert list(found.parts) == [part or "train"]
+    index = scan(config(tmp_path, ratio=(1.0, 0.0, 0.0)))
+    assert index.mode == ("json" if part else "ratio")
+    assert list(index.parts) == [part or "train"]
 
 
 def test_coco_problems_carry_their_line(tmp_path):
@@ -191,8 +191,8 @@ def test_coco_problems_carry_their_line(tmp_path):
     starts = [
         k for k, row in enumerate(lines, 1) if row == "  {" and "image_id" in lines[k]
     ]
-    found = scan(config(tmp_path, ratio=(1.0, 0.0, 0.0)))
-    assert sorted((p.file, p.line, p.kind) for p in found.problems) == sorted(
+    index = scan(config(tmp_path, ratio=(1.0, 0.0, 0.0)))
+    assert sorted((p.file, p.line, p.kind) for p in index.problems) == sorted(
         [
             (path, starts[1], "degenerate"),
             (path, starts[2], "crowd"),

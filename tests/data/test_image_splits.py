@@ -54,10 +54,7 @@ def test_csv_and_folder_must_agree(tmp_path):
     problems = index_dataset(cfg, discover(cfg.data)).problems
     assert [
         (p.file, p.line, p.kind) for p in problems if p.kind != "no_annotation"
-    ] == [
-        (path, 3, "missing_image"),
-        (tmp_path / "b.png", 0, "not_in_split"),
-    ]
+    ] == [(path, 3, "missing_image"), (tmp_path / "b.png", 0, "not_in_split")]
 
 
 @pytest.mark.parametrize(

@@ -70,10 +70,10 @@ def test_stream_raises_what_the_reader_raised(cfg, train):
 def test_tensorflow_is_told_to_leave_the_gpu_alone(cfg, train, monkeypatch):
     import tensorflow as tf
 
-    told = []  # also on a machine without one
-    monkeypatch.setattr(tf.config, "set_visible_devices", lambda *a: told.append(a))
+    calls = []  # also on a machine without one
+    monkeypatch.setattr(tf.config, "set_visible_devices", lambda *a: calls.append(a))
     next(stream(train, cfg, 0, 1))
-    assert told == [([], "GPU")]
+    assert calls == [([], "GPU")]
 
 
 @pytest.mark.parametrize("jit", [False, True])

@@ -11,7 +11,7 @@ from tests.image_sets import small
 from tqgd_jax.data.discover.scan_folder import find
 
 
-def found(root: Path, **data: object):
+def folder_of(root: Path, **data: object):
     cohort = find(config(root, **data).data)
     assert cohort is not None
     return cohort
@@ -19,13 +19,14 @@ def found(root: Path, **data: object):
 
 def pairs(root: Path, **data: object) -> dict[str, str]:
     return {
-        s.path.name: s.mask.name if s.mask else "" for s in found(root, **data).scans
+        s.path.name: s.mask.name if s.mask else ""
+        for s in folder_of(root, **data).scans
     }
 
 
 def test_the_layout_of_the_challenge(tmp_path):
     root = orcascore(tmp_path / "set", 2)
-    cohort = found(root)
+    cohort = folder_of(root)
     assert cohort.format == "orcascore"
     assert [(s.name, s.key, s.scanner) for s in cohort.scans] == [
         ("TRV1P1CTI", "TRV1P1", "TRV1"),
@@ -56,15 +57,15 @@ def test_other_layouts_of_the_same_files(tmp_path, folders, lower):
     write(root / folders[0] / f"{names[0]}.mhd", hu)
     write(root / folders[1] / f"{names[1]}.mhd", mask)
     write(root / folders[0] / f"{names[2]}.mhd", hu)  # contrast: ignored
-    assert found(root).format == "orcascore"
+    assert folder_of(root).format == "orcascore"
     assert pairs(root) == {f"{names[0]}.mhd": f"{names[1]}.mhd"}
-    assert found(root).scans[0].key == "TRV1P1"
+    assert folder_of(root).scans[0].key == "TRV1P1"
 
 
 def test_a_scan_without_mask_is_told_and_left_out(tmp_path):
     root = orcascore(tmp_path / "set", 2)
     (root / "Training Set" / "Reference standard" / "TRV1P1R.mhd").unlink()
-    cohort = found(root)
+    cohort = folder_of(root)
     assert [s.name for s in cohort.scans] == ["TRV2P2CTI"]
     assert [(p.file.name, p.kind) for p in cohort.problems] == [
         ("TRV1P1CTI.mhd", "no_mask")
@@ -78,7 +79,7 @@ def test_a_scan_without_mask_is_told_and_left_out(tmp_path):
 def test_a_mask_without_scan_is_told(tmp_path):
     root = orcascore(tmp_path / "set", 2)
     (root / "Training Set" / "Images" / "TRV1P1CTI.mhd").unlink()
-    assert [(p.file.name, p.kind) for p in found(root).problems] == [
+    assert [(p.file.name, p.kind) for p in folder_of(root).problems] == [
         ("TRV1P1R.mhd", "missing_image")
     ]
 
@@ -90,7 +91,7 @@ def test_a_name_twice_is_refused(tmp_path):
         ValueError,
         match=r"two scans of 'TRV1P1': .*Training Set.*copy|copy.*Training Set",
     ):
-        found(root)
+        folder_of(root)
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd"])
@@ -108,7 +109,7 @@ def test_volumes_and_masks(tmp_path, image, mask, suffix):
     hu, label = scan([LAD])
     write(root / image.format(suffix), hu)
     write(root / mask.format(suffix), label)
-    cohort = found(root)
+    cohort = folder_of(root)
     assert cohort.format == "masks"
     assert pairs(root) == {
         Path(image.format(suffix)).name: Path(mask.format(suffix)).name
@@ -122,14 +123,14 @@ def test_patterns_are_settings(tmp_path):
     write(root / "p7_native.nii.gz", hu)
     write(root / "p7_truth.nii.gz", label)
     write(root / "p7_contrast.nii.gz", hu)
-    said = {"scan_pattern": r"p(\d+)_native", "mask_pattern": r"p(\d+)_truth"}
-    assert pairs(root, **said) == {"p7_native.nii.gz": "p7_truth.nii.gz"}
+    patterns = {"scan_pattern": r"p(\d+)_native", "mask_pattern": r"p(\d+)_truth"}
+    assert pairs(root, **patterns) == {"p7_native.nii.gz": "p7_truth.nii.gz"}
     with pytest.raises(ValueError, match=r"data\.scan_pattern.*no regular expression"):
-        found(root, scan_pattern="(")
+        folder_of(root, scan_pattern="(")
     with pytest.raises(ValueError, match="no group in parentheses"):
-        found(root, scan_pattern="p7_native")
+        folder_of(root, scan_pattern="p7_native")
     with pytest.raises(ValueError, match="no file name fits a scan"):
-        found(root, format="orcascore")
+        folder_of(root, format="orcascore")
 
 
 def test_folders_of_images_are_not_ct(tmp_path):
@@ -143,7 +144,7 @@ def test_dicom_is_found_by_its_content(tmp_path):
     root = tmp_path / "set"
     hu, _ = scan([LAD])
     series(root / "one", hu)
-    cohort = found(root)
+    cohort = folder_of(root)
     assert cohort.format == "dicom"
     assert [s.name for s in cohort.scans] == ["one"]
     assert cohort.scans[0].series
@@ -155,7 +156,7 @@ def test_patients_with_one_name_apart_by_case_are_one(tmp_path):
     hu, _ = scan([])
     write(root / "trv1p1cti.mhd", np.asarray(hu))
     with pytest.raises(ValueError, match="two scans of"):
-        found(root)
+        folder_of(root)
 
 
 def test_a_mask_pattern_alone_leaves_the_usual_scans(tmp_path):
@@ -173,13 +174,13 @@ def test_a_folder_for_each_patient(tmp_path):
     for name in ("pat1", "pat2"):
         write(root / name / "ct.nii.gz", hu)
         write(root / name / "mask.nii.gz", label)
-    assert [(s.name, s.key) for s in found(root).scans] == [
+    assert [(s.name, s.key) for s in folder_of(root).scans] == [
         ("PAT1", "PAT1"),
         ("PAT2", "PAT2"),
     ]
     write(root / "pat1" / "second.nii.gz", hu)
     with pytest.raises(ValueError, match=r"two scans of 'PAT1'.*second\.nii\.gz"):
-        found(root)
+        folder_of(root)
 
 
 def test_dicom_beside_a_picture_must_be_told_apart(tmp_path):
@@ -191,8 +192,8 @@ def test_dicom_beside_a_picture_must_be_told_apart(tmp_path):
     series(root / "one", hu)
     picture(root / "preview.png")
     with pytest.raises(ValueError, match=r"DICOM files and images .*preview\.png"):
-        found(root)
-    assert found(root, format="dicom").format == "dicom"
+        folder_of(root)
+    assert folder_of(root, format="dicom").format == "dicom"
 
 
 def test_a_linked_folder_is_followed_once(tmp_path):
@@ -201,4 +202,4 @@ def test_a_linked_folder_is_followed_once(tmp_path):
     linked.mkdir()
     (linked / "set").symlink_to(root, target_is_directory=True)
     (root / "back").symlink_to(linked, target_is_directory=True)
-    assert len(found(linked).scans) == 2
+    assert len(folder_of(linked).scans) == 2

@@ -93,11 +93,11 @@ def test_a_manifest_decides_and_is_checked(tmp_path):
     with pytest.raises(ValueError, match="is there already"):
         make(config(root), path, 5, 3, "patient")
     # a patient in two folds
-    said = json.loads(path.read_text())
-    name = next(iter(said["slices"]))
-    old = said["slices"][name]["fold"]
-    said["slices"][name]["fold"] = 1 + old % 5
-    path.write_text(json.dumps(said))
+    manifest = json.loads(path.read_text())
+    name = next(iter(manifest["slices"]))
+    old = manifest["slices"][name]["fold"]
+    manifest["slices"][name]["fold"] = 1 + old % 5
+    path.write_text(json.dumps(manifest))
     with pytest.raises(ValueError, match="is in two folds"):
         open_data(config(root, split=str(path)))
 
@@ -141,8 +141,8 @@ def test_images_have_folds_too(tmp_path: Path):
         f"p{k}_{j}": [("x", 1.0, 1.0, 5.0, 5.0)] for k in range(5) for j in range(2)
     }
     root = voc_set(tmp_path / "png", names)
-    said = {"group": r"(p\d)_", "split": "folds"}
-    tested = [patients(images(root, **said, fold=k))["test"] for k in range(1, 6)]
+    settings = {"group": r"(p\d)_", "split": "folds"}
+    tested = [patients(images(root, **settings, fold=k))["test"] for k in range(1, 6)]
     assert sorted(p for of in tested for p in of) == [f"p{k}" for k in range(5)]
     path = tmp_path / "f.json"
     make(images(root, group=r"(p\d)_"), path, 5, 0, "patient")
@@ -156,15 +156,15 @@ def test_patients_of_a_csv_stay_whole_whoever_makes_the_parts(tmp_path, split):
     # TRV1P1 and TRV2P2 are one person
     rows = ["TRV1P1,a", "TRV2P2,a", "TRV1P3,b", "TRV2P4,c", "TRV1P5,d"]
     (root / "split.csv").write_text("\n".join(["image,group", *rows]) + "\n")
-    said: dict[str, object] = {"split": split, "folds": 4}
+    settings: dict[str, object] = {"split": split, "folds": 4}
     if split == "ratio":
-        said["ratio"] = (0.5, 0.25, 0.25)
+        settings["ratio"] = (0.5, 0.25, 0.25)
     if split == "manifest":
         made = make(config(root, split="folds"), tmp_path / "f.json", 4, 0, "patient")
         assert {e.patient for e in made.slices.values()} == set("abcd")
-        said["split"] = str(tmp_path / "f.json")
+        settings["split"] = str(tmp_path / "f.json")
     for fold in range(1, 5):
-        parts = patients(config(root, **said, fold=fold))
+        parts = patients(config(root, **settings, fold=fold))
         assert sorted(p for of in parts.values() for p in of) == ["a", "b", "c", "d"]
 
 

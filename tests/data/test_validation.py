@@ -12,7 +12,9 @@ from tqgd_jax.structures.annotation import Annotation, Problem
 FILE = Path("x.xml")
 
 
-def said(*boxes: tuple[float, ...], name: str = "a", **more: object) -> Annotation:
+def annotation(
+    *boxes: tuple[float, ...], name: str = "a", **more: object
+) -> Annotation:
     lines = tuple(range(10, 10 + len(boxes)))
     array = np.array(boxes, np.float64).reshape(-1, 4)
     return Annotation(FILE, array, (name,) * len(boxes), lines, **more)  # type: ignore[arg-type]
@@ -49,19 +51,19 @@ def check(annotation: Annotation, policy: str):
 def test_one_box_under_every_policy(box, kinds, clipped):
     expected = [(10, kind) for kind in kinds]
     as_is = [list(box)] if not kinds else []
-    assert check(said(box), "error") == (as_is, expected)
-    assert check(said(box), "drop") == (as_is, expected)
-    assert check(said(box), "clip") == ([clipped] if clipped else [], expected)
+    assert check(annotation(box), "error") == (as_is, expected)
+    assert check(annotation(box), "drop") == (as_is, expected)
+    assert check(annotation(box), "clip") == ([clipped] if clipped else [], expected)
 
 
 @pytest.mark.parametrize("policy", ["drop", "clip"])
 def test_the_second_of_two_equal_boxes_goes(policy):
-    twice = said((1, 2, 5, 9), (1, 2, 6, 9), (1, 2, 5, 9))
+    twice = annotation((1, 2, 5, 9), (1, 2, 6, 9), (1, 2, 5, 9))
     assert check(twice, policy) == ([[1, 2, 5, 9], [1, 2, 6, 9]], [(12, "duplicate")])
 
 
 def test_equal_boxes_of_two_classes_stay():
-    a, b = said((1, 2, 5, 9)), said((1, 2, 5, 9), name="b")
+    a, b = annotation((1, 2, 5, 9)), annotation((1, 2, 5, 9), name="b")
     both = Annotation(FILE, np.concatenate([a.boxes, b.boxes]), ("a", "b"), (1, 2))
     boxes, kinds, _, problems = validation.check(
         both, (20, 30), {"a": 0, "b": 1}, "drop"
@@ -73,28 +75,31 @@ def test_equal_boxes_of_two_classes_stay():
 
 @pytest.mark.parametrize("policy", ["drop", "clip"])
 def test_a_class_without_a_name_goes(policy):
-    assert check(said((1, 2, 5, 9), name="z"), policy) == ([], [(10, "unknown_class")])
+    assert check(annotation((1, 2, 5, 9), name="z"), policy) == (
+        [],
+        [(10, "unknown_class")],
+    )
 
 
 def test_fractions_become_pixels_and_rounding_is_no_fault():
     # right edge 1.0000005: what six decimals of centre and width can add up to
-    half = said((0.5, 0.5, 1.0000005, 1.0), relative=True)
+    half = annotation((0.5, 0.5, 1.0000005, 1.0), relative=True)
     assert check(half, "error") == ([[15, 10, 30, 20]], [])
-    over = said((0.5, 0.5, 1.01, 1.0), relative=True)
+    over = annotation((0.5, 0.5, 1.01, 1.0), relative=True)
     assert check(over, "clip") == ([[15, 10, 30, 20]], [(10, "out_of_image")])
 
 
 def test_an_annotation_of_another_size_is_a_problem():
-    assert check(said(size=(20, 30)), "drop") == ([], [])
-    assert check(said(size=(30, 20)), "drop") == ([], [(0, "size_mismatch")])
+    assert check(annotation(size=(20, 30)), "drop") == ([], [])
+    assert check(annotation(size=(30, 20)), "drop") == ([], [(0, "size_mismatch")])
 
 
 @pytest.mark.parametrize("policy", ["error", "clip", "drop"])
 def test_no_policy_keeps_boxes_made_for_another_size(policy):
-    other = said((1, 2, 5, 9), size=(40, 60))
-    found = validation.check(other, (20, 30), {"a": 0}, policy).problems
+    other = annotation((1, 2, 5, 9), size=(40, 60))
+    problems = validation.check(other, (20, 30), {"a": 0}, policy).problems
     with pytest.raises(ValueError, match="1 size_mismatch") as caught:
-        validation.enforce(found, policy)
+        validation.enforce(problems, policy)
     assert "60x40 px, the image has 30x20: scale the boxes to this" in str(caught.value)
     assert "bad_labels" not in str(caught.value)
 

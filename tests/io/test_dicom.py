@@ -11,38 +11,30 @@ import pytest
 
 from tests import scan_files
 from tests.scan_files import ORIGIN, SPACING
-from tqgd_jax.io.volumes import dicom_folders, read_info, read_volume
+from tqgd_jax.io.volumes import dicom_folders, read_volume
 
 
 def test_slices_are_ordered_by_position_and_not_by_name(tmp_path):
     hu = scan_files.some_hu()
-    found = read_volume(scan_files.series(tmp_path, hu, Manufacturer="ACME"))
+    volume = read_volume(scan_files.series(tmp_path, hu, Manufacturer="ACME"))
     names = [p.name for p in sorted(tmp_path.iterdir())]
     assert [int(n[2:]) for n in names] != sorted(int(n[2:]) for n in names)
-    np.testing.assert_array_equal(found.hu, hu)
-    assert (found.spacing, found.origin) == (SPACING, ORIGIN)
-    assert found.sop == tuple(f"1.2.3.4.5.{k + 1}" for k in range(5))
-    assert found.thickness == 3
-    assert found.ids["patient"] == "test"
-    assert found.ids["series"] == "1.2.3.4.5"
-    assert found.ids["modality"] == "CT"
-    assert found.ids["manufacturer"] == "ACME"
-    assert read_info(tmp_path) == (hu.shape, SPACING, ORIGIN, found.ids)
+    np.testing.assert_array_equal(volume.hu, hu)
+    assert (volume.spacing, volume.origin) == (SPACING, ORIGIN)
+    assert volume.sop == tuple(f"1.2.3.4.5.{k + 1}" for k in range(5))
+    assert volume.thickness == 3
+    assert volume.ids["patient"] == "test"
+    assert volume.ids["series"] == "1.2.3.4.5"
+    assert volume.ids["modality"] == "CT"
+    assert volume.ids["manufacturer"] == "ACME"
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        {"syntax": "1.2.840.10008.1.2"},  # implicit
-        {"preamble": False},
-        {"preamble": False, "syntax": "1.2.840.10008.1.2"},
-    ],
-)
-def test_encodings_of_the_same_slices(tmp_path, how):
+@pytest.mark.parametrize("preamble", [True, False])
+@pytest.mark.parametrize("syntax", [scan_files.EXPLICIT, "1.2.840.10008.1.2"])
+def test_encodings_of_the_same_slices(tmp_path, syntax, preamble):
     hu = scan_files.some_hu()
-    np.testing.assert_array_equal(
-        read_volume(scan_files.series(tmp_path, hu, **how)).hu, hu
-    )
+    folder = scan_files.series(tmp_path, hu, syntax=syntax, preamble=preamble)
+    np.testing.assert_array_equal(read_volume(folder).hu, hu)
 
 
 @pytest.mark.parametrize("compressor", ["", "JPEG", "JPEG2000"])
@@ -75,10 +67,10 @@ def test_series_written_by_simpleitk(tmp_path, compressor):
             part.SetMetaData(tag, value)
         writer.SetFileName(str(tmp_path / f"{k}.dcm"))
         writer.Execute(part)
-    found = read_volume(tmp_path)
-    np.testing.assert_array_equal(found.hu, hu)
-    np.testing.assert_allclose(found.spacing, SPACING)
-    assert found.origin == ORIGIN
+    volume = read_volume(tmp_path)
+    np.testing.assert_array_equal(volume.hu, hu)
+    np.testing.assert_allclose(volume.spacing, SPACING)
+    assert volume.origin == ORIGIN
 
 
 def test_rle_by_hand(tmp_path):
@@ -105,10 +97,9 @@ def test_each_slice_has_its_own_slope_and_intercept(tmp_path):
     def scale(k: int) -> dict:
         return {"RescaleSlope": scales[k][0], "RescaleIntercept": scales[k][1]}
 
-    found = read_volume(scan_files.series(tmp_path, raw, scale)).hu
-    np.testing.assert_array_equal(found[0], raw[0] - 1024)
-    np.testing.assert_array_equal(found[1], raw[1] * 2)
-    np.testing.assert_array_equal(found[2], np.rint(raw[2] * 0.5 - 10))
+    hu = read_volume(scan_files.series(tmp_path, raw, scale)).hu
+    expected = [raw[0] - 1024, raw[1] * 2, np.rint(raw[2] * 0.5 - 10)]
+    np.testing.assert_array_equal(hu, expected)
 
 
 def test_unsigned_pixels_and_padding(tmp_path):
@@ -143,18 +134,18 @@ def test_axial_sagittal_and_coronal_series(tmp_path, across, step, expected):
             "ImageOrientationPatient": across,
         }
 
-    found = read_volume(scan_files.series(tmp_path, hu, place))
-    np.testing.assert_array_equal(found.hu, expected(hu))
+    volume = read_volume(scan_files.series(tmp_path, hu, place))
+    np.testing.assert_array_equal(volume.hu, expected(hu))
     row, column = np.array(list(map(float, across.split("\\")))).reshape(2, 3)
     for k, j, i in ((0, 0, 0), (4, 2, 5)):  # PS3.3 C.7.6.2.1.1, equation 1
         at = k * np.array(step) + row * i * 0.4 + column * j * 0.5
-        x, y, z = np.rint((at - found.origin) / found.spacing[::-1]).astype(int)
-        assert found.hu[z, y, x] == hu[k, j, i]
+        x, y, z = np.rint((at - volume.origin) / volume.spacing[::-1]).astype(int)
+        assert volume.hu[z, y, x] == hu[k, j, i]
     if step[2]:
         order = range(5) if step[2] > 0 else range(4, -1, -1)
-        assert found.sop == tuple(f"1.2.3.4.5.{k + 1}" for k in order)
+        assert volume.sop == tuple(f"1.2.3.4.5.{k + 1}" for k in order)
     else:
-        assert found.sop == ()
+        assert volume.sop == ()
 
 
 def test_other_files_and_localizers_are_left_out(tmp_path, caplog):
@@ -191,19 +182,13 @@ def test_several_series_need_a_choice(tmp_path):
     with pytest.raises(ValueError, match=r"2 series begin with '1\.2'"):
         read_volume(folder, series="1.2")
     with pytest.raises(ValueError, match="0 series begin with '3'"):
-        read_info(folder, series="3")
+        read_volume(folder, series="3")
     np.testing.assert_array_equal(read_volume(folder, series="1.2.7").hu, b)
     np.testing.assert_array_equal(read_volume(folder, series="1.2.3.4.5").hu, a)
     assert dicom_folders(tmp_path) == [(folder, "1.2.3.4.5", 5), (folder, "1.2.77", 3)]
-
-
-def test_a_uid_may_begin_another(tmp_path):
-    scan_files.series(tmp_path, scan_files.some_hu())
-    other = scan_files.slice_bytes(
-        scan_files.some_hu()[0], SeriesInstanceUID="1.2.3.4.55"
-    )
-    (tmp_path / "x").write_bytes(other)
-    assert read_info(tmp_path, series="1.2.3.4.5").shape == (5, 6, 7)
+    longer = scan_files.slice_bytes(a[0], SeriesInstanceUID="1.2.3.4.55")
+    (folder / "x").write_bytes(longer)  # one UID may begin another
+    np.testing.assert_array_equal(read_volume(folder, series="1.2.3.4.5").hu, a)
 
 
 def test_damaged_files_are_listed_with_a_warning(tmp_path, caplog):
@@ -217,8 +202,8 @@ def test_damaged_files_are_listed_with_a_warning(tmp_path, caplog):
 
 def test_spacing_is_of_positions_and_differing_thickness_is_warned_of(tmp_path, caplog):
     folder = scan_files.series(tmp_path / "a", scan_files.some_hu(), SliceThickness="5")
-    found = read_volume(folder)
-    assert (found.spacing[0], found.thickness) == (3, 5)
+    volume = read_volume(folder)
+    assert (volume.spacing[0], volume.thickness) == (3, 5)
     assert "3.000 mm apart but are called 5.000 mm thick" in caplog.text
     caplog.clear()
     read_volume(scan_files.series(tmp_path / "b", scan_files.some_hu()))
@@ -227,39 +212,35 @@ def test_spacing_is_of_positions_and_differing_thickness_is_warned_of(tmp_path, 
 
 def test_one_slice_takes_its_thickness(tmp_path, caplog):
     hu = scan_files.some_hu((1, 6, 7))
-    found = read_volume(scan_files.series(tmp_path, hu, SliceThickness="2.5"))
-    assert found.spacing[0] == 2.5
+    volume = read_volume(scan_files.series(tmp_path, hu, SliceThickness="2.5"))
+    assert volume.spacing[0] == 2.5
     assert "one slice" in caplog.text
 
 
-@pytest.mark.parametrize("kind", [b"SQ", b"UN"])
-def test_sequences_of_known_length_are_skipped(tmp_path, kind):
+ITEM, STOP = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0\0\0\0\0"
+UNTIL, END = ITEM + b"\xff\xff\xff\xff", b"\xfe\xff\x0d\xe0\0\0\0\0"
+# A modality that is not the image's; twice in items, and in a sequence in a sequence.
+INNER = scan_files.element(0x00080060, b"CS", b"MR")
+KNOWN = (ITEM + struct.pack("<I", len(INNER)) + INNER) * 2
+NESTED = UNTIL + INNER + END + STOP
+NESTED = scan_files.element(0x00081140, b"SQ", NESTED, size=scan_files.UNDEFINED)
+OPEN = UNTIL + INNER + NESTED + END + UNTIL + END + STOP
+
+
+@pytest.mark.parametrize(
+    ("kind", "items", "size"),
+    [(b"SQ", KNOWN, None), (b"UN", KNOWN, None), (b"SQ", OPEN, scan_files.UNDEFINED)],
+)
+def test_sequences_are_skipped(tmp_path, kind, items, size):
     hu = scan_files.some_hu()
-    inner = scan_files.element(0x00080060, b"CS", b"MR")
-    item = b"\xfe\xff\x00\xe0" + struct.pack("<I", len(inner)) + inner
-    known = scan_files.element(0x00081110, kind, item * 2)
+    sequence = scan_files.element(0x00081110, kind, items, size=size)
     for path in scan_files.series(tmp_path, hu).iterdir():
         data = path.read_bytes()
         where = data.index(b"\x10\0\x20\0LO")
-        path.write_bytes(data[:where] + known + data[where:])
-    found = read_volume(tmp_path)
-    np.testing.assert_array_equal(found.hu, hu)
-    assert found.ids["modality"] == "CT"
-
-
-def test_sequences_of_undefined_length_are_skipped(tmp_path):
-    hu = scan_files.some_hu()
-    item, end = b"\xfe\xff\x00\xe0\xff\xff\xff\xff", b"\xfe\xff\x0d\xe0\0\0\0\0"
-    stop = b"\xfe\xff\xdd\xe0\0\0\0\0"
-    # Inside, a modality that is not the image's, and a sequence in the sequence.
-    inner = scan_files.element(0x00080060, b"CS", b"MR")
-    nested = scan_files.element(
-        0x00081140, b"SQ", item + inner + end + stop, size=scan_files.UNDEFINED
-    )
-    body = item + inner + nested + end + item + end + stop
-    found = read_volume(scan_files.series(tmp_path, hu, ReferencedStudySequence=body))
-    np.testing.assert_array_equal(found.hu, hu)
-    assert found.ids["modality"] == "CT"
+        path.write_bytes(data[:where] + sequence + data[where:])
+    volume = read_volume(tmp_path)
+    np.testing.assert_array_equal(volume.hu, hu)
+    assert volume.ids["modality"] == "CT"
 
 
 REAL = [
@@ -271,11 +252,11 @@ REAL = [
 @pytest.mark.parametrize(("name", "count", "step", "pixel"), REAL)
 def test_real_series(realdata, caplog, name, count, step, pixel):
     start = time.perf_counter()
-    found = read_volume(realdata / name)
+    volume = read_volume(realdata / name)
     assert time.perf_counter() - start < 10  # 0.4 s on an idle machine
-    assert found.hu.shape == (count, 512, 512)
-    assert found.spacing == pytest.approx((step, pixel, pixel))
-    assert found.thickness == step
+    assert volume.hu.shape == (count, 512, 512)
+    assert volume.spacing == pytest.approx((step, pixel, pixel))
+    assert volume.thickness == step
     assert caplog.text == ""
     # Raw pixels by another path: these files are implicit little endian and end with
     # their pixels; tag and length are searched as bytes.
@@ -284,11 +265,11 @@ def test_real_series(realdata, caplog, name, count, step, pixel):
         raw = np.frombuffer(data[-(2 * 512 * 512) :], "<i2").reshape(512, 512)
         assert data[: -2 * 512 * 512].endswith(b"\xe0\x7f\x10\x00\x00\x00\x08\x00")
         slope, intercept = (_text(data, 0x28, e) for e in (0x1053, 0x1052))
-        k = found.sop.index(_text(data, 0x08, 0x18))
+        k = volume.sop.index(_text(data, 0x08, 0x18))
         expected = raw.astype(float) * float(slope) + float(intercept)
-        np.testing.assert_array_equal(found.hu[k], expected)
+        np.testing.assert_array_equal(volume.hu[k], expected)
         z = float(_text(data, 0x20, 0x32).split("\\")[2])
-        assert found.origin[2] + k * step == pytest.approx(z, abs=1e-3)
+        assert volume.origin[2] + k * step == pytest.approx(z, abs=1e-3)
 
 
 def _text(data: bytes, group: int, element: int) -> str:
@@ -305,8 +286,8 @@ def test_real_padding_survives_and_annotations_find_their_slices(realdata: Path)
     for x, y in ((181, 221), (291, 151), (299, 282)):
         assert phantom.hu[k, y - 3 : y + 4, x - 3 : x + 4].max() > 130
     chest = read_volume(realdata / "chest_ct/dicom")
-    # Of the 20 annotations some name slices of other series of the patient. The
-    # UIDs that any file here holds are those found, and one tumour's slices touch.
+    # Of the 20 annotations some name slices of other series of the patient. The UIDs
+    # that any file here holds are the ones read, and one tumour's slices touch.
     named = [p.stem for p in (realdata / "chest_ct/annotations").glob("*.xml")]
     heads = [p.read_bytes()[:4096] for p in (realdata / "chest_ct/dicom").iterdir()]
     here = {uid for uid in named if any(uid.encode() in head for head in heads)}

@@ -3,6 +3,7 @@
 `python -m tests.io.test_malformed` prints inputs and messages as a table.
 """
 
+import functools
 import gzip
 import struct
 import tempfile
@@ -54,14 +55,10 @@ def unpacked(folder: Path) -> Path:
     return nifti(folder).rename(folder / "scan.nii.gz")
 
 
-def cut_gzip(count: int) -> Callable[[Path], Path]:
-    def make(folder: Path) -> Path:
-        noise = np.random.default_rng(0).bytes(48)
-        path = folder / "scan.nii.gz"
-        path.write_bytes(gzip.compress(nifti(folder, noise).read_bytes())[:-count])
-        return path
-
-    return make
+def cut_gzip(folder: Path, count: int) -> Path:
+    noise = np.random.default_rng(0).bytes(48)
+    whole = gzip.compress(nifti(folder, noise).read_bytes())
+    return other(folder / "scan.nii.gz", whole[:-count])
 
 
 def oblique(folder: Path) -> Path:
@@ -75,8 +72,35 @@ def detached(folder: Path, **fields: str) -> Path:
     return nrrd(folder, b"", name="scan.nhdr", **fields)
 
 
-def renamed(folder: Path) -> Path:
-    return other(folder / "scan.dcm", slice_bytes(PIXELS))
+def of(write: Callable[..., Path], kind: str) -> Callable[..., Case]:
+    """Makes cases of a format: name, words, then what `write` gets beside the folder."""
+
+    def case(name: str, words: str, /, *values, **fields) -> Case:
+        make = functools.partial(write, **fields)
+        is_mask = kind == "mask"
+        return Case(f"{kind}: {name}", lambda d: make(d, *values), words, is_mask)
+
+    return case
+
+
+def placed(folder: Path, *z: float, **offset: list[float]) -> Path:
+    """A series with its slices at these heights, and perhaps `x` or `y`."""
+    x, y = (offset.get(axis, [0] * len(z)) for axis in "xy")
+
+    def place(k: int) -> dict:
+        return {"ImagePositionPatient": f"{x[k]}\\{y[k]}\\{z[k]}"}
+
+    return series(folder, some_hu((len(z), 6, 7)), place)
+
+
+def in_third(folder: Path, **tags) -> Path:
+    return series(folder, some_hu(), lambda k: tags if k == 2 else {})
+
+
+def added(folder: Path, content: bytes, name: str = "x.dcm") -> Path:
+    """A good series with one more file."""
+    (series(folder, some_hu()) / name).write_bytes(content)
+    return folder
 
 
 def empty(folder: Path) -> Path:
@@ -84,33 +108,21 @@ def empty(folder: Path) -> Path:
     return folder
 
 
-def plus(content: bytes, name: str = "x.dcm") -> Callable[[Path], Path]:
-    """A good series with one more file."""
-
-    def make(folder: Path) -> Path:
-        (series(folder, some_hu()) / name).write_bytes(content)
-        return folder
-
-    return make
+def compressed(folder: Path, content: bytes) -> Path:
+    syntax = "1.2.840.10008.1.2.4.70"  # JPEG
+    return series(folder, some_hu(), syntax=syntax, PixelData=content)
 
 
-def scan(**tags) -> Callable[[Path], Path]:
-    """A series whose tags are changed in every slice."""
-    return lambda folder: series(folder, some_hu(), **tags)
+def file(name: str, words: str, path: str, content: bytes) -> Case:
+    """A file that is given whole."""
+    return Case(name, lambda d: other(d / path, content), words)
 
 
-def third(**tags) -> Callable[[Path], Path]:
-    """A series whose tags are changed in its third slice."""
-    return lambda folder: series(folder, some_hu(), lambda k: tags if k == 2 else {})
-
-
-def at(*places: tuple[float, float, float]) -> Callable[[Path], Path]:
-    """A series with its slices at these positions."""
-
-    def place(k: int) -> dict:
-        return {"ImagePositionPatient": "\\".join(map(str, places[k]))}
-
-    return lambda folder: series(folder, some_hu((len(places), 6, 7)), place)
+mhd, nrrd_, nii = of(meta, "mhd"), of(nrrd, "nrrd"), of(nifti, "nii")
+mask, nhdr, gz = of(meta, "mask"), of(detached, "nhdr"), of(cut_gzip, "nii.gz")
+coded = of(compressed, "dicom")
+at, third, plus = (of(make, "dicom") for make in (placed, in_third, added))
+scan = of(lambda folder, **tags: series(folder, some_hu(), **tags), "dicom")  # in all
 
 
 def jpeg(rows: int, columns: int) -> bytes:
@@ -148,334 +160,171 @@ def deep() -> bytes:
     return slice_bytes(PIXELS, ReferencedStudySequence=item + (head + item) * 100)
 
 
-JPEG = "1.2.840.10008.1.2.4.70"
+ONE_FILE, NO_AXIS = "only one file in the same folder", "save it without that axis"
+FOUR_D = {"NDims": "4", "ElementSpacing": "1 1 1 1"}
+ZLIB, FLOAT = {"CompressedData": "True"}, {"ElementType": "MET_FLOAT"}
 
 META = [
-    Case("mhd: pixels cut short", lambda d: meta(d, PIXELS[:-1]), "truncated pixels"),
-    Case("mhd: pixels too many", lambda d: meta(d, PIXELS + b"\0"), "oversized pixels"),
-    Case(
-        "mhd: zlib data damaged",
-        lambda d: meta(d, b"x\x9cnonsense", CompressedData="True"),
-        "truncated pixels (Error",
+    mhd("pixels cut short", "truncated pixels", PIXELS[:-1]),
+    mhd("pixels too many", "oversized pixels", PIXELS + b"\0"),
+    mhd("zlib data damaged", "truncated pixels (Error", b"x\x9cnonsense", **ZLIB),
+    mhd("zlib data cut short", "truncated", zlib.compress(PIXELS)[:-8], **ZLIB),
+    mhd(
+        *("CompressedDataSize wrong", "says 47 compressed bytes, scan.raw holds 48"),
+        **(ZLIB | {"CompressedDataSize": "47"}),
     ),
-    Case(
-        "mhd: zlib data cut short",
-        lambda d: meta(d, zlib.compress(PIXELS)[:-8], CompressedData="True"),
-        "truncated",
-    ),
-    Case(
-        "mhd: CompressedDataSize wrong",
-        lambda d: meta(d, PIXELS, CompressedData="True", CompressedDataSize="47"),
-        "says 47 compressed bytes, scan.raw holds 48",
-    ),
-    Case(
-        "mhd: no such pixel file",
-        lambda d: meta(d, ElementDataFile="away.raw"),
-        "there is no such file",
-    ),
-    Case(
-        "mhd: absolute path",
-        lambda d: meta(d, ElementDataFile="/etc/passwd"),
-        "only one file in the same folder",
-    ),
-    Case(
-        "mhd: path to the parent",
-        lambda d: meta(d, ElementDataFile="../scan.raw"),
-        "only one file in the same folder",
-    ),
+    mhd("no such pixel file", "there is no such file", ElementDataFile="away.raw"),
+    mhd("absolute path", ONE_FILE, ElementDataFile="/etc/passwd"),
+    mhd("path to the parent", ONE_FILE, ElementDataFile="../scan.raw"),
     Case("mhd: link out of the folder", linked, "outside the header's folder"),
-    Case("mhd: LIST", lambda d: meta(d, ElementDataFile="LIST"), "no path, list"),
-    Case(
-        "mhd: pattern",
-        lambda d: meta(d, ElementDataFile="s%02d.raw 1 2 1"),
-        "no path, list or pattern",
+    mhd("LIST", "no path, list", ElementDataFile="LIST"),
+    mhd("pattern", "no path, list or pattern", ElementDataFile="s%02d.raw 1 2 1"),
+    mhd("four dimensions", "4-D image", DimSize="4 3 2 5", **FOUR_D),
+    mhd("four dimensions, one frame", NO_AXIS, DimSize="4 3 2 1", **FOUR_D),
+    mhd(
+        *("two dimensions", "This is one slice"),
+        **{"NDims": "2", "DimSize": "4 6", "ElementSpacing": "1 1"},
     ),
-    Case(
-        "mhd: four dimensions",
-        lambda d: meta(d, NDims="4", DimSize="4 3 2 5", ElementSpacing="1 1 1 1"),
-        "4-D image",
-    ),
-    Case(
-        "mhd: four dimensions, one frame",
-        lambda d: meta(d, NDims="4", DimSize="4 3 2 1", ElementSpacing="1 1 1 1"),
-        "save it without that axis",
-    ),
-    Case(
-        "mhd: two dimensions",
-        lambda d: meta(d, NDims="2", DimSize="4 6", ElementSpacing="1 1"),
-        "This is one slice",
-    ),
-    Case("mhd: NDims and DimSize differ", lambda d: meta(d, NDims="2"), "NDims = 2"),
-    Case(
-        "mhd: DimSize twice",
-        lambda d: meta(d, ElementSpacing="1 1 1\nDimSize = 9 9 9"),
-        "header has 'DimSize' twice",
-    ),
-    Case(
-        "mhd: negative size", lambda d: meta(d, DimSize="4 -3 2"), "4 x -3 x 2 voxels"
-    ),
-    Case(
-        "mhd: more voxels than are read",
-        lambda d: meta(d, DimSize="60000 60000 60000"),
-        "claims 60000 x 60000 x 60000",
-    ),
-    Case(
-        "mhd: size is no number", lambda d: meta(d, DimSize="4 3 x"), "are no numbers"
-    ),
-    Case(
-        "mhd: no spacing", lambda d: meta(d, ElementSpacing=None), "no 'ElementSpacing'"
-    ),
-    Case("mhd: spacing 0", lambda d: meta(d, ElementSpacing="1 1 0"), "above 0"),
-    Case("mhd: spacing nan", lambda d: meta(d, ElementSpacing="1 nan 1"), "finite"),
-    Case("mhd: origin nan", lambda d: meta(d, Offset="0 nan 0"), "3 finite numbers"),
+    mhd("NDims and DimSize differ", "NDims = 2", NDims="2"),
+    mhd("DimSize twice", "'DimSize' twice", ElementSpacing="1 1 1\nDimSize = 9 9 9"),
+    mhd("negative size", "4 x -3 x 2 voxels", DimSize="4 -3 2"),
+    mhd("more voxels than are read", "60000 x 60000 x 60", DimSize="60000 60000 60000"),
+    mhd("size is no number", "are no numbers", DimSize="4 3 x"),
+    mhd("no spacing", "no 'ElementSpacing'", ElementSpacing=None),
+    mhd("spacing 0", "above 0", ElementSpacing="1 1 0"),
+    mhd("spacing nan", "finite", ElementSpacing="1 nan 1"),
+    mhd("origin nan", "3 finite numbers", Offset="0 nan 0"),
     Case("mhd: oblique by 12 degrees", oblique, "12.0 degrees off"),
-    Case(
-        "mhd: singular matrix",
-        lambda d: meta(d, TransformMatrix="1 0 0 0 1 0 0 1 0"),
-        "is no rotation",
+    mhd("singular matrix", "is no rotation", TransformMatrix="1 0 0 0 1 0 0 1 0"),
+    mhd("8-bit scan", "8-bit image", bytes(24), ElementType="MET_UCHAR"),
+    mhd("unknown type", "save it as MET_SHORT", ElementType="MET_LONG_LONG"),
+    mhd("three channels", "ElementNumberOfChannels = 3", ElementNumberOfChannels="3"),
+    mhd("pixels as text", "BinaryData", BinaryData="False"),
+    mhd("HeaderSize -1", "HeaderSize = -1", HeaderSize="-1"),
+    file("mhd: no header at all", "not a MetaImage h", "scan.mhd", b"\x89PNG\r\n"),
+    mhd("NaN among floats", "NaN or infinity in slice 0", floats(np.nan), **FLOAT),
+    mhd("float off the range of int16", "1e+09", floats(1e9), **FLOAT),
+    mhd("unsigned 65535", "65535", b"\xff" * 48, ElementType="MET_USHORT"),
+    of(meta, "mha")(
+        *("pixels cut short", "holds 46 bytes, the header claims 48", PIXELS[:-2]),
+        **{"name": "scan.mha", "ElementDataFile": "LOCAL"},
     ),
-    Case(
-        "mhd: 8-bit scan",
-        lambda d: meta(d, bytes(24), ElementType="MET_UCHAR"),
-        "8-bit image",
-    ),
-    Case(
-        "mhd: unknown type",
-        lambda d: meta(d, ElementType="MET_LONG_LONG"),
-        "save it as MET_SHORT",
-    ),
-    Case(
-        "mhd: three channels",
-        lambda d: meta(d, ElementNumberOfChannels="3"),
-        "ElementNumberOfChannels = 3",
-    ),
-    Case("mhd: pixels as text", lambda d: meta(d, BinaryData="False"), "BinaryData"),
-    Case("mhd: HeaderSize -1", lambda d: meta(d, HeaderSize="-1"), "HeaderSize = -1"),
-    Case(
-        "mhd: no header at all",
-        lambda d: other(d / "scan.mhd", b"\x89PNG\r\n"),
-        "not a MetaImage header",
-    ),
-    Case(
-        "mhd: NaN among floats",
-        lambda d: meta(d, floats(np.nan), ElementType="MET_FLOAT"),
-        "NaN or infinity in slice 0",
-    ),
-    Case(
-        "mhd: float off the range of int16",
-        lambda d: meta(d, floats(1e9), ElementType="MET_FLOAT"),
-        "1e+09",
-    ),
-    Case(
-        "mhd: unsigned 65535",
-        lambda d: meta(d, b"\xff" * 48, ElementType="MET_USHORT"),
-        "65535",
-    ),
-    Case(
-        "mha: pixels cut short",
-        lambda d: meta(d, PIXELS[:-2], name="scan.mha", ElementDataFile="LOCAL"),
-        "holds 46 bytes, the header claims 48",
-    ),
-    Case(
-        "mask: labels of 0.5",
-        lambda d: meta(d, floats(0.5), ElementType="MET_FLOAT"),
-        "no whole numbers",
-        mask=True,
-    ),
-    Case(
-        "mask: negative label",
-        lambda d: meta(d, np.full(24, -1, "<i2").tobytes()),
-        "labels in 0..255",
-        mask=True,
-    ),
+    mask("labels of 0.5", "no whole numbers", floats(0.5), **FLOAT),
+    mask("negative label", "labels in 0..255", np.full(24, -1, "<i2").tobytes()),
 ]
 
 NRRD = [
-    Case("nrrd: pixels cut short", lambda d: nrrd(d, PIXELS[:-1]), "truncated pixels"),
-    Case("nrrd: pixels too many", lambda d: nrrd(d, PIXELS * 2), "oversized pixels"),
-    Case(
-        "nrrd: gzip damaged",
-        lambda d: nrrd(d, b"\x1f\x8bnonsense", encoding="gzip"),
-        "truncated pixels (Error",
+    nrrd_("pixels cut short", "truncated pixels", PIXELS[:-1]),
+    nrrd_("pixels too many", "oversized pixels", PIXELS * 2),
+    nrrd_(
+        "gzip damaged", "truncated pixels (Error", b"\x1f\x8bnonsense", encoding="gzip"
     ),
-    Case("nrrd: as text", lambda d: nrrd(d, b"1 2 3", encoding="ascii"), "encoding"),
-    Case("nrrd: byte skip -1", lambda d: nrrd(d, byte_skip="-1"), "byteskip -1"),
-    Case("nrrd: block type", lambda d: nrrd(d, type="block"), "save it as short"),
-    Case("nrrd: sizes missing", lambda d: nrrd(d, sizes=None), "no 'sizes'"),
-    Case(
-        "nrrd: 2 spacings", lambda d: nrrd(d, space_directions="(1,0,0) (0,1,0)"), "2 s"
+    nrrd_("as text", "encoding", b"1 2 3", encoding="ascii"),
+    nrrd_("byte skip -1", "byteskip -1", byte_skip="-1"),
+    nrrd_("block type", "save it as short", type="block"),
+    nrrd_("sizes missing", "no 'sizes'", sizes=None),
+    nrrd_("2 spacings", "2 s", space_directions="(1,0,0) (0,1,0)"),
+    nrrd_(
+        *("colour", "cannot be read", bytes(48)),
+        **{"sizes": "3 4 2", "kinds": "RGB-color domain domain"},
     ),
-    Case(
-        "nrrd: colour",
-        lambda d: nrrd(d, bytes(48), sizes="3 4 2", kinds="RGB-color domain domain"),
-        "cannot be read",
-    ),
-    Case(
-        "nrrd: not NRRD",
-        lambda d: other(d / "scan.nrrd", b"NRRX0004\n\n"),
-        "not NRRD",
-    ),
-    Case(
-        "nhdr: file of another folder",
-        lambda d: detached(d, data_file="../scan.raw"),
-        "only one file in the same folder",
-    ),
-    Case("nhdr: LIST", lambda d: detached(d, data_file="LIST 2"), "no path, list"),
-    Case("nhdr: no data file", detached, "neither a data file nor pixels"),
+    file("nrrd: not NRRD", "not NRRD", "scan.nrrd", b"NRRX0004\n\n"),
+    nhdr("file of another folder", ONE_FILE, data_file="../scan.raw"),
+    nhdr("LIST", "no path, list", data_file="LIST 2"),
+    nhdr("no data file", "neither a data file nor pixels"),
 ]
 
 NIFTI = [
-    Case("nii: pixels cut short", lambda d: nifti(d, PIXELS[:40]), "holds 40 bytes"),
-    Case("nii: pixels too many", lambda d: nifti(d, PIXELS * 2), "holds 96 bytes"),
-    Case(
-        "nii: header cut short",
-        lambda d: other(d / "scan.nii", bytes(100)),
-        "100 bytes",
-    ),
-    Case("nii: pair of files", lambda d: nifti(d, magic=b"ni1\0"), "pairs of .hdr"),
-    Case(
-        "nii: time series",
-        lambda d: nifti(d, bytes(96), dim=(4, 4, 3, 2, 2, 1, 1, 1)),
-        "4-D image",
-    ),
-    Case(
-        "nii: one frame of a time series",
-        lambda d: nifti(d, dim=(4, 4, 3, 2, 1, 1, 1, 1)),
-        "save it without that axis",
-    ),
-    Case("nii: RGB", lambda d: nifti(d, bytes(72), code=128), "data type 128"),
-    Case("nii: 8-bit scan", lambda d: nifti(d, bytes(24), code=2), "8-bit image"),
-    Case("nii: spacing 0", lambda d: nifti(d, spacing=(1, 0, 1)), "above 0"),
-    Case("nii: offset nan", lambda d: nifti(d, offset=float("nan")), "at byte nan"),
-    Case("nii: slope infinite", lambda d: nifti(d, scale=(np.inf, 0)), "scl_slope inf"),
-    Case(
-        "nii: slope beyond int16",
-        lambda d: nifti(d, PIXELS, scale=(1e4, 0)),
-        "rescale slope or intercept",
-    ),
-    Case(
-        "nii: oblique affine",
-        lambda d: nifti(
-            d, affine=((-0.8, 0.6, 0, 0), (-0.6, -0.8, 0, 0), (0, 0, 1, 0))
-        ),
-        "36.9 degrees off",  # acos(0.8)
+    nii("pixels cut short", "holds 40 bytes", PIXELS[:40]),
+    nii("pixels too many", "holds 96 bytes", PIXELS * 2),
+    file("nii: header cut short", "100 bytes", "scan.nii", bytes(100)),
+    nii("pair of files", "pairs of .hdr", magic=b"ni1\0"),
+    nii("time series", "4-D image", bytes(96), dim=(4, 4, 3, 2, 2, 1, 1, 1)),
+    nii("one frame of a time series", NO_AXIS, dim=(4, 4, 3, 2, 1, 1, 1, 1)),
+    nii("RGB", "data type 128", bytes(72), code=128),
+    nii("8-bit scan", "8-bit image", bytes(24), code=2),
+    nii("spacing 0", "above 0", spacing=(1, 0, 1)),
+    nii("offset nan", "at byte nan", offset=float("nan")),
+    nii("slope infinite", "scl_slope inf", scale=(np.inf, 0)),
+    nii("slope beyond int16", "rescale slope or intercept", PIXELS, scale=(1e4, 0)),
+    nii(
+        *("oblique affine", "36.9 degrees off"),  # acos(0.8)
+        affine=((-0.8, 0.6, 0, 0), (-0.6, -0.8, 0, 0), (0, 0, 1, 0)),
     ),
     Case("nii.gz: not compressed", unpacked, "not gzip"),
-    Case("nii.gz: cut in the pixels", cut_gzip(30), "data end too early"),
-    Case("nii.gz: cut in the header", cut_gzip(75), "not gzip, or damaged"),
-    Case("nii: two spacings", lambda d: nifti(d, spacing=(1, 1, 3)), "two spacings"),
+    gz("cut in the pixels", "data end too early", 30),
+    gz("cut in the header", "not gzip, or damaged", 75),
+    nii("two spacings", "two spacings", spacing=(1, 1, 3)),
 ]
 
 DICOM = [
-    Case(
-        "dicom: a slice is missing",
-        at((0, 0, 0), (0, 0, 3), (0, 0, 9), (0, 0, 12)),
-        "6.00 mm between",
+    at("a slice is missing", "6.00 mm between", 0, 3, 9, 12),
+    at("two slices at one place", "lie at the same position", 0, 3, 3, 6),
+    at("uneven spacing", "2.00 mm between", 0, 3, 6, 8, 11),
+    at(
+        *("sheared by 20 degrees", "20.0 degrees off their normal", 0, 3, 6, 9),
+        y=[3 * k * np.tan(np.radians(20)) for k in range(4)],
     ),
-    Case(
-        "dicom: two slices at one place",
-        at((0, 0, 0), (0, 0, 3), (0, 0, 3), (0, 0, 6)),
-        "lie at the same position",
+    at("one slice aside", "lies 9.00 mm beside", 0, 3, 6, 9, x=[0, 9, 0, 0]),
+    scan("gantry tilt", "tilt of -15.5", GantryDetectorTilt="-15.5"),
+    scan(
+        *("oblique", "36.9 degrees off"),
+        ImageOrientationPatient="0.8\\0.6\\0\\-0.6\\0.8\\0",
     ),
-    Case(
-        "dicom: uneven spacing",
-        at((0, 0, 0), (0, 0, 3), (0, 0, 6), (0, 0, 8), (0, 0, 11)),
-        "2.00 mm between",
+    scan(
+        *("skewed orientation", "not two perpendicular"),
+        ImageOrientationPatient="1\\0\\0\\0.6\\0.8\\0",
     ),
-    Case(
-        "dicom: sheared by 20 degrees",
-        at(*((0, 3 * k * np.tan(np.radians(20)), 3 * k) for k in range(4))),
-        "20.0 degrees off their normal",
+    scan("MR", "Modality 'MR'", Modality="MR"),
+    scan(
+        *("screenshot of a CT", "only CT images hold HU"),
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.7",
     ),
-    Case(
-        "dicom: one slice aside",
-        at((0, 0, 0), (9, 0, 3), (0, 0, 6), (0, 0, 9)),
-        "lies 9.00 mm beside",
+    scan("multi-frame", "emf2sf", NumberOfFrames="5"),
+    scan(
+        *("enhanced CT", "enhanced or multi-frame"),
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1",
     ),
-    Case("dicom: gantry tilt", scan(GantryDetectorTilt="-15.5"), "tilt of -15.5"),
-    Case(
-        "dicom: oblique",
-        scan(ImageOrientationPatient="0.8\\0.6\\0\\-0.6\\0.8\\0"),
-        "36.9 degrees off",
+    third("no position", "no ImagePositionPatient", ImagePositionPatient=None),
+    third("no pixel spacing", "no PixelSpacing", PixelSpacing=None),
+    third("pixel spacing 0", "must be above 0", PixelSpacing="0\\0.4"),
+    third("position nan", "3 numbers", ImagePositionPatient="0\\0\\nan"),
+    third("no intercept", "no RescaleIntercept", RescaleIntercept=None),
+    third("slope 0", "RescaleSlope 0", RescaleSlope="0"),
+    scan("effective Z", "another quantity than HU", RescaleType="Z_EFF"),
+    third("slope beyond int16", "slope or intercept", RescaleSlope="1000"),
+    third("spacings differ", "of the same series", PixelSpacing="0.6\\0.4"),
+    third("sizes differ", "Rows, Columns", pixels=some_hu()[0, :3]),
+    third(
+        *("orientations differ", "ImageOrientationPatient 0\\1"),
+        ImageOrientationPatient="0\\1\\0\\1\\0\\0",
     ),
-    Case(
-        "dicom: skewed orientation",
-        scan(ImageOrientationPatient="1\\0\\0\\0.6\\0.8\\0"),
-        "not two perpendicular",
-    ),
-    Case("dicom: MR", scan(Modality="MR"), "Modality 'MR'"),
-    Case(
-        "dicom: screenshot of a CT",
-        scan(SOPClassUID="1.2.840.10008.5.1.4.1.1.7"),
-        "only CT images hold HU",
-    ),
-    Case("dicom: multi-frame", scan(NumberOfFrames="5"), "emf2sf"),
-    Case(
-        "dicom: enhanced CT",
-        scan(SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1"),
-        "enhanced or multi-frame",
-    ),
-    Case(
-        "dicom: no position",
-        third(ImagePositionPatient=None),
-        "no ImagePositionPatient",
-    ),
-    Case("dicom: no pixel spacing", third(PixelSpacing=None), "no PixelSpacing"),
-    Case("dicom: pixel spacing 0", third(PixelSpacing="0\\0.4"), "must be above 0"),
-    Case("dicom: position nan", third(ImagePositionPatient="0\\0\\nan"), "3 numbers"),
-    Case("dicom: no intercept", third(RescaleIntercept=None), "no RescaleIntercept"),
-    Case("dicom: slope 0", third(RescaleSlope="0"), "RescaleSlope 0"),
-    Case("dicom: effective Z", scan(RescaleType="Z_EFF"), "another quantity than HU"),
-    Case("dicom: slope beyond int16", third(RescaleSlope="1000"), "slope or intercept"),
-    Case(
-        "dicom: spacings differ", third(PixelSpacing="0.6\\0.4"), "of the same series"
-    ),
-    Case("dicom: sizes differ", third(pixels=some_hu()[0, :3]), "Rows, Columns"),
-    Case(
-        "dicom: orientations differ",
-        third(ImageOrientationPatient="0\\1\\0\\1\\0\\0"),
-        "ImageOrientationPatient 0\\1",
-    ),
-    Case("dicom: patients differ", third(PatientID="other"), "PatientID"),
-    Case("dicom: 8 bits", scan(BitsAllocated=8), "BitsAllocated 8"),
-    Case("dicom: high bit", scan(BitsStored=12), "HighBit 15 with 12 bits"),
-    Case("dicom: colour", scan(SamplesPerPixel=3), "SamplesPerPixel 3"),
-    Case(
-        "dicom: MONOCHROME1", scan(PhotometricInterpretation="MONOCHROME1"), "MONOCHR"
-    ),
-    Case("dicom: rows claimed", third(Rows=512), "the header claims"),
-    Case("dicom: 65535 rows", third(Rows=65535), "65535 x 7 pixels"),
-    Case("dicom: no pixels", third(PixelData=None), "no pixel data"),
-    Case("dicom: deflated", scan(syntax="1.2.840.10008.1.2.1.99"), "deflated"),
-    Case("dicom: big endian", scan(syntax="1.2.840.10008.1.2.2"), "big endian"),
-    Case(
-        "dicom: JPEG of another size",
-        scan(syntax=JPEG, PixelData=jpeg(60000, 60000)),
-        "the compressed image is (60000, 60000)",
-    ),
-    Case(
-        "dicom: JPEG without data",
-        scan(syntax=JPEG, PixelData=jpeg(6, 7)),
-        "cannot be decoded",
-    ),
-    Case(
-        "dicom: JPEG without an end",
-        scan(syntax=JPEG, PixelData=jpeg(6, 7)[:-8]),
-        "damaged or truncated",
-    ),
-    Case(
-        "dicom: cut in the pixels", plus(slice_bytes(PIXELS)[:-9]), "(7fe0,0010) claims"
-    ),
-    Case("dicom: cut in the header", plus(slice_bytes(PIXELS)[:333]), "truncated"),
-    Case("dicom: an element too long", plus(huge_element()), "claims 60000 bytes"),
-    Case("dicom: unknown representation", plus(unknown_kind()), "b'ZZ' at byte"),
-    Case("dicom: element longer than its item", plus(overflowing_item()), "1879048192"),
-    Case("dicom: sequences 100 deep", plus(deep()), "more than 16 deep"),
-    Case("dicom: not DICOM, named .dcm", plus(b"hello" * 99), "not DICOM"),
-    Case("dicom: empty file", plus(b"", "IM0005"), "0 bytes, not DICOM"),
-    Case("dicom: only a localizer", scan(ImageType="A\\LOCALIZER"), "no CT slices"),
+    third("patients differ", "PatientID", PatientID="other"),
+    scan("8 bits", "BitsAllocated 8", BitsAllocated=8),
+    scan("high bit", "HighBit 15 with 12 bits", BitsStored=12),
+    scan("colour", "SamplesPerPixel 3", SamplesPerPixel=3),
+    scan("MONOCHROME1", "MONOCHR", PhotometricInterpretation="MONOCHROME1"),
+    third("rows claimed", "the header claims", Rows=512),
+    third("65535 rows", "65535 x 7 pixels", Rows=65535),
+    third("no pixels", "no pixel data", PixelData=None),
+    scan("deflated", "deflated", syntax="1.2.840.10008.1.2.1.99"),
+    scan("big endian", "big endian", syntax="1.2.840.10008.1.2.2"),
+    coded("JPEG of another size", "image is (60000, 60000)", jpeg(60000, 60000)),
+    coded("JPEG without data", "cannot be decoded", jpeg(6, 7)),
+    coded("JPEG without an end", "damaged or truncated", jpeg(6, 7)[:-8]),
+    plus("cut in the pixels", "(7fe0,0010) claims", slice_bytes(PIXELS)[:-9]),
+    plus("cut in the header", "truncated", slice_bytes(PIXELS)[:333]),
+    plus("an element too long", "claims 60000 bytes", huge_element()),
+    plus("unknown representation", "b'ZZ' at byte", unknown_kind()),
+    plus("element longer than its item", "1879048192", overflowing_item()),
+    plus("sequences 100 deep", "more than 16 deep", deep()),
+    plus("not DICOM, named .dcm", "not DICOM", b"hello" * 99),
+    plus("empty file", "0 bytes, not DICOM", b"", "IM0005"),
+    scan("only a localizer", "no CT slices", ImageType="A\\LOCALIZER"),
     Case("dicom: empty folder", empty, "no CT slices"),
-    Case("dicom: a file, not its folder", renamed, "folders of DICOM files"),
+    file(
+        "dicom: a file, not its folder", "folders of D", "scan.dcm", slice_bytes(PIXELS)
+    ),
     Case("no such file", lambda d: d / "away.mhd", "no such file"),
 ]
 CASES = META + NRRD + NIFTI + DICOM
@@ -498,11 +347,11 @@ def message(case: Case, folder: Path) -> str:
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_the_message_names_the_fault(tmp_path, case):
-    found = message(case, tmp_path)
-    assert case.words in found
+    text = message(case, tmp_path)
+    assert case.words in text
     # File or folder first, and the rule or the way out after it.
-    assert found.split(":")[0].split(" and ")[0].split("/")[-1]
-    assert 40 < len(found) < 500
+    assert text.split(":")[0].split(" and ")[0].split("/")[-1]
+    assert 40 < len(text) < 500
 
 
 def test_any_damaged_byte_of_a_header_gives_a_volume_or_a_valueerror(tmp_path):
@@ -525,12 +374,12 @@ def test_any_damaged_byte_of_a_header_gives_a_volume_or_a_valueerror(tmp_path):
 def try_to_read(path: Path) -> None:
     """Anything but a ValueError that names the file or folder is a failure."""
     try:
-        found = read_volume(path)
+        volume = read_volume(path)
     except ValueError as error:
         assert str(path) in str(error)  # noqa: PT017  one of the two outcomes
     else:
-        assert found.hu.dtype == np.int16
-        assert min(found.spacing) > 0
+        assert volume.hu.dtype == np.int16
+        assert min(volume.spacing) > 0
 
 
 def test_every_case_is_another():
@@ -542,8 +391,8 @@ def table() -> str:
     rows = ["| input | message |", "|---|---|"]
     for case in CASES:
         with tempfile.TemporaryDirectory() as folder:
-            said = message(case, Path(folder)).replace("|", "\\|")
-        rows.append(f"| {case.name} | {said} |")
+            text = message(case, Path(folder)).replace("|", "\\|")
+        rows.append(f"| {case.name} | {text} |")
     return "\n".join(rows)
 
 

@@ -36,9 +36,9 @@ def test_the_same_seed_gives_the_same_bits_for_any_number_of_workers():
 def test_a_patient_does_not_depend_on_how_many_there_are(tmp_path):
     out = tmp_path / "one"
     simulate(out, preset="gated", seed=5, workers=1, **{**SMALL, "patients": 1})
-    there = hashes(cohort("gated", 1))
+    whole = hashes(cohort("gated", 1))
     assert {k: v for k, v in hashes(out).items() if k.startswith("Training")} == {
-        k: v for k, v in there.items() if "TRV1P1" in k
+        k: v for k, v in whole.items() if "TRV1P1" in k
     }
 
 
@@ -56,12 +56,12 @@ def test_names_count_patients_of_a_scanner_then_scanners():
 
 def test_files_are_those_of_orcascore_and_compressed():
     out = cohort("gated", 1)
-    found = {str(f.relative_to(out)) for f in out.rglob("*") if f.is_file()}
+    written = {str(f.relative_to(out)) for f in out.rglob("*") if f.is_file()}
     expected = {"phantom.json", "heart_boxes.csv"}
     for k in (1, 2):
         expected |= {f"{IMAGES}/TRV1P{k}CTI.{s}" for s in ("mhd", "zraw")}
         expected |= {f"{MASKS}/TRV1P{k}R.{s}" for s in ("mhd", "zraw")}
-    assert found == expected
+    assert written == expected
     head = (out / IMAGES / "TRV1P1CTI.mhd").read_text()
     assert "CompressedData = True" in head
     assert "ElementType = MET_SHORT" in head
@@ -172,11 +172,11 @@ def test_a_deleted_file_comes_back_and_nothing_else_is_touched(tmp_path):
     before = hashes(out)
     lost = out / IMAGES / "TRV1P2CTI.zraw"
     lost.unlink()
-    kept = out / IMAGES / "TRV1P1CTI.zraw"
-    time = kept.stat().st_mtime_ns
+    finished = out / IMAGES / "TRV1P1CTI.zraw"
+    time = finished.stat().st_mtime_ns
     simulate(out, preset="gated", seed=5, workers=1, **SMALL)
     assert hashes(out) == before
-    assert kept.stat().st_mtime_ns == time
+    assert finished.stat().st_mtime_ns == time
 
 
 def test_a_run_that_was_stopped_goes_on(tmp_path, monkeypatch):

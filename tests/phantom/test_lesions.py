@@ -27,27 +27,27 @@ def one(radii, centre=(1.3, -2.1, 0.7), axes=UPRIGHT, hu=500.0) -> Lesion:
 @pytest.mark.parametrize("axes", [UPRIGHT, TURNED])
 @pytest.mark.parametrize("radii", [(2.0, 2.0, 2.0), (4.0, 1.5, 2.5), (1.2, 1.2, 3.0)])
 def test_the_volume_of_an_ellipsoid_is_four_thirds_pi_abc(radii, axes):
-    found = deposit(one(radii, axes=axes), GRID, 1.0, STILL)
-    assert found is not None
-    assert found.volume_mm3 == pytest.approx(4 / 3 * np.pi * np.prod(radii), rel=0.06)
+    added = deposit(one(radii, axes=axes), GRID, 1.0, STILL)
+    assert added is not None
+    assert added.volume_mm3 == pytest.approx(4 / 3 * np.pi * np.prod(radii), rel=0.06)
 
 
 @pytest.mark.parametrize("fwhm", [0.5, 1.0, 2.0])
 def test_blur_and_partial_volume_keep_the_integral_of_a_sphere(fwhm):
-    found = deposit(one((2.0, 2.0, 2.0)), GRID, fwhm, STILL)
-    assert found is not None
-    integral = found.hu.sum() * np.prod(GRID.spacing)  # HU mm3
+    added = deposit(one((2.0, 2.0, 2.0)), GRID, fwhm, STILL)
+    assert added is not None
+    integral = added.hu.sum() * np.prod(GRID.spacing)  # HU mm3
     assert integral == pytest.approx(500 * 4 / 3 * np.pi * 2**3, rel=0.03)
-    assert found.hu.max() <= 500
+    assert added.hu.max() <= 500
 
 
 def test_a_lesion_lies_where_its_centre_is():
-    found = deposit(one((2.0, 2.0, 2.0)), GRID, 1.0, STILL)
-    assert found is not None
-    at = np.array(ndimage.center_of_mass(found.hu)).tolist()
+    added = deposit(one((2.0, 2.0, 2.0)), GRID, 1.0, STILL)
+    assert added is not None
+    at = np.array(ndimage.center_of_mass(added.hu)).tolist()
     mm = [
         o + (b.start + c) * step
-        for o, b, c, step in zip(GRID.origin, found.box, at, GRID.spacing, strict=True)
+        for o, b, c, step in zip(GRID.origin, added.box, at, GRID.spacing, strict=True)
     ]
     # Samples lie 0.5 mm apart along z and 0.14 mm in the plane.
     np.testing.assert_allclose(mm, (0.7, -2.1, 1.3), atol=0.1)
@@ -102,7 +102,7 @@ def patient(i: int):
 def boxes(preset_name: str, count: int) -> np.ndarray:
     """Width and height (pixels) of lesions in slices, on plain blood with noise."""
     preset = PRESETS[preset_name]
-    found = []
+    sides = []
     for i in range(count):
         vendor = VENDORS[i % 4]
         heart, curves, plaque, grain = patient(i)
@@ -121,19 +121,19 @@ def boxes(preset_name: str, count: int) -> np.ndarray:
             for layer in observer.observe(hu, d.hu, label, grid.spacing[1]):
                 parts: Any = ndimage.label(layer, np.ones((3, 3)))
                 for y, x in ndimage.find_objects(parts[0]):
-                    found.append((x.stop - x.start, y.stop - y.start))
-    return np.array(found)
+                    sides.append((x.stop - x.start, y.stop - y.start))
+    return np.array(sides)
 
 
 def test_lesions_have_the_sizes_that_orcascore_is_said_to_have():
-    found = boxes("gated", 8)
-    area = found.prod(axis=1)
+    sides = boxes("gated", 8)
+    area = sides.prod(axis=1)
     assert len(area) > 40
     # Asked for: 6 % up to 10 px, 77 % to 100 px, the rest above; sides about 6 x 5.
     assert (area <= 10).mean() < 0.15
     assert 0.6 < ((area > 10) & (area <= 100)).mean() < 0.92
     assert 0.03 < (area > 100).mean() < 0.35
-    assert (np.abs(np.median(found, axis=0) - 6) <= 2).all()
+    assert (np.abs(np.median(sides, axis=0) - 6) <= 2).all()
 
 
 def test_nongated_lesions_are_smaller_in_pixels():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -18,10 +19,32 @@ def one_of(name: str, value: object, allowed: Iterable[object]) -> None:
         raise ValueError(f"{name}: unknown value {value!r}; there are: {choices}{hint}")
 
 
-def at_least(name: str, value: float, least: float) -> None:
-    """Raises ValueError naming the setting when it is below `least`."""
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
+def at_least(section: str, settings: object, least: float, *names: str) -> None:
+    """Raises ValueError naming the first setting below `least`, or not finite."""
+    for name in names:
+        value = getattr(settings, name)
+        if not least <= value < math.inf:
+            rule = f"{least} and finite" if value >= least else least
+            raise ValueError(f"{section}.{name} must be at least {rule}, got {value}")
+
+
+def above_0(section: str, settings: object, *names: str) -> None:
+    """Raises ValueError naming the first setting that is not above 0."""
+    for name in names:
+        value = getattr(settings, name)
+        if not value > 0:
+            raise ValueError(f"{section}.{name} must be above 0, got {value}")
+
+
+def fraction(
+    section: str, settings: object, *names: str, below_1: bool = False
+) -> None:
+    """Raises ValueError naming the first setting that is not in [0, 1], or [0, 1)."""
+    for name in names:
+        value = getattr(settings, name)
+        if not 0 <= value <= 1 or (below_1 and value == 1):
+            end = ")" if below_1 else "]"
+            raise ValueError(f"{section}.{name} must be in [0, 1{end}, got {value}")
 
 
 def checked(config: T) -> T:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tqgd_jax.config.checks import at_least, one_of
+from tqgd_jax.config.checks import at_least, fraction, one_of
 
 IMAGE_FORMATS = ("voc", "yolo", "coco")
 CT_FORMATS = ("orcascore", "masks", "dicom")
@@ -43,8 +43,7 @@ class Crop:
             )
         one_of("data.crop.per", self.per, ("slice", "volume"))
         one_of("data.crop.widen", self.widen, ("train", "all", "none"))
-        at_least("data.crop.margin_mm", self.margin_mm, 0)
-        at_least("data.crop.margin_px", self.margin_px, 0)
+        at_least("data.crop", self, 0, "margin_mm", "margin_px")
 
     @property
     def by_file(self) -> bool:
@@ -146,12 +145,9 @@ class Data:
                 f"data.image_size must be a multiple of 32 (the coarsest stride), got "
                 f"{self.image_size}; nearest: {max(32, round(self.image_size / 32) * 32)}"
             )
-        for name, least in (("batch_size", 1), ("prefetch", 1), ("folds", 2)):
-            at_least(f"data.{name}", getattr(self, name), least)
-        at_least("data.resident_mib", self.resident_mib, 0)
-        at_least("data.neighbours", self.neighbours, 0)
-        at_least("data.neighbour_mm", self.neighbour_mm, 0)
-        at_least("data.fold", self.fold, 1)
+        at_least("data", self, 2, "folds")
+        at_least("data", self, 1, "batch_size", "prefetch", "fold")
+        at_least("data", self, 0, "resident_mib", "neighbours", "neighbour_mm")
         if self.fold > self.folds and not self.split.endswith(".json"):
             raise ValueError(
                 f"data.fold must be 1 to data.folds={self.folds}, got {self.fold}"
@@ -161,16 +157,12 @@ class Data:
             empty = name == "window" and tuple(window) == (0, 0)
             if len(window) != 2 or not (window[0] < window[1] or empty):
                 raise ValueError(f"data.{name} must increase, got {window}")
-        if (
-            len(self.ratio) != 3
-            or min(self.ratio) < 0
-            or abs(sum(self.ratio) - 1) > 1e-6
-        ):
+        sound = len(self.ratio) == 3 and min(self.ratio) >= 0
+        if not (sound and abs(sum(self.ratio) - 1) <= 1e-6):
             raise ValueError(
                 f"data.ratio must be three shares with sum 1, got {self.ratio}"
             )
-        if not 0 <= self.hold_out < 1:
-            raise ValueError(f"data.hold_out must be in [0, 1), got {self.hold_out}")
+        fraction("data", self, "hold_out", below_1=True)
 
     @property
     def channels(self) -> int:

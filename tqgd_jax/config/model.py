@@ -2,10 +2,12 @@
 
 import dataclasses
 from dataclasses import dataclass, field
+from typing import Any
 
-from tqgd_jax.config.checks import at_least, one_of
+from tqgd_jax.config.checks import at_least, differences, one_of
 
 LEVELS = (2, 3, 4, 5)  # P2..P5, strides 4, 8, 16, 32
+PLAIN = {"fpn", "pan", "queen3", "sppf"}  # stages that read neither `queen` nor `gd`
 
 
 def increasing_levels(name: str, levels: tuple[int, ...]) -> None:
@@ -79,7 +81,7 @@ class Thr:
             )
 
 
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "snapshot": {"kernels": (1, 1, 1), "skip": "x2", "sign": "x2-x"},
     "light": {"depthwise": True},
@@ -138,8 +140,7 @@ class Gd:
         increasing_levels("model.gd.levels", self.levels)
         one_of("model.gd.gather", self.gather, (3, 4, 5))
         one_of("model.gd.gate", self.gate, ("sigmoid", "hard_sigmoid"))
-        at_least("model.gd.fuse_blocks", self.fuse_blocks, 0)
-        at_least("model.gd.out_blocks", self.out_blocks, 0)
+        at_least("model.gd", self, 0, "fuse_blocks", "out_blocks")
 
 
 @dataclass
@@ -185,7 +186,7 @@ class Model:
     def __post_init__(self) -> None:
         one_of("model.size", self.size, ("n", "s", "m", "l"))
         one_of("model.stem", self.stem, ("conv", "thr", *(f"thr:{p}" for p in PRESETS)))
-        at_least("model.c3_in_a_row", self.c3_in_a_row, 1)
+        at_least("model", self, 1, "c3_in_a_row")
         one_of("model.in_channels", self.in_channels, (1, 3, 5, 7, 9))
         one_of("model.precision", self.precision, ("fp32", "tf32", "bf16"))
         if isinstance(self.neck, str) or any("," in stage for stage in self.neck):
@@ -198,10 +199,36 @@ class Model:
         if not self.heads:
             raise ValueError("model.heads is empty; such as (3, 4, 5)")
         increasing_levels("model.heads", self.heads)
+        self._refuse_unread()
+
+    def _refuse_unread(self) -> None:
+        """A setting that changes nothing would be reported as tried."""
+        stages, unread = {*self.neck}, {}
+        if self.stem == "conv":
+            unread["thr"] = "stem"
+        if stages <= PLAIN | {"gd"}:
+            unread["queen"] = "neck"
+        if stages <= PLAIN | {"queen"}:
+            unread["gd"] = "neck"
+        for section in ("thr", "queen", "gd"):
+            now = getattr(self, section)
+            preset = self._preset() if section == "thr" else {}
+            for name, (_, value) in differences(type(now)(), now).items():
+                if section in unread or preset.get(name, value) != value:
+                    other = unread.get(section, "stem")
+                    raise ValueError(
+                        f"model.{section}.{name}={value!r} does nothing with "
+                        f"model.{other}={getattr(self, other)!r}; change one of them"
+                    )
+
+    def _preset(self) -> dict[str, Any]:
+        return PRESETS.get(self.stem.partition(":")[2], {})
+
+    def resolved(self) -> "Model":
+        """The same network with the preset of its stem written out in `thr`."""
+        thr = dataclasses.replace(self.thr, **self._preset())
+        return dataclasses.replace(self, thr=thr)
 
     def resolved_thr(self) -> Thr | None:
         """The stem's ThrConvs with its preset applied; None for a plain stem."""
-        if self.stem == "conv":
-            return None
-        _, _, preset = self.stem.partition(":")
-        return dataclasses.replace(self.thr, **PRESETS[preset]) if preset else self.thr
+        return None if self.stem == "conv" else self.resolved().thr

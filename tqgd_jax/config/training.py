@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tqgd_jax.config.checks import at_least, one_of
+from tqgd_jax.config.checks import above_0, at_least, fraction, one_of
 
 
 @dataclass
@@ -26,6 +26,9 @@ class Loss:
 
     def __post_init__(self) -> None:
         one_of("loss.iou", self.iou, ("giou", "ciou"))
+        at_least("loss", self, 0, "box", "obj", "cls")
+        at_least("loss", self, 1, "anchor_threshold")  # below, no box has an anchor
+        fraction("loss", self, "label_smoothing", below_1=True)
 
 
 @dataclass
@@ -68,21 +71,14 @@ class Optim:
     def __post_init__(self) -> None:
         one_of("optim.schedule", self.schedule, ("linear", "cosine"))
         one_of("optim.warmup", self.warmup, ("ramp", "step"))
-        for name in (
-            *("nominal_batch", "warmup_epochs", "warmup_min_steps", "warmup_bias_lr"),
-            *("weight_decay", "lr_end"),
-        ):
-            at_least(f"optim.{name}", getattr(self, name), 0)
-        for name in ("momentum", "warmup_momentum", "ema_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(
-                    f"optim.{name} must be in [0, 1), got {getattr(self, name)}"
-                )
-        for name in ("lr", "clip_norm", "ema_tau"):
-            if not getattr(self, name) > 0:
-                raise ValueError(
-                    f"optim.{name} must be above 0, got {getattr(self, name)}"
-                )
+        above_0("optim", self, "lr", "clip_norm", "ema_tau")
+        at_least("optim", self, 0, "lr", "lr_end", "nominal_batch", "weight_decay")
+        at_least(
+            "optim", self, 0, "warmup_epochs", "warmup_min_steps", "warmup_bias_lr"
+        )
+        fraction(
+            "optim", self, "momentum", "warmup_momentum", "ema_decay", below_1=True
+        )
 
 
 @dataclass
@@ -112,16 +108,10 @@ class Augment:
     min_area: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("mosaic", "flip", "min_area"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(
-                    f"augment.{name} must be in [0, 1], got {getattr(self, name)}"
-                )
-        for name in ("scale", "translate", "hue", "saturation", "value"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(
-                    f"augment.{name} must be in [0, 1), got {getattr(self, name)}"
-                )
+        fraction("augment", self, "mosaic", "flip", "min_area")
+        fraction("augment", self, "scale", "translate", "hue", below_1=True)
+        fraction("augment", self, "saturation", "value", below_1=True)
+        at_least("augment", self, 0, "min_side")
 
 
 @dataclass
@@ -169,13 +159,9 @@ class Train:
     def __post_init__(self) -> None:
         one_of("train.parallel", self.parallel, ("jit", "pmap"))
         one_of("train.non_finite", self.non_finite, ("stop", "skip"))
-        for name in ("epochs", "checkpoint_every", "keep", "log_every"):
-            at_least(f"train.{name}", getattr(self, name), 1)
-        for name in (
-            *("steps", "eval_every", "devices", "checkpoint_steps"),
-            *("steps_per_call", "non_finite_limit"),
-        ):
-            at_least(f"train.{name}", getattr(self, name), 0)
+        at_least("train", self, 1, "epochs", "checkpoint_every", "keep", "log_every")
+        at_least("train", self, 0, "steps", "eval_every", "devices", "checkpoint_steps")
+        at_least("train", self, 0, "steps_per_call", "non_finite_limit")
 
 
 @dataclass
@@ -199,11 +185,6 @@ class Eval:
     recalibrate: int = 0
 
     def __post_init__(self) -> None:
-        at_least("eval.recalibrate", self.recalibrate, 0)
-        for name in ("min_score", "nms_iou"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(
-                    f"eval.{name} must be in [0, 1], got {getattr(self, name)}"
-                )
-        at_least("eval.max_detections", self.max_detections, 1)
-        at_least("eval.batch_size", self.batch_size, 1)
+        fraction("eval", self, "min_score", "nms_iou")
+        at_least("eval", self, 1, "max_detections", "batch_size")
+        at_least("eval", self, 0, "recalibrate")

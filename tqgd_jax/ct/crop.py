@@ -9,8 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-PER = ("volume", "slice")
-
 
 def crops(
     boxes: Float[np.ndarray, "z 4"],
@@ -34,16 +32,9 @@ def crops(
       Windows rounded outwards; the whole image where there is no heart at all.
 
     Raises:
-      ValueError: for a box that is half NaN, empty or outside the image, a negative
-        margin, or another `per`.
+      ValueError: for a box that is half NaN, empty or outside the image.
     """
-    _check_per(per)
     h, w = shape
-    if not 0 <= margin_mm < np.inf or not all(0 < s < np.inf for s in spacing_yx):
-        raise ValueError(
-            f"crop margin {margin_mm} mm at {spacing_yx} mm/px: the margin must not be "
-            "negative and pixel sizes must be positive; correct the setting or the scan"
-        )
     present = ~np.isnan(boxes).all(axis=1)
     hearts = boxes[present].astype(np.float64)
     for k, box in zip(np.flatnonzero(present), hearts, strict=True):
@@ -86,12 +77,6 @@ def widened(
       shape: height and width of a slice, px.
       pad: px kept free around each box, as far as the image goes.
     """
-    _check_per(per)
-    if len(boxes) != len(windows):
-        raise ValueError(
-            f"{len(windows)} crop windows and labels of {len(boxes)} slices; give one "
-            "array of boxes for each slice, empty where there is none"
-        )
     result = windows.copy()
     for k in np.flatnonzero(chosen).tolist():
         around = np.array([-pad, -pad, pad, pad])
@@ -131,8 +116,3 @@ def _outwards(boxes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.clip(np.concatenate([low, high], axis=1), 0, [w, h, w, h]).astype(
         np.int64
     )
-
-
-def _check_per(per: str) -> None:
-    if per not in PER:
-        raise ValueError(f"unknown crop per {per!r}; there are: {', '.join(PER)}")

@@ -13,9 +13,6 @@ from jaxtyping import Float, Float32, Int16
 from scipy import ndimage
 
 from tqgd_jax.ct import anatomy, regions
-from tqgd_jax.ct.heart_boxes import BoxRow, read_boxes, write_boxes
-
-__all__ = ["BoxRow", "find_heart", "read_boxes", "write_boxes"]
 
 GRID_MM = (3.0, 2.2, 2.2)  # the coarse grid, about; 64 slices then take half a second
 THICK_MM = 13.0  # radius of the disc the tissue is opened with: aortas are thinner

@@ -14,7 +14,6 @@ from jaxtyping import Float
 from tqgd_jax.io import atomic
 from tqgd_jax.io.tables import BOX, box, read_table, write_table
 
-BoxRow = tuple[str, int, float, float, float, float]  # scan, slice, x0, y0, x1, y1
 Rows = list[tuple[int, dict[str, str]]]  # of a scan, with their lines
 HEADER = ("scan", "z", *BOX)
 IMAGES = ("image", *BOX)
@@ -43,7 +42,8 @@ def boxes_of(
     """Heart boxes of one scan; slices without a row get NaN.
 
     Raises ValueError naming the line, for a number that is none, a slice outside the
-    scan or named twice, an empty box; or when no row names the scan.
+    scan or named twice, a box that is empty or in fractions; or when no row names the
+    scan.
     """
     boxes = np.full((slices, 4), np.nan)
     seen: dict[int, int] = {}
@@ -54,7 +54,7 @@ def boxes_of(
                 f"{path}:{line}: slice {z} of {scan} stands in line {seen[z]} "
                 "already; a slice has one heart"
             )
-        seen[z], boxes[z] = line, box(f"{path}:{line}", row)
+        seen[z], boxes[z] = line, _heart(f"{path}:{line}", row)
     if not seen:
         raise ValueError(
             f"{path}: no row of scan {scan!r}; it has {len(rows)} scans, such as "
@@ -80,7 +80,7 @@ def read_image_boxes(
     seen: dict[str, int] = {}
     others = []
     for line, row in read_table(path, IMAGES, RULE).rows:
-        names, heart = find(row["image"]), box(f"{path}:{line}", row)
+        names, heart = find(row["image"]), _heart(f"{path}:{line}", row)
         if not names:
             others.append(row["image"])
         for name in names:
@@ -100,9 +100,7 @@ def read_image_boxes(
 
 
 def write_boxes(
-    path: Path,
-    rows: Iterable[tuple[str | float, ...]],
-    header: Sequence[str] = HEADER,
+    path: Path, rows: Iterable[tuple[str | float, ...]], header: Sequence[str] = HEADER
 ) -> None:
     """Writes rows that are read again, whole or not at all; a NaN box is left out."""
     hearts = (
@@ -112,6 +110,16 @@ def write_boxes(
     )
     with atomic.file(path) as partial:
         write_table(partial, header, hearts)
+
+
+def _heart(place: str, row: Mapping[str, str]) -> tuple[float, float, float, float]:
+    heart = box(place, row)
+    if min(heart) >= 0 and max(heart) <= 1:  # no heart lies in the first pixel
+        raise ValueError(
+            f"{place}: heart box {heart} is in fractions of the image, boxes are in "
+            "pixels; multiply x0 and x1 by the width, y0 and y1 by the height"
+        )
+    return heart
 
 
 def _slice(place: str, text: str, slices: int) -> int:

@@ -4,13 +4,18 @@ Pillow refuses truncated files, where SimpleITK fills JPEGs up with grey; but Pi
 cuts 16-bit colour to 8 bits, so those PNGs are SimpleITK's.
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from jaxtyping import UInt
 
 from tqgd_jax.structures.dataset_index import Header
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 UNSUPPORTED = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".jp2")
@@ -50,16 +55,23 @@ def _header(path: Path, file: BinaryIO) -> Header:
     return header
 
 
-def _jpeg_header(path: Path, file: BinaryIO) -> Header:
+@contextlib.contextmanager
+def _opened(path: Path, file: BinaryIO, fault: str) -> Iterator["Image.Image"]:
+    """The image by Pillow, whose errors become a ValueError that names the file."""
     from PIL import Image
 
     file.seek(0)
     try:
         with Image.open(file) as image:
-            mode, (w, h), turned = image.mode, image.size, image.getexif().get(0x112, 1)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            yield image
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         text = f"{error}".replace(repr(file), repr(f"{path}"))
-        raise ValueError(f"{path}: not a readable JPEG: {text}") from error
+        raise ValueError(f"{path}: {fault}: {text}") from error
+
+
+def _jpeg_header(path: Path, file: BinaryIO) -> Header:
+    with _opened(path, file, "not a readable JPEG") as image:
+        mode, (w, h), turned = image.mode, image.size, image.getexif().get(0x112, 1)
     if mode not in ("L", "RGB"):
         raise ValueError(f"{path}: JPEG of mode {mode}; convert it to grey or RGB")
     if turned not in (0, 1):
@@ -108,24 +120,17 @@ def read_image(path: Path) -> UInt[np.ndarray, "h w c"]:
 
 
 def _pillow(path: Path, file: BinaryIO) -> np.ndarray:
-    from PIL import Image
-
-    file.seek(0)
-    try:
-        with Image.open(file) as image:
-            clear = "transparency" in image.info
-            if image.mode == "P":
-                image = image.convert("RGBA" if clear else "RGB")
-            elif image.mode == "1":
-                image = image.convert("L")
-            elif clear and image.mode in ("L", "RGB"):
-                image = image.convert("LA" if image.mode == "L" else "RGBA")
-            elif clear:
-                raise ValueError("has a transparent grey value; save it without")
-            return np.asarray(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        text = f"{error}".replace(repr(file), repr(f"{path}"))
-        raise ValueError(f"{path}: truncated or damaged: {text}") from error
+    with _opened(path, file, "truncated or damaged") as image:
+        clear = "transparency" in image.info
+        if image.mode == "P":
+            image = image.convert("RGBA" if clear else "RGB")
+        elif image.mode == "1":
+            image = image.convert("L")
+        elif clear and image.mode in ("L", "RGB"):
+            image = image.convert("LA" if image.mode == "L" else "RGBA")
+        elif clear:
+            raise ValueError("has a transparent grey value; save it without")
+        return np.asarray(image)
 
 
 def _simpleitk(path: Path) -> np.ndarray:

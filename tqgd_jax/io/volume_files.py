@@ -51,24 +51,23 @@ def suffix(path: Path) -> str:
     return next((s for s in sorted(IMAGE_IO) if name.endswith(s)), "")
 
 
-def read_grid(path: Path, *, mask: bool = False) -> Grid:
-    """Checks the header, inflates and decodes nothing. ValueError names the file."""
-    with _open(path, _claim(path, mask)) as (_, grid):
-        return grid
-
-
 def read(path: Path, *, mask: bool = False) -> tuple[Shaped[np.ndarray, "_ _ _"], Grid]:
     """Pixels in the file's own order and type, [z, y, x], and their grid."""
     claim = _claim(path, mask)
     _check_payload(path, claim)
+    with _as_named(path, claim) as header:
+        reader, grid = _reader(path, header, claim)
+        return decoded(reader, path), grid
+
+
+def decoded(reader: "sitk.ImageFileReader", path: Path) -> Shaped[np.ndarray, "_ _ _"]:
+    """The pixels of the file whose name the reader has; `path` is for messages."""
     import SimpleITK as sitk
 
-    with _open(path, claim) as (reader, grid):
-        try:
-            values = sitk.GetArrayFromImage(reader.Execute())
-        except (RuntimeError, MemoryError) as error:
-            raise ValueError(f"{path}: cannot be decoded: {reason(error)}") from error
-    return values, grid
+    try:
+        return sitk.GetArrayFromImage(reader.Execute())
+    except (RuntimeError, MemoryError) as error:
+        raise ValueError(f"{path}: cannot be decoded: {_reason(error)}") from error
 
 
 def to_int16(
@@ -114,7 +113,7 @@ def _whole(
     return out
 
 
-def reason(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     """The last line of what SimpleITK says, or the kind of error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
@@ -135,12 +134,6 @@ def _claim(path: Path, mask: bool) -> Claim:
     claim = parse(path)
     _check(path, claim, mask)
     return claim
-
-
-@contextlib.contextmanager
-def _open(path: Path, claim: Claim) -> Iterator[tuple["sitk.ImageFileReader", Grid]]:
-    with _as_named(path, claim) as header:
-        yield _reader(path, header, claim)
 
 
 @contextlib.contextmanager
@@ -167,17 +160,14 @@ def _reader(
     try:
         reader.ReadImageInformation()
     except (RuntimeError, MemoryError) as error:
-        raise ValueError(f"{path}: header cannot be read: {reason(error)}") from error
+        raise ValueError(f"{path}: header cannot be read: {_reason(error)}") from error
     if reader.GetSize() != claim.size or reader.GetNumberOfComponents() != 1:
         raise ValueError(  # e.g. a field given twice: two parsers, two readings
             f"{path}: ambiguous header: {claim.size} or {reader.GetSize()} voxels; "
             f"{RESAVE}"
         )
     grid = Grid(
-        reader.GetSize(),
-        reader.GetSpacing(),
-        reader.GetOrigin(),
-        reader.GetDirection(),
+        reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection()
     )
     numbers = (*grid.spacing, *grid.origin, *grid.direction)
     if not all(map(math.isfinite, numbers)) or min(grid.spacing) <= 0:

@@ -10,7 +10,6 @@ import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int16, Shaped, UInt8
@@ -20,8 +19,8 @@ from tqgd_jax.io.dicom import series as dicom
 from tqgd_jax.io.dicom.series import dicom_folders
 from tqgd_jax.io.volume_files import MAX_VOXELS, Grid
 
-__all__ = ["MAX_VOXELS", "Info", "Volume", "dicom_folders", "is_volume"]
-__all__ += ["read_info", "read_mask", "read_volume"]
+__all__ = ["MAX_VOXELS", "Volume", "dicom_folders", "is_volume"]
+__all__ += ["read_mask", "read_volume"]
 
 logger = logging.getLogger("tqgd_jax")
 
@@ -54,15 +53,6 @@ class Volume:
     flipped: tuple[bool, bool] = (False, False)
 
 
-class Info(NamedTuple):
-    """What the headers say, as `read_volume` will give it."""
-
-    shape: tuple[int, int, int]  # z, y, x
-    spacing: tuple[float, float, float]
-    origin: tuple[float, float, float]
-    ids: dict[str, str]
-
-
 def is_volume(path: Path) -> bool:
     """Whether the suffix is that of a volume file: .mhd .mha .nrrd .nhdr .nii .nii.gz."""
     return volume_files.suffix(path) != ""
@@ -83,7 +73,8 @@ def read_volume(path: Path, *, series: str = "") -> Volume:
         values, grid = dicom.decode(stack), stack.grid
         ids, thickness, sop = stack.ids, stack.thickness, stack.sop
     else:
-        _no_series(path, series)
+        if series:
+            raise ValueError(f"{path}: series={series!r} is for folders of DICOM files")
         values, grid = volume_files.read(path)
         ids, thickness, sop = dict.fromkeys(dicom.IDS, ""), None, ()
     axes, signs = _axes(path, grid)
@@ -94,28 +85,15 @@ def read_volume(path: Path, *, series: str = "") -> Volume:
         sop = sop[::-1]
     if hu.min() >= 0:
         logger.warning("%s: no voxel below 0, and air has -1000: is this HU?", path)
-    info = _info(grid, axes, signs, ids)
     return Volume(
         hu,
-        info.spacing,
-        info.origin,
+        *_place(grid, axes, signs),
         ids,
         sop,
         thickness,
         swapped=axes[0] == 1,
         flipped=(signs[1] < 0, signs[0] < 0),
     )
-
-
-def read_info(path: Path, *, series: str = "") -> Info:
-    """Shape, spacing and ids as `read_volume`, without decoding pixels."""
-    if path.is_dir():
-        stack = dicom.find(path, series)
-        grid, ids = stack.grid, stack.ids
-    else:
-        _no_series(path, series)
-        grid, ids = volume_files.read_grid(path), dict.fromkeys(dicom.IDS, "")
-    return _info(grid, *_axes(path, grid), ids)
 
 
 def read_mask(path: Path, like: Volume) -> UInt8[np.ndarray, "z y x"]:
@@ -126,34 +104,27 @@ def read_mask(path: Path, like: Volume) -> UInt8[np.ndarray, "z y x"]:
     """
     values, grid = volume_files.read(path, mask=True)
     axes, signs = _axes(path, grid)
-    info = _info(grid, axes, signs, {})
-    half = [s / 2 for s in reversed(like.spacing)]
-    same = (
-        info.shape == like.hu.shape
-        and np.allclose(info.spacing, like.spacing, rtol=0.01, atol=0)
-        and all(
-            abs(a - b) <= h
-            for a, b, h in zip(info.origin, like.origin, half, strict=True)
-        )
-    )
-    if not same:
+    values = _turn(values, axes, signs)
+    spacing, origin = _place(grid, axes, signs)
+    apart = np.abs(np.subtract(origin, like.origin))
+    if not (
+        values.shape == like.hu.shape
+        and np.allclose(spacing, like.spacing, rtol=0.01, atol=0)
+        and (apart <= np.array(like.spacing[::-1]) / 2).all()
+    ):
+        mask = _text(values.shape, spacing, origin)
+        scan = _text(like.hu.shape, like.spacing, like.origin)
         raise ValueError(
-            f"{path}: the mask is {_text(info.shape, info.spacing, info.origin)}; its "
-            f"scan is {_text(like.hu.shape, like.spacing, like.origin)}. They must be "
-            "one grid: take the mask of this scan, or resample it (nearest neighbour)"
+            f"{path}: the mask is {mask}; its scan is {scan}. They must be one grid: "
+            "take the mask of this scan, or resample it (nearest neighbour)"
         )
-    return volume_files.to_uint8(_turn(values, axes, signs), path)
+    return volume_files.to_uint8(values, path)
 
 
 def _text(shape: tuple, spacing: tuple, origin: tuple) -> str:
     mm = " x ".join(f"{s:.4g}" for s in spacing)
     at = ", ".join(f"{o:.2f}" for o in origin)
     return f"{' x '.join(map(str, shape))} voxels of {mm} mm (z, y, x) at ({at}) mm LPS"
-
-
-def _no_series(path: Path, series: str) -> None:
-    if series:
-        raise ValueError(f"{path}: series={series!r} is for folders of DICOM files")
 
 
 def _axes(path: Path, grid: Grid) -> tuple[list[int], list[int]]:
@@ -181,17 +152,14 @@ def _turn(
     return np.ascontiguousarray(turned[:: signs[2], :: signs[1], :: signs[0]])
 
 
-def _info(grid: Grid, axes: list[int], signs: list[int], ids: dict[str, str]) -> Info:
-    spacing = [float(grid.spacing[a]) for a in axes]
-    size = [int(grid.size[a]) for a in axes]
+def _place(
+    grid: Grid, axes: list[int], signs: list[int]
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Spacing (z, y, x) and origin (x, y, z) once the axes are the patient's, mm."""
+    x, y, z = (float(grid.spacing[a]) for a in axes)
     # A flipped axis begins at its far end.
-    origin = [
-        float(o) - (n - 1) * s * (sign < 0)
-        for o, n, s, sign in zip(grid.origin, size, spacing, signs, strict=True)
-    ]
-    return Info(
-        (size[2], size[1], size[0]),
-        (spacing[2], spacing[1], spacing[0]),
-        (origin[0], origin[1], origin[2]),
-        ids,
+    x0, y0, z0 = (
+        float(o) - (grid.size[a] - 1) * grid.spacing[a] * (sign < 0)
+        for o, a, sign in zip(grid.origin, axes, signs, strict=True)
     )
+    return (z, y, x), (x0, y0, z0)

@@ -113,28 +113,13 @@ def elsewhere(p: Patient, heart: Heart, rng: np.random.Generator) -> list[Lesion
     if rng.random() < 0.06:
         at = np.array(heart.at(44, -20, -20)) + rng.normal(0, 6, 3)
         add("pericardium", at, rng.uniform(1.0, 2.0), rng.uniform(300, 700), 2.5, 3)
-    if rng.random() < 0.25:
-        side = -1 if rng.random() < 0.5 else 1
-        at = (side * rng.uniform(60, 95), rng.uniform(-40, 55), rng.uniform(-20, 60))
-        add(
-            "granuloma",
-            at,
-            rng.uniform(1.2, 2.6),
-            rng.uniform(900, 1900),
-            1.0,
-            1,
-            False,
-        )
-    if rng.random() < 0.25:
-        side = -1 if rng.random() < 0.5 else 1
-        at = (side * rng.uniform(24, 46), rng.uniform(12, 30), rng.uniform(15, 50))
-        add(
-            "hilar node",
-            at,
-            rng.uniform(1.5, 3.5),
-            rng.uniform(250, 800),
-            1.2,
-            4,
-            False,
-        )
+    for kind, x, y, z, half, hu, aspect, lobes in (
+        ("granuloma", (60, 95), (-40, 55), (-20, 60), (1.2, 2.6), (900, 1900), 1.0, 1),
+        ("hilar node", (24, 46), (12, 30), (15, 50), (1.5, 3.5), (250, 800), 1.2, 4),
+    ):
+        if rng.random() < 0.25:
+            side = -1 if rng.random() < 0.5 else 1
+            at = (side * rng.uniform(*x), rng.uniform(*y), rng.uniform(*z))
+            size, density = rng.uniform(*half), rng.uniform(*hu)
+            add(kind, at, size, density, aspect, lobes, moves=False)
     return lesions

@@ -133,11 +133,7 @@ def _couch(image: Fine, one: tubes.Grid, p: Patient) -> None:
 
 
 def _wall_and_lungs(
-    canvas: Canvas,
-    p: Patient,
-    texture: Fine,
-    lung: Fine,
-    trees: list[tubes.Segment],
+    canvas: Canvas, p: Patient, texture: Fine, lung: Fine, trees: list[tubes.Segment]
 ) -> None:
     paint, one = canvas.paint, canvas.grid
     fat = p.adipose + 2 * texture

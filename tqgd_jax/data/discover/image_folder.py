@@ -61,12 +61,7 @@ def among(root: Path, files: list[Path], data: Data) -> ImageFolder:
         entries, problems = _pair(root, images, labels, names)
     lists = [f for f in files if f.name == "classes.txt" and format == "yolo"]
     return ImageFolder(
-        root,
-        format,
-        tuple(entries),
-        tuple(labels),
-        tuple(lists),
-        (*unread, *problems),
+        root, format, tuple(entries), tuple(labels), tuple(lists), (*unread, *problems)
     )
 
 

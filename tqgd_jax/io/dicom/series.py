@@ -1,6 +1,6 @@
 """Folders of DICOM slices: which files are one scan, and in which order.
 
-Headers come from `dicom_header`, are judged one by one in `dicom_slice` and against
+Headers come from `header`, are judged one by one in `slice` and against
 each other here, before GDCM (in SimpleITK) decodes a pixel. DICOM PS3.3 C.7.6.2 gives
 position and orientation.
 """
@@ -18,7 +18,7 @@ from jaxtyping import Int16
 from tqgd_jax.io.dicom import slice
 from tqgd_jax.io.dicom.header import Header, read_header
 from tqgd_jax.io.dicom.slice import MAX_TILT, listed
-from tqgd_jax.io.volume_files import MAX_VOXELS, Grid, reason, to_int16
+from tqgd_jax.io.volume_files import MAX_VOXELS, Grid, decoded, to_int16
 
 logger = logging.getLogger("tqgd_jax")
 
@@ -116,10 +116,7 @@ def decode(stack: Stack) -> Int16[np.ndarray, "_ _ _"]:
     reader.SetImageIO("GDCMImageIO")
     for k, path in enumerate(stack.paths):
         reader.SetFileName(str(path))
-        try:
-            values = sitk.GetArrayFromImage(reader.Execute())
-        except (RuntimeError, MemoryError) as error:
-            raise ValueError(f"{path}: cannot be decoded: {reason(error)}") from error
+        values = decoded(reader, path)
         if values.shape != (1, rows, columns):
             raise ValueError(
                 f"{path}: decodes to {values.shape}, its header says {rows} rows and "

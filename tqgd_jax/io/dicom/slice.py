@@ -1,6 +1,6 @@
 """One DICOM slice judged by its header alone: is it HU, and where does it lie?
 
-`dicom_header` gives the text of the elements; here it becomes numbers, and whatever
+`header` gives the text of the elements; here it becomes numbers, and whatever
 would make wrong HU or a wrong place is refused before GDCM decodes a pixel. DICOM PS3.3
 C.7.6.2 gives position and orientation, C.8.2.1 what a CT image has.
 """

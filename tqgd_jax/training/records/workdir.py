@@ -89,8 +89,10 @@ def record(folder: Path, config: Config, run: dict[str, Any]) -> None:
       ValueError: the folder was made with other settings or data; names them.
     """
     path = folder / "config.json"
+    config = dataclasses.replace(config, model=config.model.resolved())
     if path.exists():
         old, old_run = read(folder)
+        old.model = old.model.resolved()  # older ones did not write the preset out
         changed = {
             name: values
             for name, values in differences(old, config).items()
