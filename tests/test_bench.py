@@ -11,8 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bench import __main__ as whole
-from bench import hlo, icicle, profile, report, scans, speed, tables
+from bench import scans, tables
+from bench.profile import __main__ as profile
+from bench.profile import hlo, icicle
+from bench.speed import __main__ as whole
+from bench.speed import network, report
 
 
 @pytest.mark.parametrize(
@@ -151,23 +154,23 @@ def test_the_share_of_the_peak_is_of_the_same_library_and_precision():
             "platform": "cpu", "device": "cpu", "devices": 1, "cores": 2, "cpu": "x",
             "memory_gib": 1, "python": "3", "versions": {"jax": "0", "torch": None},
         },
-        "tasks": {"p": entry, "s": {"part": "speed", "rows": [row, other]}},
-        "missing": ["bench.speed --model tqgdnets"],
+        "tasks": {"p": entry, "s": {"part": "network", "rows": [row, other]}},
+        "missing": ["bench.speed.network --model tqgdnets"],
     }  # fmt: skip
     text = report.report(results)
     assert "| 10 | 25% |" in text
     assert "| 20 |  |" in text
     assert "no torch" in text
-    assert "bench.speed --model tqgdnets" in text
+    assert "bench.speed.network --model tqgdnets" in text
 
 
 def test_tasks_follow_the_device_and_the_arguments():
     on_gpu = whole.tasks(whole.arguments([]), on_cpu=False)
     assert len({task.key for task in on_gpu}) == len(on_gpu)
-    assert sum(task.part == "speed" for task in on_gpu) == 2 * 4 * 3
+    assert sum(task.part == "network" for task in on_gpu) == 2 * 4 * 3
     chosen = [
         "--only",
-        "speed",
+        "network",
         "--models",
         "yolov5n",
         "--batches",
@@ -176,7 +179,7 @@ def test_tasks_follow_the_device_and_the_arguments():
         "64",
     ]
     (task,) = whole.tasks(whole.arguments(chosen), on_cpu=True)
-    args = speed.arguments(task.arguments)
+    args = network.arguments(task.arguments)
     assert (args.model, args.batch, args.size, args.precision) == (
         *("yolov5n", 4, 64),
         "fp32",
@@ -185,11 +188,11 @@ def test_tasks_follow_the_device_and_the_arguments():
     assert args.train
     assert args.infer
     with pytest.raises(SystemExit):
-        whole.arguments(["--only", "sped"])
+        whole.arguments(["--only", "netwrok"])
 
 
 def test_both_alone_where_together_they_ran_out_of_memory():
-    task = whole.Task("speed", ("--model", "yolov5s"), {"model": "yolov5s"})
+    task = whole.Task("network", ("--model", "yolov5s"), {"model": "yolov5s"})
     again = whole.alone(task, [{"who": "ours", "note": "out of memory"}])
     assert [t.arguments[-2:] for t in again] == [
         ("--sides", s) for s in ("ours", "torch")
@@ -213,7 +216,7 @@ def test_synthetic_slices_are_a_source():
 
 
 def test_work_is_counted_from_shapes():
-    from bench import ours
+    from bench.speed import ours
 
     # The specification's table of 2 x products of convolutions at 640 px.
     assert ours.nominal_gflops(scans.config("tqgdnets", 640, 1)) == pytest.approx(
@@ -227,7 +230,7 @@ def test_it_runs_without_tensorflow_simpleitk_and_ml_collections(tmp_path):
     root = Path(__file__).parents[1]
     out = tmp_path / "out"
     subprocess.run(
-        f"{sys.executable} -m bench --only peak --seconds 0.02 --out {out}".split(),
+        f"{sys.executable} -m bench.speed --only peak --seconds 0.02 --out {out}".split(),
         cwd=root, check=True, capture_output=True, encoding="utf-8",
         env={"PATH": "", "PYTHONPATH": str(tmp_path), "JAX_PLATFORMS": "cpu"},
     )  # fmt: skip

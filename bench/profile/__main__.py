@@ -1,0 +1,212 @@
+"""Where the time of a training step goes: `python -m bench.profile --model tqgdnets`.
+
+Traces steps of a `training.run.Run` (placement resident) with JAX's profiler, gives the
+time of each operation to the module of the network it belongs to and to a class, writes
+`profile-MODEL.md`, `.json` and an icicle chart, `.png`. On a GPU, operations inside a
+CUDA graph may carry no name; if much is "unnamed", run with
+XLA_FLAGS=--xla_gpu_enable_command_buffer= .
+"""
+
+import argparse
+import collections
+import tempfile
+import time
+from pathlib import Path
+
+from bench import machine, scans, tables
+from bench.profile import hlo
+
+UNNAMED = (("unnamed",), "other arithmetic")
+PARTS = (
+    *("stem", "backbone", "neck", "head", "loss", "augment", "input"),
+    *("optimiser", "step", "unnamed"),
+)
+
+
+def own_times(folder, skip=frozenset()):
+    """Seconds on the clock that each operation of a trace had to itself.
+
+    Where several ran at once, each gets its part of that time, so the sum is the time
+    in which anything ran.
+
+    Args:
+      folder: of the trace.
+      skip: operations that only hold others, such as loops.
+    """
+    from jax.profiler import ProfileData
+
+    file = max(Path(folder).rglob("*.xplane.pb"), key=lambda p: p.stat().st_mtime)
+    planes = list(ProfileData.from_file(str(file)).planes)
+    on_device = [p for p in planes if p.name.startswith("/device:")]
+    starts, ends = collections.defaultdict(list), collections.defaultdict(list)
+    for plane in on_device or planes:
+        for line in plane.lines:
+            if line.name in ("XLA Modules", "XLA Ops", "Steps", "XLA TraceMe"):
+                continue  # a GPU's kernels lie on its streams; these repeat them
+            for event in line.events:
+                # A CPU's operation may go on in other threads when its event is over.
+                if event.name.startswith("end: "):
+                    ends[event.name[5:]].append(event.start_ns)
+                elif (name := dict(event.stats).get("hlo_op")) and name not in skip:
+                    span = (event.start_ns, event.start_ns + event.duration_ns)
+                    starts[str(name)].append(span)
+    return shared(
+        [
+            (start, _end(start, stop, ends[name]), name)
+            for name, spans in starts.items()
+            for start, stop in spans
+        ]
+    )
+
+
+def _end(start, stop, ends):
+    """The first end that was noted after the start, or that of the event."""
+    return max(stop, min((e for e in ends if e >= start), default=stop))
+
+
+def shared(spans):
+    """Seconds of each name in (start, end, name), ns, split where they overlap."""
+    changes = sorted(
+        (at, step, name)
+        for start, end, name in spans
+        for at, step in ((start, 1), (end, -1))
+    )
+    total, active, last = collections.Counter(), collections.Counter(), 0
+    for at, step, name in changes:
+        count = sum(active.values())
+        for one, times in active.items():
+            total[one] += (at - last) * times / count / 1e9
+        active[name] += step
+        if not active[name]:
+            del active[name]
+        last = at
+    return dict(total)
+
+
+def grouped(times, operations):
+    """(path, class) -> seconds."""
+    found = collections.Counter()
+    for name, seconds in times.items():
+        path, kind = operations.get(name, UNNAMED)
+        found[path, kind] += seconds
+    return found
+
+
+def trace(cfg, steps):
+    """(path, class) -> seconds a step, and seconds a step on the clock."""
+    import jax
+
+    from bench.speed import ours
+    from tqgd_jax.training.run import Run
+
+    run = Run(cfg, scans.source(16, cfg.data.image_size))
+    compilation = ours.Compilation(run.program)
+    state = run.program.place(run.create())
+
+    def call(state, i):
+        rows = run.schedule.at(slice(i, i + 1))
+        return run.program(state, [(run.indices(i),)], rows)[0]
+
+    state = jax.block_until_ready(call(state, 0))
+    with tempfile.TemporaryDirectory() as folder:
+        # Python's own calls are no part of it and would fill the trace.
+        options = jax.profiler.ProfileOptions()
+        options.python_tracer_level = 0
+        with jax.profiler.trace(folder, profiler_options=options):
+            start = time.perf_counter()
+            for i in range(steps):
+                state = jax.block_until_ready(call(state, i + 1))
+            wall = time.perf_counter() - start
+        operations = hlo.operations(compilation.executable.as_text())
+        loops = {n for n, (_, kind) in operations.items() if kind == "control flow"}
+        found = grouped(own_times(folder, loops), operations)
+    return {key: s / steps for key, s in found.items()}, wall / steps
+
+
+def summary(found):
+    """Rows of a table: parts by classes, in ms and as shares."""
+    whole = sum(found.values())
+    kinds = collections.Counter()
+    parts = {}
+    for (path, kind), seconds in found.items():
+        kinds[kind] += seconds
+        parts.setdefault(path[0], collections.Counter())[kind] += seconds
+    ordered = [kind for kind, _ in kinds.most_common()]
+    columns = {"part": ("ms a step", "{}"), "all": ("all", "{:.1f}")}
+    columns |= {"share": ("share", "{:.0%}")}
+    columns |= {kind: (kind, "{:.1f}") for kind in ordered}
+
+    def row(name, counts):
+        total = sum(counts.values())
+        cells = {kind: 1e3 * s for kind, s in counts.items() if s > 0}
+        return {"part": name, "all": 1e3 * total, "share": total / whole} | cells
+
+    rows = [row(name, parts[name]) for name in PARTS if name in parts]
+    return [*rows, row("**all**", kinds)], columns
+
+
+def heaviest(found, count=15):
+    """Rows of the layers that take longest."""
+    layers = collections.Counter()
+    for (path, kind), seconds in found.items():
+        layers["/".join(path), kind] += seconds
+    whole = sum(found.values())
+    return [
+        {"layer": layer, "kind": kind, "ms": 1e3 * s, "share": s / whole}
+        for (layer, kind), s in layers.most_common(count)
+    ]
+
+
+def main(argv=None):
+    """Writes tables and chart."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--model", default="tqgdnets", help="yolov5 or tqgdnet, n s m l"
+    )
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--size", type=int, default=320, help="image side, px")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder")
+    parser.add_argument("--json", help="further file for the rows")
+    args = parser.parse_args(argv)
+    from bench.profile.icicle import draw
+
+    cfg = scans.config(
+        args.model, args.size, args.batch, args.precision, steps_per_call=1
+    )
+    found, wall = trace(cfg, args.steps)
+    rows, columns = summary(found)
+    layers = {
+        "layer": ("layer", "{}"), "kind": ("class", "{}"),
+        "ms": ("ms a step", "{:.1f}"), "share": ("share", "{:.1%}"),
+    }  # fmt: skip
+    facts = machine.facts()
+    title = (
+        f"{args.model}, {args.size} px, batch {args.batch}, {args.precision}: "
+        f"{1e3 * wall:.0f} ms a step under the profiler, "
+        f"{1e3 * sum(found.values()):.0f} ms with any at work"
+    )
+    text = (
+        f"{title}. {machine.headline(facts)}\n\n{tables.markdown(rows, columns)}\n\n"
+        f"{tables.markdown(heaviest(found), layers)}\n"
+    )
+    print(text)
+    args.out.mkdir(parents=True, exist_ok=True)
+    stem = args.out / f"profile-{args.model}"
+    stem.with_suffix(".md").write_text(text)
+    plain = [
+        {"path": list(path), "class": kind, "ms": 1e3 * s}
+        for (path, kind), s in found.items()
+    ]
+    tables.write(
+        stem.with_suffix(".json"),
+        {"machine": facts, "title": title, "rows": rows, "operations": plain},
+    )
+    draw(found, f"{title}\n{facts['device']}, {facts['cpu']}", stem.with_suffix(".png"))
+    if args.json:
+        tables.write(args.json, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""A run as large as orCaScore's: `python -m bench.speed.longrun --model tqgdnets`.
+
+131 slices of 640 x 640 int16 HU that are made in memory, 200 epochs, batch 4, mosaic,
+resident, through `Run.train` with its checkpoints and log: from the first trace to the
+last file, so compilation is in it (and no cache of it is used). The goals on a GPU are
+60 s for YOLOv5s and 240 s for TQGDNet-s. With `--steps` it stops early and says what
+all would take: seconds of the first steps, plus the rest at the median pace.
+"""
+
+import argparse
+import json
+import logging
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from bench import scans, tables
+
+COLUMNS = {
+    "model": ("model", "{}"),
+    "precision": ("precision", "{}"),
+    "size": ("px", "{}"),
+    "slices": ("slices", "{}"),
+    "epochs": ("epochs", "{}"),
+    "batch": ("batch", "{}"),
+    "steps": ("steps done", "{}"),
+    "of": ("of", "{}"),
+    "wall_s": ("s, all included", "{:.1f}"),
+    "images_per_s": ("images/s, median", "{:.1f}"),
+    "whole_s": ("s, all steps", "{:.0f}"),
+    "loss": ("loss, first and last epoch or step", "{}"),
+}
+
+
+def measure(args):
+    """The row of a run."""
+    from tqgd_jax.training.run import Run
+
+    cfg = scans.config(
+        args.model, args.size, args.batch, args.precision,
+        epochs=args.epochs, steps=args.steps,
+        log_every=1 if args.steps else 10,
+    )  # fmt: skip
+    source = scans.source(args.slices, args.size)
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        run = Run(cfg, source)
+        run.train(Path(folder))
+        wall = time.perf_counter() - start
+        logs = {
+            name: [
+                json.loads(x)
+                for x in (Path(folder) / f"{name}.jsonl").read_text().splitlines()
+            ]
+            for name in ("speed", "metrics")
+        }
+    total = args.epochs * run.steps_per_epoch
+    rates = [row["images_per_s"] for row in logs["speed"][1:]]  # the first compiles
+    pace = statistics.median(rates) if rates else None
+    losses = [row["loss"] for row in logs["metrics"] if "loss" in row]
+    n = min(run.steps_per_epoch, max(len(losses) // 2, 1))
+    row = {
+        "steps": run.stop,
+        "of": total,
+        "wall_s": wall,
+        "images_per_s": pace,
+        "loss": f"{statistics.mean(losses[:n]):.3f}, {statistics.mean(losses[-n:]):.3f}",
+    }
+    if run.stop == total:
+        return row | {"whole_s": wall}
+    if pace is None:
+        return row
+    rest = (total - run.stop) * args.batch / pace
+    note = f"**extrapolated** from {run.stop} steps, later checkpoints left out"
+    return row | {"whole_s": wall + rest, "note": note}
+
+
+def main(argv=None):
+    """Prints the row."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="yolov5s", help="yolov5 or tqgdnet, n s m l")
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--size", type=int, default=640, help="image side, px")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--slices", type=int, default=scans.ORCASCORE)
+    parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=0, help="stop after; 0: all")
+    parser.add_argument("--json", help="file for the results")
+    args = parser.parse_args(argv)
+    import jax
+
+    jax.config.update("jax_enable_compilation_cache", False)
+    logging.getLogger("tqgd_jax").setLevel(logging.WARNING)
+    names = ("model", "precision", "size", "slices", "epochs", "batch")
+    row = {name: getattr(args, name) for name in names}
+    try:
+        row |= measure(args)
+    except Exception as error:  # a run that fails is a row that says so
+        row["note"] = tables.why(error)
+    tables.finish([row], COLUMNS, args.json)
+
+
+if __name__ == "__main__":
+    main()

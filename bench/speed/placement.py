@@ -1,0 +1,112 @@
+"""`stream` against `resident`, training end to end: `python -m bench.speed.placement`.
+
+The steps of a `training.run.Run` with everything in them (input, augmentation, forward,
+loss, backward, update) through its `CompiledSteps`, without evaluation and checkpoints.
+Both train the same bits.
+"""
+
+import argparse
+import itertools
+import os
+import time
+
+from bench import machine, scans, tables
+from bench.speed.pipeline import NO_TENSORFLOW
+
+COLUMNS = {
+    "model": ("model", "{}"),
+    "precision": ("precision", "{}"),
+    "size": ("px", "{}"),
+    "batch": ("batch", "{}"),
+    "placement": ("placement", "{}"),
+    "images_per_s": ("images/s", "{:.1f}"),
+    "step_ms": ("ms a step", "{:.1f}"),
+    "host_cores": ("host cores in use", "{:.2f}"),
+    "first_s": ("first call s", "{:.1f}"),
+    "steps": ("steps timed", "{}"),
+    "steps_per_call": ("steps a call", "{}"),
+}
+
+
+def measure(cfg, source, seconds):
+    """Steps for about that time, once the first call is done."""
+    import jax
+
+    from tqgd_jax.training.run import Run
+
+    run = Run(cfg, source)
+    state, inputs, done = run.program.place(run.create()), run.inputs(0), 0
+
+    def call():
+        nonlocal state, done
+        n = run.program.steps
+        state, metrics = run.program(
+            state,
+            list(itertools.islice(inputs, n)),
+            run.schedule.at(slice(done, done + n)),
+        )
+        done += n
+        return metrics
+
+    start = time.perf_counter()
+    jax.block_until_ready(call())
+    first, skipped = time.perf_counter() - start, done
+    end = time.perf_counter() + seconds
+    with machine.Host() as host:
+        before = None
+        while time.perf_counter() < end:
+            now = call()
+            if before is not None:  # as in training, one call is always on its way
+                jax.block_until_ready(before)
+            before = now
+        jax.block_until_ready(now)
+    steps = done - skipped
+    return {
+        "images_per_s": steps * cfg.data.batch_size / host.wall,
+        "step_ms": 1e3 * host.wall / steps,
+        "host_cores": host.cores,
+        "first_s": first,
+        "steps": steps,
+        "steps_per_call": run.program.steps,
+    }
+
+
+def main(argv=None):
+    """Prints a row for each placement."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="yolov5s", help="yolov5 or tqgdnet, n s m l")
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--size", type=int, default=640, help="image side, px")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--slices", type=int, default=scans.ORCASCORE)
+    parser.add_argument("--seconds", type=float, default=15, help="of each row")
+    parser.add_argument("--json", help="file for the results")
+    args = parser.parse_args(argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import jax
+
+    jax.config.update("jax_enable_compilation_cache", False)
+    source = scans.source(args.slices, args.size)
+    rows = []
+    for placement in ("resident", "stream"):
+        row = {
+            "model": args.model,
+            "precision": args.precision,
+            "size": args.size,
+            "batch": args.batch,
+            "placement": placement,
+        }
+        cfg = scans.config(
+            args.model, args.size, args.batch, args.precision, placement, epochs=10**4
+        )
+        try:
+            rows.append(row | measure(cfg, source, args.seconds))
+        except ImportError:
+            rows.append(row | {"note": NO_TENSORFLOW})
+        except Exception as error:  # one that fails is a row that says so
+            rows.append(row | {"note": tables.why(error)})
+    tables.finish(rows, COLUMNS, args.json)
+
+
+if __name__ == "__main__":
+    main()
