@@ -7,14 +7,13 @@ CUDA graph may carry no name; if much is "unnamed", run with
 XLA_FLAGS=--xla_gpu_enable_command_buffer= .
 """
 
-import argparse
 import collections
 import tempfile
 import time
 from pathlib import Path
 
-from bench import machine, scans, tables
-from bench.profile import hlo
+from bench import flags, machine, scans, tables
+from bench.profile import hlo, icicle
 
 UNNAMED = (("unnamed",), "other arithmetic")
 PARTS = (
@@ -85,11 +84,10 @@ def shared(spans):
 
 def grouped(times, operations):
     """(path, class) -> seconds."""
-    found = collections.Counter()
+    total = collections.Counter()
     for name, seconds in times.items():
-        path, kind = operations.get(name, UNNAMED)
-        found[path, kind] += seconds
-    return found
+        total[operations.get(name, UNNAMED)] += seconds
+    return total
 
 
 def trace(cfg, steps):
@@ -119,16 +117,16 @@ def trace(cfg, steps):
             wall = time.perf_counter() - start
         operations = hlo.operations(compilation.executable.as_text())
         loops = {n for n, (_, kind) in operations.items() if kind == "control flow"}
-        found = grouped(own_times(folder, loops), operations)
-    return {key: s / steps for key, s in found.items()}, wall / steps
+        times = grouped(own_times(folder, loops), operations)
+    return {key: s / steps for key, s in times.items()}, wall / steps
 
 
-def summary(found):
+def summary(times):
     """Rows of a table: parts by classes, in ms and as shares."""
-    whole = sum(found.values())
+    whole = sum(times.values())
     kinds = collections.Counter()
     parts = {}
-    for (path, kind), seconds in found.items():
+    for (path, kind), seconds in times.items():
         kinds[kind] += seconds
         parts.setdefault(path[0], collections.Counter())[kind] += seconds
     ordered = [kind for kind, _ in kinds.most_common()]
@@ -145,12 +143,12 @@ def summary(found):
     return [*rows, row("**all**", kinds)], columns
 
 
-def heaviest(found, count=15):
+def heaviest(times, count=15):
     """Rows of the layers that take longest."""
     layers = collections.Counter()
-    for (path, kind), seconds in found.items():
+    for (path, kind), seconds in times.items():
         layers["/".join(path), kind] += seconds
-    whole = sum(found.values())
+    whole = sum(times.values())
     return [
         {"layer": layer, "kind": kind, "ms": 1e3 * s, "share": s / whole}
         for (layer, kind), s in layers.most_common(count)
@@ -159,24 +157,15 @@ def heaviest(found, count=15):
 
 def main(argv=None):
     """Writes tables and chart."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--model", default="tqgdnets", help="yolov5 or tqgdnet, n s m l"
-    )
-    parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--size", type=int, default=320, help="image side, px")
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder")
-    parser.add_argument("--json", help="further file for the rows")
-    args = parser.parse_args(argv)
-    from bench.profile.icicle import draw
-
+    args = flags.parser(
+        __doc__, model="tqgdnets", precision="fp32", size=320, batch=4, steps=3,
+        out=Path("runs/bench"),
+    ).parse_args(argv)  # fmt: skip
     cfg = scans.config(
         args.model, args.size, args.batch, args.precision, steps_per_call=1
     )
-    found, wall = trace(cfg, args.steps)
-    rows, columns = summary(found)
+    times, wall = trace(cfg, args.steps)
+    rows, columns = summary(times)
     layers = {
         "layer": ("layer", "{}"), "kind": ("class", "{}"),
         "ms": ("ms a step", "{:.1f}"), "share": ("share", "{:.1%}"),
@@ -185,11 +174,11 @@ def main(argv=None):
     title = (
         f"{args.model}, {args.size} px, batch {args.batch}, {args.precision}: "
         f"{1e3 * wall:.0f} ms a step under the profiler, "
-        f"{1e3 * sum(found.values()):.0f} ms with any at work"
+        f"{1e3 * sum(times.values()):.0f} ms with any at work"
     )
     text = (
         f"{title}. {machine.headline(facts)}\n\n{tables.markdown(rows, columns)}\n\n"
-        f"{tables.markdown(heaviest(found), layers)}\n"
+        f"{tables.markdown(heaviest(times), layers)}\n"
     )
     print(text)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -197,15 +186,14 @@ def main(argv=None):
     stem.with_suffix(".md").write_text(text)
     plain = [
         {"path": list(path), "class": kind, "ms": 1e3 * s}
-        for (path, kind), s in found.items()
+        for (path, kind), s in times.items()
     ]
     tables.write(
         stem.with_suffix(".json"),
         {"machine": facts, "title": title, "rows": rows, "operations": plain},
     )
-    draw(found, f"{title}\n{facts['device']}, {facts['cpu']}", stem.with_suffix(".png"))
-    if args.json:
-        tables.write(args.json, rows)
+    title = f"{title}\n{facts['device']}, {facts['cpu']}"
+    icicle.draw(times, title, stem.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -69,9 +69,9 @@ def operations(text):
     for line in text.splitlines():
         if started := _COMPUTATION.match(line):
             now = inside.setdefault(started[1], [])
-        elif now is not None and (found := _INSTRUCTION.match(line)):
-            now.append((*found.groups(), line))
-    found = {}
+        elif now is not None and (match := _INSTRUCTION.match(line)):
+            now.append((*match.groups(), line))
+    named = {}
     for instructions in inside.values():
         for name, shape, opcode, _, line in instructions:
             op_name = _NAME.search(line)
@@ -80,8 +80,8 @@ def operations(text):
             kind = _class(
                 [(opcode, shape, line), *below], op_name[1] if op_name else ""
             )
-            found[name] = (path, kind)
-    return found
+            named[name] = (path, kind)
+    return named
 
 
 def _below(line, inside):

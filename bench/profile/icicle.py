@@ -26,10 +26,10 @@ DEPTH = 4  # step, part, module, layer or class
 WIDE = 0.0058  # of the whole, for each letter of a label
 
 
-def tree(found):
+def tree(times):
     """(path, class) -> seconds, as path -> seconds with the class as its last name."""
     boxes = collections.Counter()
-    for (path, kind), seconds in found.items():
+    for (path, kind), seconds in times.items():
         names = (*path[: DEPTH - 2], SHORT.get(kind, kind))
         for depth in range(len(names) + 1):
             boxes[names[:depth]] += seconds
@@ -42,24 +42,24 @@ def places(boxes):
     for path in boxes:
         if path:
             children[path[:-1]].append(path)
-    found = {(): (0.0, 1.0)}
+    spans = {(): (0.0, 1.0)}
     waiting = [()]
     while waiting:
         parent = waiting.pop()
-        left = found[parent][0]
+        left = spans[parent][0]
         for path in sorted(children[parent], key=lambda p: -boxes[p]):
             width = boxes[path] / boxes[()]
-            found[path] = (left, width)
+            spans[path] = (left, width)
             left += width
             waiting.append(path)
-    return found
+    return spans
 
 
-def draw(found, title, file):
+def draw(times, title, file):
     """Writes the chart; a row for the step, its parts, their modules, the classes."""
     from matplotlib.figure import Figure
 
-    boxes = tree(found)
+    boxes = tree(times)
     figure = Figure(figsize=(15, 7), dpi=110, layout="constrained")
     ax = figure.subplots()
     for path, (left, width) in places(boxes).items():

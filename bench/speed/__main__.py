@@ -6,7 +6,6 @@ and versions, is not measured again: where the time is up (`--budget`), the same
 goes on. Sizes suit the device that is there.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -17,7 +16,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import tables
+from bench import flags, tables
 from bench.speed.report import PARTS, report
 
 UNFINISHED = "not finished"
@@ -38,10 +37,8 @@ class Task(NamedTuple):
 
 def arguments(argv=None):
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.speed", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder")
+    parser = flags.parser(__doc__, out=Path("runs/bench"))
+    parser.prog = "python -m bench.speed"
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas")
     parser.add_argument("--models", default="yolov5s,tqgdnets")
     parser.add_argument("--batches", help="with commas (default: by device)")
@@ -61,6 +58,7 @@ def tasks(args, on_cpu):
     """What to measure, the parts that are quick first, then the usual batch."""
     models, only = args.models.split(","), args.only.split(",")
     precisions = (args.precision or ("fp32" if on_cpu else "bf16,tf32,fp32")).split(",")
+    planned = []
 
     def size(model):
         return args.size or ((256 if "tqgd" in model else 320) if on_cpu else 640)
@@ -69,47 +67,36 @@ def tasks(args, on_cpu):
         by_device = ("4,1" if "tqgd" in model else "4,1,16") if on_cpu else "4,16,64,1"
         return (args.batches or by_device).split(",")
 
-    def seconds(base):
-        return "--seconds", f"{base * args.seconds:g}"
-
-    found = []
-
-    def add(part, model=None, **options):
-        row = {"model": model} if model else {}
-        row |= {k: v for k, v in options.items() if k not in ("train", "infer")}
-        words = [w for k, v in row.items() for w in (f"--{k}", str(v))]
-        return found.append(Task(part, tuple(words), row))
+    def add(part, seconds, row, *more):
+        options = row | {"seconds": f"{seconds * args.seconds:g}"}
+        words = [w for k, v in options.items() for w in (f"--{k}", str(v))]
+        planned.append(Task(part, (*words, *more), row))
 
     if "peak" in only:
         given = ("--precision", ",".join(precisions)) if args.precision else ()
-        found.append(Task("peak", (*seconds(0.5 if on_cpu else 1), *given), {}))
+        add("peak", 0.5 if on_cpu else 1, {}, *given)
     if "pipeline" in only:
-        add("pipeline", size=size(models[0]), batch=4, seconds=4 * args.seconds)
+        add("pipeline", 4, {"size": size(models[0]), "batch": 4})
     for model in models:
-        common = {"precision": precisions[0], "size": size(model), "batch": 4}
+        row = {"model": model, "precision": precisions[0], "size": size(model)}
         if "placement" in only and (model == models[0] or not on_cpu):
-            add("placement", model, **common, seconds=10 * args.seconds)
+            add("placement", 10, row | {"batch": 4})
         if "evaluation" in only:
-            common["batch"] = 4 if on_cpu else 16
-            add("evaluation", model, **common, seconds=8 * args.seconds)
+            add("evaluation", 8, row | {"batch": 4 if on_cpu else 16})
     if "network" in only:
+        # All models at the first batch before any at the second.
         rows = [
-            (precision, i, model, batch)
+            (precisions.index(precision), i, model, batch)
             for precision in precisions
             for model in models
             for i, batch in enumerate(batches(model))
         ]
-        # All models at the first batch before any at the second.
-        for precision, _, model, batch in sorted(
-            rows, key=lambda r: (precisions.index(r[0]), r[1])
-        ):
+        for precision, _, model, batch in sorted(rows, key=lambda row: row[:2]):
             row = {"model": model, "size": size(model), "batch": int(batch)}
-            row["precision"] = precision
-            words = [w for k, v in row.items() for w in (f"--{k}", str(v))]
-            words += seconds(12 if on_cpu else 5)
-            words += ["--compile"] * (batch in args.compile.split(","))
-            found.append(Task("network", tuple(words), row))
-    return found
+            row["precision"] = precisions[precision]
+            compiled = ("--compile",) * (batch in args.compile.split(","))
+            add("network", 12 if on_cpu else 5, row, *compiled)
+    return planned
 
 
 def run(task, seconds, environment, scratch):
@@ -162,11 +149,11 @@ def main(argv=None):
     args = arguments(argv)
     start = time.perf_counter()
     environment = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    told = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-m", "bench.machine"],
         env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    here = json.loads(told.stdout)
+    here = json.loads(printed.stdout)
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "results.json"
     results = {"machine": here, "tasks": {}}
@@ -176,8 +163,13 @@ def main(argv=None):
             results = old
         else:
             path.rename(path.with_name(f"results-{int(path.stat().st_mtime)}.json"))
-    waiting = tasks(args, here["platform"] == "cpu")
     results["missing"] = []
+
+    def save():
+        tables.write(path, results)
+        (args.out / "results.md").write_text(report(results))
+
+    waiting = tasks(args, here["platform"] == "cpu")
     while waiting:
         task = waiting.pop(0)
         if task.key in results["tasks"]:
@@ -189,17 +181,14 @@ def main(argv=None):
         print(f"{args.budget - left:5.0f} s  {task.key}", flush=True)
         rows = run(task, left, environment, args.out)
         waiting = alone(task, rows) + waiting
-        entry = {"part": task.part, "rows": rows}
         if any(UNFINISHED in (row.get("note") or "") for row in rows):
             results["missing"].append(task.key)
-        results["tasks"][task.key] = entry
-        tables.write(path, results)
-        (args.out / "results.md").write_text(report(results))
+        results["tasks"][task.key] = {"part": task.part, "rows": rows}
+        save()
     # What the clock cut off is tried again by the next command.
     for key in results["missing"]:
         results["tasks"].pop(key, None)
-    tables.write(path, results)
-    (args.out / "results.md").write_text(report(results))
+    save()
     print(report(results))
 
 

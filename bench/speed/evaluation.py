@@ -7,25 +7,19 @@ first ones, whose objectness lies just above `eval.min_score`, so nearly every c
 candidate: NMS has the most to do that it can have.
 """
 
-import argparse
 import os
-import statistics
 
-from bench import scans, tables
-from bench.speed.network import interleave
+from bench import flags, scans, tables
+from bench.timing import medians_ms
 
-COLUMNS = {
-    "model": ("model", "{}"),
-    "precision": ("precision", "{}"),
-    "size": ("px", "{}"),
-    "batch": ("batch", "{}"),
+COLUMNS = tables.RUN | {
     "images_per_s": ("images/s", "{:.1f}"),
     "detect_ms": ("ms a batch", "{:.1f}"),
     "predict_ms": ("of it on the device", "{:.1f}"),
     "nms_ms": ("of that decoding, NMS", "{:.1f}"),
     "nms_share": ("share", "{:.0%}"),
     "candidates": ("candidates an image", "{:.0f}"),
-    "kept": ("kept", "{:.0f}"),
+    "detections": ("kept", "{:.0f}"),
 }
 
 
@@ -65,7 +59,7 @@ def measure(args):
         for x in raw(variables, batch)
     ]
     above = sum(int((x > cfg.eval.min_score).sum()) for x in scores)
-    kept = int(predict(variables, batch).valid.sum())
+    detections = int(predict(variables, batch).valid.sum())
     calls = {
         "detect": lambda: inference.detect(
             predict, variables, iter([load(source, host.index)]), source.names
@@ -73,8 +67,7 @@ def measure(args):
         "predict": lambda: jax.block_until_ready(predict(variables, batch)),
         "raw": lambda: jax.block_until_ready(raw(variables, batch)),
     }
-    times = interleave(calls, args.rounds, 2, args.seconds)
-    ms = {name: 1e3 * statistics.median(t) for name, t in times.items()}
+    ms = medians_ms(calls, args.rounds, 2, args.seconds)
     nms = ms["predict"] - ms["raw"]
     return {
         "images_per_s": 1e3 * args.batch / ms["detect"],
@@ -83,30 +76,19 @@ def measure(args):
         "nms_ms": nms,
         "nms_share": nms / ms["predict"],
         "candidates": above / args.batch,
-        "kept": kept / args.batch,
+        "detections": detections / args.batch,
     }
 
 
 def main(argv=None):
     """Prints the row."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="yolov5s", help="yolov5 or tqgdnet, n s m l")
-    parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--size", type=int, default=640, help="image side, px")
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=20, help="at most")
-    parser.add_argument("--json", help="file for the results")
-    args = parser.parse_args(argv)
+    args = flags.parser(
+        __doc__, model="yolov5s", precision="fp32", size=640, batch=8, rounds=10,
+        seconds=20, json=None,
+    ).parse_args(argv)  # fmt: skip
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    row = {
-        name: getattr(args, name) for name in ("model", "precision", "size", "batch")
-    }
-    try:
-        row |= measure(args)
-    except Exception as error:  # a model that fails is a row that says so
-        row["note"] = tables.why(error)
-    tables.finish([row], COLUMNS, args.json)
+    row = {name: getattr(args, name) for name in tables.RUN}
+    tables.finish([tables.attempt(row, measure, args)], COLUMNS, args.json)
 
 
 if __name__ == "__main__":

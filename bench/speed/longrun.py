@@ -7,7 +7,6 @@ last file, so compilation is in it (and no cache of it is used). The goals on a 
 all would take: seconds of the first steps, plus the rest at the median pace.
 """
 
-import argparse
 import json
 import logging
 import statistics
@@ -15,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import scans, tables
+from bench import flags, scans, tables
 
 COLUMNS = {
     "model": ("model", "{}"),
@@ -78,15 +77,12 @@ def measure(args):
 
 def main(argv=None):
     """Prints the row."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="yolov5s", help="yolov5 or tqgdnet, n s m l")
-    parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--size", type=int, default=640, help="image side, px")
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--slices", type=int, default=scans.ORCASCORE)
+    parser = flags.parser(
+        __doc__, model="yolov5s", precision="fp32", size=640, batch=4,
+        slices=scans.ORCASCORE, json=None,
+    )  # fmt: skip
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--steps", type=int, default=0, help="stop after; 0: all")
-    parser.add_argument("--json", help="file for the results")
     args = parser.parse_args(argv)
     import jax
 
@@ -94,11 +90,7 @@ def main(argv=None):
     logging.getLogger("tqgd_jax").setLevel(logging.WARNING)
     names = ("model", "precision", "size", "slices", "epochs", "batch")
     row = {name: getattr(args, name) for name in names}
-    try:
-        row |= measure(args)
-    except Exception as error:  # a run that fails is a row that says so
-        row["note"] = tables.why(error)
-    tables.finish([row], COLUMNS, args.json)
+    tables.finish([tables.attempt(row, measure, args)], COLUMNS, args.json)
 
 
 if __name__ == "__main__":

@@ -11,28 +11,24 @@ faster. Ours is `training.step.make_learn` in `runtime.sharding.CompiledSteps`, 
 call less a usual one.
 """
 
-import argparse
 import gc
 import os
 import statistics
 import time
+from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
 
-from bench import scans, tables
-from bench.speed import sides
+from bench import flags, machine, scans, tables
+from bench.timing import interleave
 
 # A median this far above the fastest call: others used the cores. PyTorch then waits
 # for its threads and slows down more than ours, so the ratio flatters us.
 DISTURBED = 1.25
 COUNTS = {"yolov5s": 7_022_326, "tqgdnets": 14_399_798}  # specification, table I
-COLUMNS = {
-    "model": ("model", "{}"),
-    "size": ("px", "{}"),
-    "batch": ("batch", "{}"),
+COLUMNS = tables.RUN | {
     "kind": ("what", "{}"),
-    "precision": ("precision", "{}"),
     "who": ("who", "{}"),
     "median_ms": ("ms a step", "{:.1f}"),
     "fastest_ms": ("fastest", "{:.1f}"),
@@ -49,19 +45,13 @@ EAGER = {"PyTorch": False, "PyTorch channels-last": True}
 
 def arguments(argv=None):
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="yolov5s", help="yolov5 or tqgdnet, n s m l")
-    parser.add_argument("--size", type=int, default=320, help="image side, px")
-    parser.add_argument("--batch", type=int, default=4)
+    parser = flags.parser(
+        __doc__, model="yolov5s", size=320, batch=4, precision="fp32",
+        threads=len(os.sched_getaffinity(0)), rounds=6, seconds=60, json=None,
+    )  # fmt: skip
     parser.add_argument("--train", action="store_true")
     parser.add_argument("--infer", action="store_true", help="(default: both)")
-    parser.add_argument("--precision", default="fp32", help="fp32, tf32, bf16 (AMP)")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--repeats", type=int, default=2, help="calls in a round")
-    parser.add_argument(
-        "--seconds", type=float, default=60, help="of one kind, at most"
-    )
     parser.add_argument(
         "--steps", type=int, default=0, help="of a training call; 0: 10 on a GPU, 1"
     )
@@ -69,7 +59,6 @@ def arguments(argv=None):
     parser.add_argument(
         "--sides", default="both", help="ours, torch, both: alone where memory is short"
     )
-    parser.add_argument("--json", help="file for the results")
     args = parser.parse_args(argv)
     if not (args.train or args.infer):
         args.train = args.infer = True
@@ -82,29 +71,8 @@ def batch_of(size, images):
     centre = rng.uniform(0.1, 0.9, (images, 8, 2)) * size
     wh = rng.uniform(8, 60, (images, 8, 2))
     boxes = np.concatenate([centre - wh / 2, centre + wh / 2], -1).clip(0, size)
-    valid = np.ones((images, 8), bool)
-    return (
-        rng.random((images, size, size, 3), np.float32),
-        boxes.astype(np.float32),
-        valid,
-    )
-
-
-def interleave(functions, rounds, repeats, seconds=float("inf")):
-    """Seconds of every timed call, by name; at least one round, whatever it takes."""
-    times = {name: [] for name in functions}
-    end = time.perf_counter() + seconds
-    for i in range(rounds):
-        if i and time.perf_counter() > end:
-            break
-        for name, call in functions.items():
-            time.sleep(0.02)  # PyTorch's threads spin a while and would steal a core
-            call()
-            for _ in range(repeats):
-                start = time.perf_counter()
-                call()
-                times[name].append(time.perf_counter() - start)
-    return times
+    pixels = rng.random((images, size, size, 3), np.float32)
+    return pixels, boxes.astype(np.float32), np.ones((images, 8), bool)
 
 
 def check(args, cfg):
@@ -120,6 +88,52 @@ def check(args, cfg):
         raise SystemExit(f"not the same graph: {counts} parameters")
 
 
+def our_side(args, kind, cfg, data):
+    """Callable, compile seconds, MiB."""
+    import jax
+
+    from bench.speed import ours
+
+    memory = machine.HostMemory()
+    if kind == "train":
+        side = ours.TrainStep(cfg, *data, steps=args.steps)
+    else:
+        side = ours.Inference(cfg, data[0])
+    if jax.default_backend() != "cpu":
+        return side, side.compile_s, ours.device_mib(side.executable)
+    memory.reset()
+    side()
+    return side, side.compile_s, memory.peak()
+
+
+def torch_side(args, kind, data, last, compiled):
+    """Callable, seconds of the first call less a usual one, MiB."""
+    import torch
+
+    from bench.torch import theirs
+
+    theirs.set_precision(args.precision)
+    how = {"precision": args.precision, "last": last, "compiled": compiled}
+    memory, on_gpu = machine.HostMemory(), torch.cuda.is_available()
+    before = torch.cuda.memory_allocated() if on_gpu else 0
+    net = theirs.network(args.model, last)
+    if kind == "train":
+        side = theirs.TrainStep(net, *data, steps=args.steps, **how)
+    else:
+        side = theirs.Inference(net, data[0], **how)
+    memory.reset()
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+    start = time.perf_counter()
+    side()
+    first = max(side.first_s - (time.perf_counter() - start), 0.0)
+    if on_gpu:
+        peak = (torch.cuda.max_memory_allocated() - before) / 2**20
+    else:
+        peak = memory.peak()
+    return side, first if compiled else None, peak
+
+
 def measure(args, kind):
     """The rows of one kind, `train` or `infer`."""
     from bench.speed import ours
@@ -128,16 +142,12 @@ def measure(args, kind):
     data = batch_of(args.size, args.batch)
     makers = {}
     if args.sides != "torch":
-        makers["ours"] = lambda: sides.ours_side(args, kind, cfg, data)
+        makers["ours"] = partial(our_side, args, kind, cfg, data)
     if args.sides != "ours":
         for name, last in EAGER.items():
-            makers[name] = lambda last=last: sides.torch_side(
-                args, kind, data, last, False
-            )
+            makers[name] = partial(torch_side, args, kind, data, last, False)
         if args.compile:
-            makers["torch.compile"] = lambda: sides.torch_side(
-                args, kind, data, True, True
-            )
+            makers["torch.compile"] = partial(torch_side, args, kind, data, True, True)
     built, notes = {}, {}
     for name, make in makers.items():
         try:
@@ -154,36 +164,28 @@ def measure(args, kind):
     work = ours.nominal_gflops(cfg) * args.batch * (3 if kind == "train" else 1)
     rows = []
     for name in makers:
-        row = {
-            "model": args.model,
-            "size": args.size,
-            "batch": args.batch,
-            "kind": kind,
-            "precision": args.precision,
-            "who": name,
-        }
+        row = {key: getattr(args, key) for key in tables.RUN}
+        row |= {"kind": kind, "who": name}
         if name in notes:
             rows.append(row | {"note": notes[name]})
             continue
         median, fastest = medians[name], min(times[name]) / per
         disturbed = median > DISTURBED * fastest
-        rows.append(
-            row
-            | {
-                "median_ms": 1e3 * median,
-                "fastest_ms": 1e3 * fastest,
-                "calls": len(times[name]),
-                "steps_per_call": per,
-                "images_per_s": args.batch / median,
-                "ratio": median / eager if eager else None,
-                "ratio_best": median / best if best else None,
-                "gflops_per_s": work / median,
-                "compile_s": built[name][1],
-                "memory_mib": built[name][2],
-                "disturbed": disturbed,
-                "note": "**disturbed by other work**" if disturbed else None,
-            }
-        )
+        row |= {
+            "median_ms": 1e3 * median,
+            "fastest_ms": 1e3 * fastest,
+            "calls": len(times[name]),
+            "steps_per_call": per,
+            "images_per_s": args.batch / median,
+            "ratio": median / eager if eager else None,
+            "ratio_best": median / best if best else None,
+            "gflops_per_s": work / median,
+            "compile_s": built[name][1],
+            "memory_mib": built[name][2],
+            "disturbed": disturbed,
+            "note": "**disturbed by other work**" if disturbed else None,
+        }
+        rows.append(row)
     return rows
 
 
@@ -211,7 +213,7 @@ def main(argv=None):
             rows += measure(args, kind)
             gc.collect()
             if args.json:
-                tables.write(args.json, rows)  # what is done is kept
+                tables.write(args.json, rows)  # what is done is safe
     tables.finish(rows, COLUMNS, args.json)
 
 

@@ -3,13 +3,12 @@
 Square products of several sizes; the fastest call of the best size counts.
 """
 
-import argparse
 import os
 import time
 from functools import partial
 from importlib.util import find_spec
 
-from bench import tables
+from bench import flags, tables
 
 COLUMNS = {
     "who": ("who", "{}"),
@@ -28,9 +27,9 @@ def best_of(make, sides, seconds):
       sides: to try, increasing.
       seconds: of the calls of one size.
     """
-    found = {}
+    rates = {}
     for side in sides:
-        if found and 2 * side**3 / max(found.values()) > 1e9 * seconds:
+        if rates and 2 * side**3 / max(rates.values()) > 1e9 * seconds:
             break
         call = make(side)
         call()
@@ -39,9 +38,9 @@ def best_of(make, sides, seconds):
             start = time.perf_counter()
             call()
             quickest = min(quickest, time.perf_counter() - start)
-        found[side] = 2e-9 * side**3 / quickest
-    side = max(found, key=found.get)
-    return {"side": side, "gflops_per_s": found[side]}
+        rates[side] = 2e-9 * side**3 / quickest
+    side = max(rates, key=rates.get)
+    return {"side": side, "gflops_per_s": rates[side]}
 
 
 def with_jax(precision, side):
@@ -76,11 +75,8 @@ def with_torch(precision, side):
 
 def main(argv=None):
     """Prints GFLOP/s by library and precision."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--precision", default="fp32,tf32,bf16")
-    parser.add_argument("--seconds", type=float, default=2, help="of each product")
+    parser = flags.parser(__doc__, precision="fp32,tf32,bf16", seconds=2, json=None)
     parser.add_argument("--sides", help="of the matrices, such as 512,1024")
-    parser.add_argument("--json", help="file for the results")
     args = parser.parse_args(argv)
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import jax
@@ -96,12 +92,8 @@ def main(argv=None):
             if precision == "tf32" and kind == "cpu":
                 continue  # the same as fp32
             row = {"who": who, "precision": precision}
-            try:
-                rows.append(
-                    row | best_of(partial(make, precision), sides, args.seconds)
-                )
-            except Exception as error:  # one that fails is a row that says so
-                rows.append(row | {"note": tables.why(error)})
+            product = partial(make, precision)
+            rows.append(tables.attempt(row, best_of, product, sides, args.seconds))
     tables.finish(rows, COLUMNS, args.json)
 
 

@@ -6,12 +6,11 @@ is all that placement "resident" does. Host use is processor seconds per second,
 this process and its children; where the device is the CPU, augmentation is in it.
 """
 
-import argparse
 import itertools
 import os
 import time
 
-from bench import machine, scans, tables
+from bench import flags, machine, scans, tables
 
 COLUMNS = {
     "what": ("input", "{}"),
@@ -21,7 +20,6 @@ COLUMNS = {
     "images_per_s": ("mosaics/s", "{:.1f}"),
     "host_cores": ("host cores in use", "{:.2f}"),
 }
-NO_TENSORFLOW = "not measured: TensorFlow, which streams, is not installed"
 
 
 def rate(batches, seconds):
@@ -86,24 +84,20 @@ def resident(cfg, source, seconds):
 
 def main(argv=None):
     """Prints a row for each way."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=640, help="image side, px")
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--slices", type=int, default=scans.ORCASCORE)
-    parser.add_argument("--seconds", type=float, default=6, help="of each row")
-    parser.add_argument("--json", help="file for the results")
-    args = parser.parse_args(argv)
+    args = flags.parser(
+        __doc__, size=640, batch=4, slices=scans.ORCASCORE, seconds=6, json=None
+    ).parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     source = scans.source(args.slices, args.size)
     cfg = scans.config("yolov5s", args.size, args.batch)
     common = {"size": args.size, "batch": args.batch}
-    found = list(resident(cfg, source, args.seconds))
+    measured = list(resident(cfg, source, args.seconds))
     try:
-        found += streamed(cfg, source, args.seconds)
-    except ImportError:
-        found.append(("stream", {"note": NO_TENSORFLOW}))
+        measured += streamed(cfg, source, args.seconds)
+    except ImportError as error:
+        measured.append(("stream", {"note": tables.why(error)}))
     rows = []
-    for what, row in found:
+    for what, row in measured:
         if "batches_per_s" in row:
             row["images_per_s"] = row["batches_per_s"] * args.batch
         rows.append(common | {"what": what} | row)

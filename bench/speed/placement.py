@@ -5,19 +5,13 @@ loss, backward, update) through its `CompiledSteps`, without evaluation and chec
 Both train the same bits.
 """
 
-import argparse
 import itertools
 import os
 import time
 
-from bench import machine, scans, tables
-from bench.speed.pipeline import NO_TENSORFLOW
+from bench import flags, machine, scans, tables
 
-COLUMNS = {
-    "model": ("model", "{}"),
-    "precision": ("precision", "{}"),
-    "size": ("px", "{}"),
-    "batch": ("batch", "{}"),
+COLUMNS = tables.RUN | {
     "placement": ("placement", "{}"),
     "images_per_s": ("images/s", "{:.1f}"),
     "step_ms": ("ms a step", "{:.1f}"),
@@ -73,15 +67,10 @@ def measure(cfg, source, seconds):
 
 def main(argv=None):
     """Prints a row for each placement."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="yolov5s", help="yolov5 or tqgdnet, n s m l")
-    parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--size", type=int, default=640, help="image side, px")
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--slices", type=int, default=scans.ORCASCORE)
-    parser.add_argument("--seconds", type=float, default=15, help="of each row")
-    parser.add_argument("--json", help="file for the results")
-    args = parser.parse_args(argv)
+    args = flags.parser(
+        __doc__, model="yolov5s", precision="fp32", size=640, batch=4,
+        slices=scans.ORCASCORE, seconds=15, json=None,
+    ).parse_args(argv)  # fmt: skip
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import jax
 
@@ -89,22 +78,12 @@ def main(argv=None):
     source = scans.source(args.slices, args.size)
     rows = []
     for placement in ("resident", "stream"):
-        row = {
-            "model": args.model,
-            "precision": args.precision,
-            "size": args.size,
-            "batch": args.batch,
-            "placement": placement,
-        }
+        row = {name: getattr(args, name) for name in tables.RUN}
+        row["placement"] = placement
         cfg = scans.config(
             args.model, args.size, args.batch, args.precision, placement, epochs=10**4
         )
-        try:
-            rows.append(row | measure(cfg, source, args.seconds))
-        except ImportError:
-            rows.append(row | {"note": NO_TENSORFLOW})
-        except Exception as error:  # one that fails is a row that says so
-            rows.append(row | {"note": tables.why(error)})
+        rows.append(tables.attempt(row, measure, cfg, source, args.seconds))
     tables.finish(rows, COLUMNS, args.json)
 
 

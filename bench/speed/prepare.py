@@ -3,7 +3,6 @@
 python -m bench.speed.prepare --data_dir DIR  # orCaScore's layout, such as the CT phantom
 """
 
-import argparse
 import hashlib
 import tempfile
 import time
@@ -14,6 +13,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from bench import flags
 from tqgd_jax.augment import to_unit
 from tqgd_jax.config import Config, Data
 from tqgd_jax.ct.heart import find_heart
@@ -59,11 +59,9 @@ def hu_error(low: float, high: float) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data_dir", required=True)
-    args = parser.parse_args()
+    args = flags.parser(__doc__, data_dir=...).parse_args()
     with tempfile.TemporaryDirectory() as cache:
-        config = Config(data=Data(dir=args.data_dir, prepared_dir=cache))
+        config = Config(data=Data(dir=str(args.data_dir), prepared_dir=cache))
         layout = discover(config.data)
         assert isinstance(layout.folder, scan_folder.ScanFolder)
         n = len(layout.folder.scans)

@@ -6,7 +6,6 @@ from the process to the first line of `metrics.jsonl`; what the process prints o
 time to import and to read the data is not taken apart.
 """
 
-import argparse
 import os
 import shutil
 import statistics
@@ -16,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench import flags
 from bench.kills import images
 
 
@@ -43,7 +43,7 @@ def first_step(command, workdir, cache):
 
 def main():
     """Prints both medians and their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = flags.parser(__doc__)
     parser.add_argument("--config", default="configs/tqgdnet.py")
     parser.add_argument("--times", type=int, default=1)
     parser.add_argument("settings", nargs="*", help="more of train.py, after --")

@@ -5,11 +5,9 @@ and compares raw outputs in evaluation, fused and not, and loss and gradient nor
 training step, both sides in float32.
 """
 
-import argparse
-
 import numpy as np
 
-from bench import scans, tables
+from bench import flags, scans, tables
 
 PAN = {
     "l5": "lateral5", "t4": "down4", "l4": "lateral4", "t3": "down3",
@@ -26,11 +24,11 @@ LIMIT = 1e-3  # relative; float32 sums of a hundred layers in another order
 
 def pairs(net):
     """(PyTorch module, path in our tree) of every convolution, block and head."""
-    found = []
+    listed = []
 
     def conv(module, *path):
-        found.append((module.conv, (*path, "conv")))
-        found.append((module.bn, (*path, "bn")))
+        listed.append((module.conv, (*path, "conv")))
+        listed.append((module.bn, (*path, "bn")))
 
     def c3(module, *path):
         for name in ("a", "b", "out"):
@@ -41,9 +39,9 @@ def pairs(net):
 
     def rep(module, *path):
         for ours, theirs in (("3", module.k3), ("1", module.k1)):
-            found.append((theirs.conv, (*path, f"conv{ours}")))
-            found.append((theirs.bn, (*path, f"bn{ours}")))
-        found.append((module.bn, (*path, "bn0")))
+            listed.append((theirs.conv, (*path, f"conv{ours}")))
+            listed.append((theirs.bn, (*path, f"bn{ours}")))
+        listed.append((module.bn, (*path, "bn0")))
 
     body = "backbone"
     conv(net.p1, body, "p1")
@@ -78,7 +76,7 @@ def pairs(net):
                 conv(stage.gate[i], *into, "act")
                 conv(stage.shift[i], *into, "embed")
                 rep(stage.rep[i], *into, "rep0")
-    return found
+    return listed
 
 
 def copy_weights(variables, net):
@@ -110,9 +108,9 @@ def copy_weights(variables, net):
     for n, head in zip((3, 4, 5), net.head, strict=True):
         put(head.weight, params["head"][f"p{n}"]["kernel"].transpose(3, 2, 0, 1))
         put(head.bias, params["head"][f"bias{n}"])
-    there = sum(v.numel() for v in net.state_dict().values() if v.is_floating_point())
-    if used != there:
-        raise ValueError(f"{used:,} of PyTorch's {there:,} values were copied")
+    total = sum(v.numel() for v in net.state_dict().values() if v.is_floating_point())
+    if used != total:
+        raise ValueError(f"{used:,} of PyTorch's {total:,} values were copied")
 
 
 def variables_of(cfg, seed=0):
@@ -172,16 +170,11 @@ def compare(model, size, batch):
 
 def main(argv=None):
     """Prints the differences; ends with an error when one is too large."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="yolov5s", help="yolov5 or tqgdnet, n s m l")
-    parser.add_argument("--size", type=int, default=128, help="image side, px")
-    parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--json", help="file for the results")
-    args = parser.parse_args(argv)
-    rows = [
-        {"model": args.model} | row
-        for row in compare(args.model, args.size, args.batch)
-    ]
+    args = flags.parser(
+        __doc__, model="yolov5s", size=128, batch=2, json=None
+    ).parse_args(argv)
+    differences = compare(args.model, args.size, args.batch)
+    rows = [{"model": args.model} | row for row in differences]
     tables.finish(rows, {"model": ("model", "{}")} | COLUMNS, args.json)
     if max(row["relative"] for row in rows) > LIMIT:
         raise SystemExit(f"not the same graph: a relative difference above {LIMIT}")
