@@ -1,6 +1,6 @@
-"""Time and memory of the referee.
+"""Time and memory of the evaluator, and coverage of its intervals.
 
-    python -m bench.studies.evaluator WHAT
+    python -m bench.studies.evaluator WHAT [COHORTS [KIND ...]]
 
     bootstrap   # 10,000 resamples of 40 patients, 500 lesions
     volume      # 2,000 slices of 300 detections each
@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bench import flags
 from tqgd_jax.evaluation.evaluator import Evaluator
 from tqgd_jax.evaluation.matching.average_precision import areas, rank, yolo
 from tqgd_jax.evaluation.statistics import bootstrap
@@ -41,11 +42,11 @@ def images(
     rng = np.random.default_rng(seed)
     count = patients * slices
     per_slice = rng.multinomial(boxes, np.full(count, 1 / count))
-    found = []
+    slices_of_all = []
     for i, n in enumerate(per_slice):
         corner = rng.uniform(0, 500, (n, 2))
-        there = np.concatenate([corner, corner + rng.uniform(3, 15, (n, 2))], 1)
-        hit = there[rng.random(n) < 0.8]
+        true = np.concatenate([corner, corner + rng.uniform(3, 15, (n, 2))], 1)
+        hit = true[rng.random(n) < 0.8]
         near = hit + rng.normal(0, 0.4, hit.shape)
         corner = rng.uniform(0, 500, (max(detections - len(hit), 0), 2))
         far = np.concatenate([corner, corner + rng.uniform(3, 15, corner.shape)], 1)
@@ -54,18 +55,11 @@ def images(
             patient=f"p{i // slices:04d}", scan="1", z=i % slices, spacing=(3, 0.4, 0.4)
         )
         dets = np.concatenate([near, far])
-        found.append(
-            Image(
-                f"slice {i}",
-                there,
-                np.zeros(n, int),
-                dets,
-                scores,
-                np.zeros(len(dets), int),
-                place=place,
-            )
+        labels = np.zeros(n, int), np.zeros(len(dets), int)
+        slices_of_all.append(
+            Image(f"slice {i}", true, labels[0], dets, scores, labels[1], place=place)
         )
-    return found
+    return slices_of_all
 
 
 def peak() -> float:
@@ -156,10 +150,10 @@ class Drawn(NamedTuple):
 
     def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """`FIGURES` for each row of weights."""
-        tp, there, fp = self.counts @ weights.T
+        tp, lesions, fp = self.counts @ weights.T
         ranking = rank(self.hit, ~self.hit, self.owner, self.counts[1])
-        f1 = ratio(2 * tp, tp + there + fp)
-        values = (ratio(tp, there), f1, areas(ranking, weights, yolo))
+        f1 = ratio(2 * tp, tp + lesions + fp)
+        values = (ratio(tp, lesions), f1, areas(ranking, weights, yolo))
         return dict(zip(FIGURES, values, strict=True))
 
 
@@ -191,7 +185,7 @@ def coverage(
     crowd = draw(np.random.default_rng((seed, 0)), 100_000, kind)
     everybody = Drawn(crowd.counts.sum(axis=1)[:, None], crowd.hit, 0 * crowd.owner)
     truth = everybody.figures(np.ones((1, 1)))
-    found = {name: Counter() for name in FIGURES}
+    held = {name: Counter() for name in FIGURES}
     ones, without = np.ones((1, patients)), bootstrap.left_out(patients)
     for k in range(cohorts):
         drawn = draw(np.random.default_rng((seed, 1, k)), patients, kind)
@@ -203,21 +197,21 @@ def coverage(
             fewer, resampled = np.split(values[1:], [len(without)])
             why = bootstrap.no_interval(value, resampled, patients)
             if np.isnan(value) or why:
-                found[name]["none"] += 1
+                held[name]["none"] += 1
                 continue
-            none, kept = fewer[:0], resampled[~np.isnan(resampled)]
+            none, valid = fewer[:0], resampled[~np.isnan(resampled)]
             low, high = bootstrap.interval(value, resampled, fewer, patients)
             ends = {
-                "percentile": np.quantile(kept, (0.025, 0.975)),
+                "percentile": np.quantile(valid, (0.025, 0.975)),
                 "expanded": bootstrap.interval(value, resampled, none, patients),
                 "ours": (low, high),
             }
             for way, (start, end) in ends.items():
-                found[name][way] += start <= right <= end
-            found[name]["below"] += right < low
-            found[name]["above"] += right > high
+                held[name][way] += start <= right <= end
+            held[name]["below"] += right < low
+            held[name]["above"] += right > high
     rows = []
-    for name, counts in found.items():
+    for name, counts in held.items():
         row = {"cohort": kind, "patients": patients, "figure": name}
         row |= {"truth": round(float(truth[name][0]), 4), "cohorts": cohorts}
         row["none"] = round(counts["none"] / cohorts, 4)
@@ -230,7 +224,13 @@ def coverage(
 
 def main() -> None:
     """Runs what the command line names."""
-    what = sys.argv[1] if len(sys.argv) > 1 else "bootstrap"
+    parser = flags.parser(__doc__)
+    whats = ("bootstrap", "volume", "singles", "command", "coverage")
+    parser.add_argument("what", choices=whats)
+    parser.add_argument("cohorts", nargs="?", type=int, default=2_000)
+    parser.add_argument("kinds", nargs="*", help=f"of {', '.join(COHORTS)}")
+    args = parser.parse_args()
+    what = args.what
     if what == "bootstrap":
         print(json.dumps(timed(images(40, 4, 500, 10), 10_000)))
     elif what == "volume":
@@ -241,10 +241,9 @@ def main() -> None:
         for row in command(images(50, 40, 6000, 300)):
             print(json.dumps(row))
     else:
-        cohorts = int(sys.argv[2]) if len(sys.argv) > 2 else 2_000
-        for kind in sys.argv[3:] or COHORTS:
+        for kind in args.kinds or COHORTS:
             for patients in (10, 20, 40):
-                for row in coverage(patients, cohorts, kind):
+                for row in coverage(patients, args.cohorts, kind):
                     print(json.dumps(row), flush=True)
 
 

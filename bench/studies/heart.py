@@ -11,32 +11,31 @@ those it leaves out; the first is drawn. `--noise_mm 10` moves every side of the
 by a normal deviate of that many mm, slice by slice, as a poor detector would.
 """
 
-import argparse
 import time
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from bench import flags
 from tqgd_jax.ct.crop import crops
 from tqgd_jax.ct.heart import find_heart, read_boxes
 from tqgd_jax.ct.lesions import lesion_boxes
 from tqgd_jax.io.volumes import read_mask, read_volume
-from tqgd_jax.overlap import beyond
+from tqgd_jax.overlap import beyond, box_iou
 
 KEY = {
     "volume_windows": ("yellow", "crop of the whole scan (per=volume)"),
     "slice_windows": ("orange", "crop of this slice (per=slice)"),
     "true": ("lime", "true heart, where it is known"),
-    "found": ("red", "heart as found"),
+    "boxes": ("red", "heart as found"),
 }
 
 
 def main() -> None:
     """Prints the statistics and writes the picture."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = flags.parser(__doc__, out=...)
     parser.add_argument("--scan", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--truth", type=Path, help="csv scan,z,x0,y0,x1,y1")
     parser.add_argument("--boxes", type=Path, help="judge those of a csv instead")
     parser.add_argument("--margins", type=float, nargs="+", default=[10])
@@ -62,7 +61,7 @@ def one(
     path: Path,
     truth: Path | None,
     margins: list[float],
-    said: Path | None,
+    judged: Path | None,
     noise: tuple[float, np.random.Generator] | None,
 ) -> dict:
     """Everything about one scan: what was found, what is true, what would be cut."""
@@ -70,30 +69,28 @@ def one(
     start = time.perf_counter()
     if noise and truth:
         mm, rng = noise
-        found = read_boxes(truth, path.stem, len(volume.hu))
-        found += rng.normal(0, mm, found.shape) / np.tile(volume.spacing[:0:-1], 2)
-        found[:, 2:] = np.maximum(found[:, 2:], found[:, :2] + 1)
-    elif said:
-        found = read_boxes(said, path.stem, len(volume.hu))
+        hearts = read_boxes(truth, path.stem, len(volume.hu))
+        hearts += rng.normal(0, mm, hearts.shape) / np.tile(volume.spacing[:0:-1], 2)
+        hearts[:, 2:] = np.maximum(hearts[:, 2:], hearts[:, :2] + 1)
+    elif judged:
+        hearts = read_boxes(judged, path.stem, len(volume.hu))
     else:
-        found = find_heart(volume.hu, volume.spacing)
+        hearts = find_heart(volume.hu, volume.spacing)
     seconds = time.perf_counter() - start
     shape, mm = volume.hu.shape[1:], np.array(volume.spacing[:0:-1])
     result = {
         "scan": path.stem,
         "hu": volume.hu,
-        "found": found,
-        "true": np.full_like(found, np.nan),
-        "iou": np.zeros(0),
-        "calcium": 0,
+        "boxes": hearts,
+        "true": np.full_like(hearts, np.nan),
     }
     if truth:
-        result["true"] = read_boxes(truth, path.stem, len(found))
-    here, real = (~np.isnan(result[k][:, 0]) for k in ("found", "true"))
+        result["true"] = read_boxes(truth, path.stem, len(hearts))
+    here, real = (~np.isnan(result[k][:, 0]) for k in ("boxes", "true"))
     both = here & real
-    result["iou"] = overlap(found[both], result["true"][both])
+    result["iou"] = np.diag(box_iou(hearts[both], result["true"][both]))
     # mm of heart beyond the box: right, front, left, back
-    result["beyond"] = (found - result["true"])[both] * (
+    result["beyond"] = (hearts - result["true"])[both] * (
         [1, 1, -1, -1] * np.tile(mm, 2)
     )
     pairs = ((here & real), (~here & ~real), (here & ~real), (~here & real))
@@ -102,7 +99,9 @@ def one(
     result["calcium"] = sum(map(len, boxes))
     for per in ("volume", "slice"):
         for margin in reversed(margins):
-            windows = crops(found, shape, volume.spacing[1:], per=per, margin_mm=margin)
+            windows = crops(
+                hearts, shape, volume.spacing[1:], per=per, margin_mm=margin
+            )
             pairs = zip(boxes, windows.tolist(), strict=True)
             each = [[which.sum() for which in beyond(of, w)] for of, w in pairs]
             result[per, margin] = np.sum(each, axis=0)
@@ -111,7 +110,7 @@ def one(
         result[f"{per}_mm"] = (windows[:, 2:] - windows[:, :2]) * mm
     where = f"slices {np.flatnonzero(here)[[0, -1]]}" if any(here) else "nowhere"
     print(
-        f"{path.stem}: {len(found)} slices, {seconds:.2f} s; heart in {where}; windows of "
+        f"{path.stem}: {len(hearts)} slices, {seconds:.2f} s; heart in {where}; windows of "
         f"{median_sides([result], 'volume')} (per volume) and "
         f"{median_sides([result], 'slice')} mm (per slice)"
     )
@@ -154,14 +153,6 @@ def median_sides(results: list[dict], per: str) -> str:
     """Width x height of the crop windows, mm."""
     sides = np.concatenate([r[f"{per}_mm"] for r in results])
     return "x".join(f"{side:.0f}" for side in np.median(sides, axis=0))
-
-
-def overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """IoU of boxes by row."""
-    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
-    common = np.prod(np.maximum(sides, 0), axis=1)
-    areas = np.prod(a[:, 2:] - a[:, :2], axis=1) + np.prod(b[:, 2:] - b[:, :2], axis=1)
-    return common / (areas - common)
 
 
 def calcium(path: Path, volume) -> list[np.ndarray]:

@@ -9,15 +9,13 @@ training batches. The same command goes on where it was stopped.
 OUT/learning-SIZE.jsonl has a line for each checkpoint, OUT/learning-SIZE.png the curves.
 """
 
-import argparse
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 
-from bench import tables
+from bench import flags, tables
 
 KINDS = {  # column: (weights, batch statistics taken anew)
     "raw": ("params", False),
@@ -193,11 +191,7 @@ def draw(args, rows, path):
 
 def main():
     """Trains what is missing, judges it, draws it."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data_dir", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser = flags.parser(__doc__, data_dir=..., out=..., size=320, steps=1000)
     parser.add_argument(
         "--stems",
         nargs="+",
@@ -205,8 +199,6 @@ def main():
         help="model.stem; after a slash model.thr.init",
     )
     parser.add_argument("--seeds", type=int, default=2, help="0 to SEEDS - 1")
-    parser.add_argument("--size", type=int, default=320, help="image side, px")
-    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument(
         "--every", type=int, default=100, help="steps between checkpoints"
     )

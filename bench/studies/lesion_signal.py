@@ -9,13 +9,12 @@ lesions, in standard deviations of that layer's features. `blur` is the share of
 ThrConvs kernel's energy that all taps have in common, its first value 1 / k^2.
 """
 
-import argparse
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from bench import tables
+from bench import flags, tables
 
 SLICES = 12
 LAYERS = (
@@ -102,14 +101,14 @@ def rows_of(folder):
 
     @jax.jit
     def features(variables, x):
-        _, found = detector.apply(
+        _, collections = detector.apply(
             variables,
             x,
             train=True,  # the batch's own statistics
             mutable=["batch_stats", "intermediates"],
             capture_intermediates=lambda module, _: module.path in LAYERS,
         )
-        return found["intermediates"]
+        return collections["intermediates"]
 
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
     first = state.create(detector, config)
@@ -133,7 +132,7 @@ def rows_of(folder):
 
 def main():
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = flags.parser(__doc__)
     parser.add_argument("--workdir", type=Path, nargs="+", required=True)
     args = parser.parse_args()
     tables.finish([row for folder in args.workdir for row in rows_of(folder)], COLUMNS)

@@ -6,7 +6,6 @@ writes docs/images/phantom-statistics.png (histograms and spectra only: no real 
 written) and docs/images/phantom.png (simulated slices), and prints a Markdown table.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,17 +13,19 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from scipy import ndimage
 
+from bench import flags
+from tqgd_jax.io.volumes import read_mask, read_volume
+
 PATCH = 32  # pixels a side, for noise spectra
 SIDE = 300  # pixels of a tile in the montage
 BINS = np.arange(-1000, 301, 5)
-Volume = Float32[np.ndarray, "z y x"]
 Mask = Bool[np.ndarray, "z y x"]
 
 
 class Scan(NamedTuple):
     """HU with (dz, dy, dx) in mm."""
 
-    hu: Volume
+    hu: Float32[np.ndarray, "z y x"]
     spacing: tuple[float, float, float]
 
 
@@ -43,44 +44,27 @@ REGIONS = {
 }
 
 
-def read_real(folder: Path) -> Scan:
-    """A DICOM series."""
-    import SimpleITK as sitk
-
-    reader = sitk.ImageSeriesReader()
-    names = reader.GetGDCMSeriesFileNames(str(folder))
-    if not names:
-        raise ValueError(
-            f"{folder}: holds no DICOM series; name the folder of its files"
-        )
-    reader.SetFileNames(names)
-    return _scan(reader.Execute())
+def read(path: Path) -> Scan:
+    """A file or a DICOM series."""
+    volume = read_volume(path)
+    return Scan(volume.hu.astype(np.float32), volume.spacing)
 
 
 def read_phantom(folder: Path, count: int) -> list[Scan]:
     """The first scan of each scanner, in orCaScore's layout."""
-    import SimpleITK as sitk
-
     files = sorted((folder / "Training Set" / "Images").glob("*P1CTI.mhd"))[:count]
     if not files:
         raise ValueError(f"{folder}: holds no phantom; run tqgd phantom")
-    return [_scan(sitk.ReadImage(str(file))) for file in files]
-
-
-def _scan(image) -> Scan:
-    import SimpleITK as sitk
-
-    dx, dy, dz = image.GetSpacing()
-    return Scan(sitk.GetArrayFromImage(image).astype(np.float32), (dz, dy, dx))
+    return [read(file) for file in files]
 
 
 def find(scan: Scan, region: Region) -> Mask:
     """Voxels of a tissue, well inside it in their slice."""
     sigma = 1.2 / scan.spacing[1]
     smooth = np.asarray(ndimage.gaussian_filter(scan.hu, (0, sigma, sigma)))
-    there = (smooth > region.low) & (smooth < region.high)
-    there &= np.stack([body(s) for s in smooth])
-    edge = np.stack([np.asarray(ndimage.distance_transform_edt(s)) for s in there])
+    inside = (smooth > region.low) & (smooth < region.high)
+    inside &= np.stack([body(s) for s in smooth])
+    edge = np.stack([np.asarray(ndimage.distance_transform_edt(s)) for s in inside])
     return edge * scan.spacing[1] > region.margin
 
 
@@ -92,8 +76,8 @@ def body(smooth: Float32[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
     framed = np.pad(solid, 1, constant_values=bool(border.mean() > 0.25))
     filled = np.asarray(ndimage.binary_fill_holes(framed))[1:-1, 1:-1]
     filled = np.asarray(ndimage.binary_opening(filled, iterations=3))
-    found: Any = ndimage.label(filled)
-    parts = np.asarray(found[0])
+    labelled: Any = ndimage.label(filled)
+    parts = np.asarray(labelled[0])
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
     return parts == sizes.argmax() if sizes.any() else np.zeros_like(filled)
@@ -141,7 +125,7 @@ def measure(scans: list[Scan]) -> dict:
     return out
 
 
-def plot(found: dict[str, dict], path: Path) -> None:
+def plot(measured: dict[str, dict], path: Path) -> None:
     """Histograms of three tissues, and noise power."""
     import matplotlib
 
@@ -152,10 +136,10 @@ def plot(found: dict[str, dict], path: Path) -> None:
     middle = (BINS[:-1] + BINS[1:]) / 2
     spans = ((-80, 180), (-220, 40), (-1000, -650))
     for (name, _), ax, span in zip(REGIONS.items(), axes, spans, strict=False):
-        for label, values in found.items():
+        for label, values in measured.items():
             ax.plot(middle, values[name][2], label=label)
         ax.set(title=name, xlabel="HU", xlim=span)
-    for k, (label, values) in enumerate(found.items()):
+    for k, (label, values) in enumerate(measured.items()):
         for n, curve in enumerate(values["curves"]):
             axes[3].plot(*curve.T, color=f"C{k}", alpha=0.8, label="" if n else label)
     axes[3].set(title="noise power in soft tissue", xlabel="1/mm", xlim=(0, 1))
@@ -168,25 +152,22 @@ def plot(found: dict[str, dict], path: Path) -> None:
 
 def montage(folders: list[Path], path: Path) -> None:
     """A row per phantom: three slices for soft tissue, one for lungs, marks in red."""
-    import SimpleITK as sitk
     from PIL import Image
 
     rows = []
     for folder in folders:
         images = sorted((folder / "Training Set" / "Images").glob("*.mhd"))
-        masks = [f"{str(f.name)[: -len('CTI.mhd')]}R.mhd" for f in images]
+        masks = folder / "Training Set" / "Reference standard"
         marks = [
-            sitk.GetArrayFromImage(
-                sitk.ReadImage(str(folder / "Training Set" / "Reference standard" / m))
-            )
-            for m in masks
+            read_mask(masks / f"{f.name.removesuffix('CTI.mhd')}R.mhd", read_volume(f))
+            for f in images
         ]
         # The patients with most marks, each in the slice that has most of them.
         order = np.argsort([-(m > 0).sum() for m in marks])[:4]
         row = []
         for n, k in enumerate(order):
             z = int((marks[k] > 0).sum(axis=(1, 2)).argmax())
-            hu = sitk.GetArrayFromImage(sitk.ReadImage(str(images[k])))[z]
+            hu = read_volume(images[k]).hu[z]
             low, width = (-160, 400) if n < 3 else (-1350, 1500)
             grey = np.clip((hu - float(low)) / width, 0, 1) * 31 // 1 * 8
             small = Image.fromarray(grey.astype(np.uint8)).resize((SIDE, SIDE))
@@ -204,20 +185,19 @@ def montage(folders: list[Path], path: Path) -> None:
 
 def main() -> None:
     """Measures, plots, and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = flags.parser(__doc__, out=Path("docs"))
     parser.add_argument("--phantom", type=Path, nargs="+", required=True)
     parser.add_argument("--real", type=Path, required=True, help="a DICOM folder")
-    parser.add_argument("--out", type=Path, default=Path("docs"))
     parser.add_argument("--scans", type=int, default=4, help="of each phantom")
     args = parser.parse_args()
-    found = {"real chest CT": measure([read_real(args.real)])}
+    measured = {"real chest CT": measure([read(args.real)])}
     for folder in args.phantom:
-        found[f"phantom {folder.name}"] = measure(read_phantom(folder, args.scans))
-    plot(found, args.out / "images" / "phantom-statistics.png")
+        measured[f"phantom {folder.name}"] = measure(read_phantom(folder, args.scans))
+    plot(measured, args.out / "images" / "phantom-statistics.png")
     montage(args.phantom, args.out / "images" / "phantom.png")
     print("| scan | pixel, slice (mm) | " + " | ".join(REGIONS), end="")
     print(" | noise SD (HU) | noise peak (1/mm) |\n|---|---|---|---|---|---|---|")
-    for label, values in found.items():
+    for label, values in measured.items():
         dz, dy, _ = values["spacing"]
         cells = [f"{values[n][0]:.0f} ± {values[n][1]:.0f}" for n in REGIONS]
         row = [label, f"{dy:.2f}, {dz:.1f}", *cells]
