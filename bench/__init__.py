@@ -1,1 +1,1 @@
-"""Speed, beside PyTorch too: `python -m bench`. The only place that imports torch."""
+"""Measurements: speed, a PyTorch twin, studies, gates. Only here is torch imported."""

@@ -13,7 +13,6 @@ times, and in `sha256.txt` hashes of all else: pictures, pages, arrays of packed
 tensors of checkpoints. Few steps teach nothing, so detections of any score are kept.
 """
 
-import argparse
 import hashlib
 import os
 import re
@@ -26,6 +25,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+
+from bench import flags
 
 
 def files(folder, use=""):
@@ -90,8 +91,8 @@ def arrays(path):
     """What a file, or the `state` of a checkpoint, holds, by name."""
     if path.name == "state":
         orbax = ocp.Checkpointer(ocp.StandardCheckpointHandler())
-        found = orbax.restore(path, args=ocp.args.StandardRestore())
-        return {jax.tree_util.keystr(p): x for p, x in jax.tree.leaves_with_path(found)}
+        tree = orbax.restore(path, args=ocp.args.StandardRestore())
+        return {jax.tree_util.keystr(p): x for p, x in jax.tree.leaves_with_path(tree)}
     if path.suffix == ".npz":
         return dict(np.load(path, allow_pickle=False))
     return {}
@@ -109,16 +110,15 @@ def freeze(work, frozen, plain):
                 (frozen / here).write_bytes(plain(path.read_bytes()))
             elif state or path.is_file():
                 held = {k: np.asarray(x) for k, x in arrays(path).items()}
-                told = {k: f"{x.dtype} {x.shape}".encode() for k, x in held.items()}
-                found = {k: told[k] + held[k].tobytes() for k in sorted(held)}
-                for name, raw in (found or {"": plain(path.read_bytes())}).items():
+                kinds = {k: f"{x.dtype} {x.shape}".encode() for k, x in held.items()}
+                parts = {k: kinds[k] + held[k].tobytes() for k in sorted(held)}
+                for name, raw in (parts or {"": plain(path.read_bytes())}).items():
                     lines.write(f"{hashlib.sha256(raw).hexdigest()} {here} {name}\n")
 
 
 def main():
     """Runs and freezes; the exit status is 1 if a command failed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="new folder")
+    parser = flags.parser(__doc__, out=...)
     parser.add_argument("--repo", type=Path, default=Path(__file__).parents[1])
     args = parser.parse_args()
     out, repo = args.out.resolve(), args.repo.resolve()

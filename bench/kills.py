@@ -9,18 +9,17 @@ for each kill.
 With TERM or INT the run must end by itself, with that signal's status.
 """
 
-import argparse
 import json
 import random
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from bench import flags
 from tqgd_jax.training.records import resume_check
 from tqgd_jax.training.records.checkpoint import Checkpoints, damage
 
@@ -86,11 +85,9 @@ def state_of(workdir):
 
 def main():
     """Kills, restarts, compares; the exit status is 1 if anything was lost."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = flags.parser(__doc__, out=..., seed=0)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--signal", choices=["KILL", "TERM", "INT"], default="KILL")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     out = args.out.absolute()
     images(out / "data")
@@ -113,14 +110,14 @@ def main():
                 child.send_signal(number)
                 status = child.wait(300)  # a compilation is not broken off
                 kills += 1
-                found = state_of(workdir)
-                newest = max(found["steps"], default=0)
-                fine = not found["damaged"] and newest >= highest
+                left = state_of(workdir)
+                newest = max(left["steps"], default=0)
+                fine = not left["damaged"] and newest >= highest
                 # Before Python is up, it dies of the signal; after the loop it is done.
                 fine &= status in (-number, 128 + number, 0)
                 highest = newest
                 row = {"kill": kills, "run": run, "after_s": round(after, 2)}
-                row |= {"status": status, **found}
+                row |= {"status": status, **left}
             else:
                 same = status == 0 and hashes(workdir) == whole
                 row = {"run": run, "status": status, "same_bits": same}
@@ -142,7 +139,7 @@ def main():
 
 def hashes(workdir):
     """SHA-256 of every tensor at the end of a run, and of its log."""
-    return {name: told for name, (told, _) in resume_check.outcome(workdir).items()}
+    return {name: sha for name, (sha, _) in resume_check.outcome(workdir).items()}
 
 
 if __name__ == "__main__":

@@ -1,10 +1,17 @@
 """Rows of measurements as Markdown and JSON."""
 
 import json
-import os
 from pathlib import Path
 
 from bench import machine
+from tqgd_jax.io import atomic
+
+RUN = {  # columns that most tables begin with
+    "model": ("model", "{}"),
+    "precision": ("precision", "{}"),
+    "size": ("px", "{}"),
+    "batch": ("batch", "{}"),
+}
 
 
 def markdown(rows, columns):
@@ -39,15 +46,23 @@ def finish(rows, columns, path=None):
 
 
 def write(path, value):
-    """JSON, written aside and renamed."""
-    path = Path(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(json.dumps(value, indent=1) + "\n")
-    aside.replace(path)
+    """JSON, whole or not at all."""
+    with atomic.file(Path(path)) as partial:
+        partial.write_text(json.dumps(value, indent=1) + "\n")
+
+
+def attempt(row, measure, *args):
+    """The row with what `measure(*args)` adds, or with the reason why it could not."""
+    try:
+        return row | measure(*args)
+    except Exception as error:  # one that fails is a row that says so
+        return row | {"note": why(error)}
 
 
 def why(error):
     """One line that says what went wrong; of memory, in one word."""
+    if isinstance(error, ModuleNotFoundError):
+        return f"not measured: {error.name} is not installed"
     text = f"{type(error).__name__}: {error}"
     if any(sign in text for sign in ("RESOURCE_EXHAUSTED", "OutOfMemory", "of memory")):
         return "out of memory"

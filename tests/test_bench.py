@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import jax
@@ -11,8 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bench import __main__ as whole
-from bench import hlo, icicle, profile, report, scans, speed, tables
+from bench import scans, tables
+from bench.profile import __main__ as profile
+from bench.profile import hlo, icicle
+from bench.speed import __main__ as whole
+from bench.speed import network, ours, report
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
@@ -72,12 +79,12 @@ custom_call_target="__cudnn$convForward", metadata={op_name="jit(f)/jvp(Detector
 
 
 def test_the_class_of_an_operation_is_that_of_the_work_inside_it():
-    found = {name: kind for name, (_, kind) in hlo.operations(HLO).items()}
-    assert found["ynn_fusion.1"] == "convolution dk"  # 16x16 window, 3x3 result
-    assert found["convolution.1"] == "convolution dx"
-    assert found["cudnn-conv.3"] == "convolution forward"
-    assert found["fusion.2"] == "data movement"
-    assert found["add.1"] == "batch norm, activation"
+    kinds = {name: kind for name, (_, kind) in hlo.operations(HLO).items()}
+    assert kinds["ynn_fusion.1"] == "convolution dk"  # 16x16 window, 3x3 result
+    assert kinds["convolution.1"] == "convolution dx"
+    assert kinds["cudnn-conv.3"] == "convolution forward"
+    assert kinds["fusion.2"] == "data movement"
+    assert kinds["add.1"] == "batch norm, activation"
 
 
 def test_a_traced_product_is_found_in_its_scope(tmp_path):
@@ -92,17 +99,17 @@ def test_a_traced_product_is_found_in_its_scope(tmp_path):
     compiled(x).block_until_ready()
     with jax.profiler.trace(str(tmp_path)):
         compiled(x).block_until_ready()
-    times = profile.own_times(tmp_path)
-    found = profile.grouped(times, hlo.operations(compiled.as_text()))
-    seconds = {
-        kind: s for (path, kind), s in found.items() if path[:2] == ("neck", "pan")
-    }
-    assert seconds["matrix products"] > 0
-    assert any(path == ("loss",) for path, _ in found)
-    rows, columns = profile.summary(found)
+    operations = hlo.operations(compiled.as_text())
+    times = profile.grouped(profile.own_times(tmp_path), operations)
+    product = (("neck", "pan"), "matrix products")
+    assert (
+        sum(s for (path, kind), s in times.items() if (path[:2], kind) == product) > 0
+    )
+    assert any(path == ("loss",) for path, _ in times)
+    rows, columns = profile.summary(times)
     assert [row["part"] for row in rows][-1] == "**all**"
     assert "matrix products" in columns
-    icicle.draw(found, "a product", tmp_path / "chart.png")
+    icicle.draw(times, "a product", tmp_path / "chart.png")
     assert (tmp_path / "chart.png").stat().st_size > 1000
 
 
@@ -112,12 +119,8 @@ def test_time_of_operations_that_overlap_is_shared():
 
 
 def test_boxes_of_the_chart_fill_their_parents():
-    found = {
-        (("stem", "p1"), "a"): 1.0,
-        (("stem", "p2"), "a"): 2.0,
-        (("loss",), "b"): 1.0,
-    }
-    places = icicle.places(icicle.tree(found))
+    times = {(("stem", "p1"), "a"): 1.0, (("stem", "p2"), "a"): 2.0}
+    places = icicle.places(icicle.tree(times | {(("loss",), "b"): 1.0}))
     assert places["stem",] == (0.0, 0.75)
     assert places["stem", "p2"] == (0.0, 0.5)  # the widest first
     assert places["stem", "p1"] == (0.5, 0.25)
@@ -151,49 +154,38 @@ def test_the_share_of_the_peak_is_of_the_same_library_and_precision():
             "platform": "cpu", "device": "cpu", "devices": 1, "cores": 2, "cpu": "x",
             "memory_gib": 1, "python": "3", "versions": {"jax": "0", "torch": None},
         },
-        "tasks": {"p": entry, "s": {"part": "speed", "rows": [row, other]}},
-        "missing": ["bench.speed --model tqgdnets"],
+        "tasks": {"p": entry, "s": {"part": "network", "rows": [row, other]}},
+        "missing": ["bench.speed.network --model tqgdnets"],
     }  # fmt: skip
     text = report.report(results)
     assert "| 10 | 25% |" in text
     assert "| 20 |  |" in text
     assert "no torch" in text
-    assert "bench.speed --model tqgdnets" in text
+    assert "bench.speed.network --model tqgdnets" in text
 
 
 def test_tasks_follow_the_device_and_the_arguments():
     on_gpu = whole.tasks(whole.arguments([]), on_cpu=False)
     assert len({task.key for task in on_gpu}) == len(on_gpu)
-    assert sum(task.part == "speed" for task in on_gpu) == 2 * 4 * 3
-    chosen = [
-        "--only",
-        "speed",
-        "--models",
-        "yolov5n",
-        "--batches",
-        "4",
-        "--size",
-        "64",
-    ]
-    (task,) = whole.tasks(whole.arguments(chosen), on_cpu=True)
-    args = speed.arguments(task.arguments)
-    assert (args.model, args.batch, args.size, args.precision) == (
-        *("yolov5n", 4, 64),
-        "fp32",
-    )
+    assert sum(task.part == "network" for task in on_gpu) == 2 * 4 * 3
+    chosen = {"only": "network", "models": "yolov5n", "batches": "4", "size": "64"}
+    words = [f"--{name}={value}" for name, value in chosen.items()]
+    (task,) = whole.tasks(whole.arguments(words), on_cpu=True)
+    args = network.arguments(task.arguments)
+    assert (args.model, args.size, args.batch) == ("yolov5n", 64, 4)
+    assert args.precision == "fp32"
     assert args.compile
     assert args.train
     assert args.infer
     with pytest.raises(SystemExit):
-        whole.arguments(["--only", "sped"])
+        whole.arguments(["--only", "netwrok"])
 
 
 def test_both_alone_where_together_they_ran_out_of_memory():
-    task = whole.Task("speed", ("--model", "yolov5s"), {"model": "yolov5s"})
+    task = whole.Task("network", ("--model", "yolov5s"), {"model": "yolov5s"})
     again = whole.alone(task, [{"who": "ours", "note": "out of memory"}])
-    assert [t.arguments[-2:] for t in again] == [
-        ("--sides", s) for s in ("ours", "torch")
-    ]
+    ends = [task.arguments[-2:] for task in again]
+    assert ends == [("--sides", "ours"), ("--sides", "torch")]
     assert not whole.alone(task, [{"who": "ours"}])
     assert not whole.alone(again[0], [{"note": "out of memory"}])
 
@@ -213,22 +205,30 @@ def test_synthetic_slices_are_a_source():
 
 
 def test_work_is_counted_from_shapes():
-    from bench import ours
-
     # The specification's table of 2 x products of convolutions at 640 px.
-    assert ours.nominal_gflops(scans.config("tqgdnets", 640, 1)) == pytest.approx(
-        144.36, abs=0.01
-    )
+    gflops = ours.nominal_gflops(scans.config("tqgdnets", 640, 1))
+    assert gflops == pytest.approx(144.36, abs=0.01)
+
+
+def test_every_bench_that_the_docs_name_is_a_command():
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    text = "".join(page.read_text("utf-8") for page in pages)
+    names = set(re.findall(r"python -m (bench[.\w]*\w)", text))
+    assert {"bench.speed", "bench.kills"} < names
+    for name in names:
+        spec = find_spec(name)
+        assert spec, name
+        if spec.submodule_search_locations:
+            assert find_spec(f"{name}.__main__"), name
 
 
 def test_it_runs_without_tensorflow_simpleitk_and_ml_collections(tmp_path):
     for name in ("tensorflow", "SimpleITK", "ml_collections", "torch"):
         (tmp_path / f"{name}.py").write_text(f"raise ImportError('no {name} here')\n")
-    root = Path(__file__).parents[1]
     out = tmp_path / "out"
     subprocess.run(
-        f"{sys.executable} -m bench --only peak --seconds 0.02 --out {out}".split(),
-        cwd=root, check=True, capture_output=True, encoding="utf-8",
+        f"{sys.executable} -m bench.speed --only peak --seconds 0.02 --out {out}".split(),
+        cwd=ROOT, check=True, capture_output=True, encoding="utf-8",
         env={"PATH": "", "PYTHONPATH": str(tmp_path), "JAX_PLATFORMS": "cpu"},
     )  # fmt: skip
     results = json.loads((out / "results.json").read_text())

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from bench.referee import coverage
+from bench.studies.evaluator import coverage
 from tests.evaluation.cohorts import cohort
 from tqgd_jax.evaluation.evaluator import Evaluator
 from tqgd_jax.evaluation.statistics.bootstrap import interval, numbers, resamples
@@ -23,8 +23,8 @@ def test_resamples_draw_as_many_patients_as_there_are():
 
 
 def test_nominal_95_percent_intervals_cover_the_truth_in_500_cohorts():
-    # Recall, F1 and AP50: 2,000 cohorts (`python -m bench.referee coverage`) say 94.1,
-    # 94.7 and 94.9 %; a share of 500 has a standard error of 1 %.
+    # Recall, F1 and AP50: 2,000 cohorts (`python -m bench.studies.evaluator coverage`)
+    # say 94.1, 94.7 and 94.9 %; a share of 500 has a standard error of 1 %.
     for row in coverage(40, 500, repeats=400):
         assert 0.93 <= row["ours"] <= 0.97, row
         assert row["none"] == 0, row
@@ -168,6 +168,6 @@ def test_10_000_resamples_of_40_patients_take_seconds():
     weights = resamples(40, 10_000, seed=0)
     start = time.process_time()  # of this process alone, whatever else runs
     actual = evaluator.figures(weights)
-    # `python -m bench.referee bootstrap` says how long it takes: 3 to 4 s of one core.
+    # `python -m bench.studies.evaluator bootstrap` says how long: 3 to 4 s of one core.
     assert time.process_time() - start < 15
     assert all(len(values) == 10_000 for values in actual.values())

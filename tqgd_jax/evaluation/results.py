@@ -125,7 +125,7 @@ def _caution(patients: int) -> str:
         return ""
     return (
         f"{patients} patients: so few give intervals that are too narrow, or of no use "
-        "(python -m bench.referee coverage)"
+        "(python -m bench.studies.evaluator coverage)"
     )
 
 

@@ -1,7 +1,7 @@
 """Convolution, NHWC, with explicit padding, written the way XLA runs it best.
 
 Every form below computes the same sums; only their order differs. What was measured,
-and how, stands in docs/benchmarks.md; `python -m bench.convs` measures it again.
+and how, stands in docs/benchmarks.md; `python -m bench.speed.convs` measures it again.
 """
 
 from functools import partial

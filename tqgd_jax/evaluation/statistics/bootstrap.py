@@ -49,9 +49,10 @@ def interval(
     Phi(-t_{n-1} sqrt(n / (n - 1))). n are the patients who matter: one without lesions
     adds nothing to what is known of a recall. Where few patients hold most lesions the
     factor is the ratio of the jackknife's standard error to the bootstrap's, if that is
-    larger. `python -m bench.referee coverage` says what it brings, and what it does not:
-    ten patients, or a handful with lesions, give less than the nominal coverage, and
-    below six no resample reaches far enough. Resamples without a value are left out.
+    larger. `python -m bench.studies.evaluator coverage` says what it brings, and what it
+    does not: ten patients, or a handful with lesions, give less than the nominal
+    coverage, and below six no resample reaches far enough. Resamples without a value are
+    left out.
 
     Args:
       value: the figure of all.

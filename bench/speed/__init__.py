@@ -1,0 +1,1 @@
+"""Speed, beside PyTorch where it is installed: `python -m bench.speed`."""

@@ -1,0 +1,1 @@
+"""The graphs of the package in PyTorch, for comparison."""
