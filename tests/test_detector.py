@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from tests.weights import fresh, used
-from tqgd_jax.commands.dry_run import describe
 from tqgd_jax.config import Config, Gd, Model, Thr
+from tqgd_jax.description import describe
 from tqgd_jax.detector import SIZES, Backbone, Detector
 from tqgd_jax.nn.blocks import Mode
 from tqgd_jax.nn.head import Head, bias_prior

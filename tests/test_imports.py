@@ -20,7 +20,7 @@ FLOORS = [
     {"assign", "augment", "decode", "losses"},
     {"data"},
     {"evaluation"},
-    {"inference", "recalibration", "training"},
+    {"inference", "recalibration", "training", "description"},
     {"predictor"},
     {"report"},
     {"commands"},

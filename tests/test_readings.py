@@ -10,8 +10,8 @@ from jax.interpreters.partial_eval import dce_jaxpr
 
 from tests.test_detector import count, shapes
 from tests.weights import used
-from tqgd_jax.commands.dry_run import describe
 from tqgd_jax.config import Config, Gd, Model, Queen
+from tqgd_jax.description import describe
 from tqgd_jax.detector import Detector
 
 

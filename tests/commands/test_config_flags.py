@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.image_sets import config, small
-from tqgd_jax.commands import config_flags, folds, pack
+from tqgd_jax.commands import folds, pack
+from tqgd_jax.commands.line import config_flags
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,7 +21,7 @@ import numpy as np
 from absl import flags
 from jaxtyping import Integer, UInt
 
-from tqgd_jax.commands import config_flags
+from tqgd_jax.commands.line import config_flags
 from tqgd_jax.config import IMAGE_FORMATS, Config, Data, one_of
 from tqgd_jax.data.discover.layout import discover
 from tqgd_jax.data.read import validation

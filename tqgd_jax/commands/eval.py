@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from tqgd_jax.commands import cli
+from tqgd_jax.commands.line import cli
 
 if TYPE_CHECKING:
     from tqgd_jax.config import Config

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from absl import flags
 
-from tqgd_jax.commands import cli
+from tqgd_jax.commands.line import cli
 
 flags.disclaim_key_flags()
 
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def _main(_: list[str]) -> None:
-    from tqgd_jax.commands.config_flags import make_room
+    from tqgd_jax.commands.line.config_flags import make_room
     from tqgd_jax.predictor import load
     from tqgd_jax.report.html.numbers import cut
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import flags
 
-from tqgd_jax.commands import config_flags
+from tqgd_jax.commands.line import config_flags
 from tqgd_jax.config import Config
 from tqgd_jax.data.split import fold_manifest, folds
 

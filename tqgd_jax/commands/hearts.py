@@ -13,7 +13,7 @@ from pathlib import Path
 
 from absl import flags
 
-from tqgd_jax.commands import cli
+from tqgd_jax.commands.line import cli
 
 flags.disclaim_key_flags()
 
@@ -38,7 +38,7 @@ def _main(_: list[str]) -> None:
     """Weights, scans or images, best box of each, csv."""
     from tqdm import tqdm
 
-    from tqgd_jax.commands import config_flags
+    from tqgd_jax.commands.line import config_flags
     from tqgd_jax.ct import heart_boxes
     from tqgd_jax.data.dataset import Dataset
     from tqgd_jax.data.discover import scan_folder

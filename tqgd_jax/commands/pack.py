@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tqgd_jax.commands import config_flags
+from tqgd_jax.commands.line import config_flags
 from tqgd_jax.config import Config, checked
 from tqgd_jax.io import atomic
 

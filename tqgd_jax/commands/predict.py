@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import flags
 
-from tqgd_jax.commands import cli, config_flags
+from tqgd_jax.commands.line import cli, config_flags
 from tqgd_jax.io import atomic
 from tqgd_jax.io.coco_columns import xywh
 from tqgd_jax.io.tables import BOX, write_table

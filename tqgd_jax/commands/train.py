@@ -10,7 +10,7 @@ from pathlib import Path
 
 from absl import flags
 
-from tqgd_jax.commands import cli
+from tqgd_jax.commands.line import cli
 
 flags.disclaim_key_flags()
 
@@ -45,7 +45,7 @@ def main() -> None:
 def _main(_: list[str]) -> None:
     given, config = flags.FLAGS, cli.config()
     if given.dry_run:
-        from tqgd_jax.commands.dry_run import describe
+        from tqgd_jax.description import describe
 
         print(json.dumps(describe(config, max(1, len(config.data.classes))), indent=2))
         return

@@ -1,8 +1,8 @@
 """The command line: `--config=FILE.py` and `--config.section.field=value`.
 
 ml_collections reads and types the overrides; this module turns its refusals into one
-line that names the nearest setting. `define` and `run` are for the commands of this
-folder that read a data set and write `--out`; the scripts have `tqgd_jax.commands.cli`.
+line that names the nearest setting. `define` and `run` are for commands that read a data
+set and write `--out`; `train` and `eval` have `tqgd_jax.commands.line.cli`.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ flags.disclaim_key_flags()  # `--help` lists them as those of the command
 
 # Where `configs/` is: beside the package in a clone, else where pip puts it.
 INSTALLED = (
-    Path(__file__).parents[2] / "configs",
+    Path(__file__).parents[3] / "configs",
     Path(sys.prefix) / "share" / "tqgd_jax" / "configs",
 )
 

@@ -14,7 +14,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from tqgd_jax.commands.config_flags import find_config, parse, stop
+from tqgd_jax.commands.line.config_flags import find_config, parse, stop
 from tqgd_jax.config import Config, checked, from_dict
 
 TRACEBACK = flags.DEFINE_bool("traceback", False, "show where an error was raised")
@@ -122,4 +122,4 @@ def _ours(error: Exception) -> bool:
     if not isinstance(error, ValueError | OSError | RuntimeError | FloatingPointError):
         return False
     raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
-    return Path(raised_in).is_relative_to(Path(__file__).parents[1])
+    return Path(raised_in).is_relative_to(Path(__file__).parents[2])

@@ -1,0 +1,1 @@
+"""How every command reads its words, and ends."""
