@@ -1,6 +1,6 @@
 """The input pipeline alone: `python -m bench.speed.pipeline --size 640 --batch 4`.
 
-Mosaic batches a second: those of `data.pipeline.stream` as they leave tf.data, the same
+Mosaic batches a second: those of `data.batches.stream` as they leave tf.data, the same
 brought to the device and augmented there, and `resident.take` with augmentation, which
 is all that placement "resident" does. Host use is processor seconds per second, of
 this process and its children; where the device is the CPU, augmentation is in it.
