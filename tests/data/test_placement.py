@@ -106,16 +106,9 @@ def test_a_packed_set_is_the_prepared_set(cfg, packed):
     assert list(ours) == list(theirs)
     for part in theirs:
         a, b = ours[part], theirs[part]
-        for name in (
-            "classes",
-            "names",
-            "patients",
-            "shape",
-            "max_boxes",
-            "dtype",
-            "fingerprint",
-        ):
+        for name in ("classes", "names", "patients", "shape", "dtype", "fingerprint"):
             assert getattr(a, name) == getattr(b, name)
+        assert a.max_boxes == b.max_boxes
         every = np.arange(len(b.names), dtype=np.int32)[:, None]
         assert_equal(load(a, every), load(b, every))
 
@@ -164,14 +157,21 @@ def test_pack_refuses_what_it_cannot_pack(cfg, packed, tmp_path):
         pack(config(packed), tmp_path / "x.npz")
 
 
+def python(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
 def test_pack_by_command(cfg, tmp_path):
     out = tmp_path / "cli.npz"
-    words = ["--data_dir", cfg.data.dir, "--out", str(out)]
-    words += [f"--config.data.prepared_dir={cfg.data.prepared_dir}"]
-    run = [sys.executable, "-m", "tqgd_jax", "pack", *words]
-    done = subprocess.run(
-        run, cwd=ROOT, capture_output=True, encoding="utf-8", check=False
-    )
+    pack = ("-m", "tqgd_jax", "pack", "--out", str(out))
+    cache = f"--config.data.prepared_dir={cfg.data.prepared_dir}"
+    done = python(*pack, "--data_dir", cfg.data.dir, cache)
     assert done.returncode == 0, done.stderr
     assert open_data(config(out))["test"].names == ["t1", "t2"]
     file = tmp_path / "packed.py"
@@ -181,16 +181,10 @@ def test_pack_by_command(cfg, tmp_path):
     )
     for words in ([f"--config={file}"], ["--config", str(file)]):
         out.unlink()
-        run[4:] = ["--out", str(out), *words, "--config.data.hold_out=0.4"]
-        done = subprocess.run(
-            run, cwd=ROOT, capture_output=True, encoding="utf-8", check=False
-        )
+        done = python(*pack, *words, "--config.data.hold_out=0.4")
         assert done.returncode == 0, done.stderr
         assert len(open_data(config(out))["val"].names) == 2
-    run[-1] = "--config.data.bad_labels=dorp"
-    done = subprocess.run(
-        run, cwd=ROOT, capture_output=True, encoding="utf-8", check=False
-    )
+    done = python(*pack, f"--config={file}", "--config.data.bad_labels=dorp")
     assert done.returncode != 0
     assert "did you mean 'drop'" in done.stderr
 
@@ -220,9 +214,6 @@ def test_resident_needs_no_tensorflow_and_packed_needs_numpy_alone(
     cache = str(tmp_path) if kind == "unprepared" else cfg.data.prepared_dir
     if kind == "packed":
         banned = absent = "tensorflow tensorflow_datasets SimpleITK PIL array_record"
-    words = [sys.executable, "-c", READ, where, cache, banned, absent]
-    done = subprocess.run(
-        words, cwd=ROOT, capture_output=True, encoding="utf-8", check=False
-    )
+    done = python("-c", READ, where, cache, banned, absent)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "[]\n"

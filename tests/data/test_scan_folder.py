@@ -41,10 +41,7 @@ def test_the_layout_of_the_challenge(tmp_path):
 @pytest.mark.parametrize(
     "folders",
     [
-        (
-            "Challenge_data/Training_set/Images",
-            "Challenge_data/Training_set/Reference_standard",
-        ),
+        ("Data/Training_set/Images", "Data/Training_set/Reference_standard"),
         ("Training_Set/Images", "Training_Set/Reference standard"),
         ("", ""),
     ],
@@ -62,26 +59,28 @@ def test_other_layouts_of_the_same_files(tmp_path, folders, lower):
     assert folder_of(root).scans[0].key == "TRV1P1"
 
 
-def test_a_scan_without_mask_is_told_and_left_out(tmp_path):
+@pytest.mark.parametrize(
+    ("gone", "file", "kind"),
+    [
+        ("Reference standard/TRV1P1R.mhd", "TRV1P1CTI.mhd", "no_mask"),
+        ("Images/TRV1P1CTI.mhd", "TRV1P1R.mhd", "missing_image"),
+    ],
+)
+def test_half_a_pair_is_a_problem_and_left_out(tmp_path, gone, file, kind):
     root = orcascore(tmp_path / "set", 2)
-    (root / "Training Set" / "Reference standard" / "TRV1P1R.mhd").unlink()
+    (root / "Training Set" / gone).unlink()
     cohort = folder_of(root)
     assert [s.name for s in cohort.scans] == ["TRV2P2CTI"]
-    assert [(p.file.name, p.kind) for p in cohort.problems] == [
-        ("TRV1P1CTI.mhd", "no_mask")
-    ]
+    assert [(p.file.name, p.kind) for p in cohort.problems] == [(file, kind)]
+
+
+def test_scans_alone_need_no_mask(tmp_path):
+    root = orcascore(tmp_path / "set", 2)
+    (root / "Training Set" / "Reference standard" / "TRV1P1R.mhd").unlink()
     everything = find(config(root).data, masks=False)
     assert everything is not None
     assert everything.scans[0].mask is None
     assert everything.problems == ()
-
-
-def test_a_mask_without_scan_is_told(tmp_path):
-    root = orcascore(tmp_path / "set", 2)
-    (root / "Training Set" / "Images" / "TRV1P1CTI.mhd").unlink()
-    assert [(p.file.name, p.kind) for p in folder_of(root).problems] == [
-        ("TRV1P1R.mhd", "missing_image")
-    ]
 
 
 def test_a_name_twice_is_refused(tmp_path):

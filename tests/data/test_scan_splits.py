@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.ct_sets import config, orcascore
+from tests.ct_sets import LAD, config, orcascore, scan, write
+from tests.image_sets import config as images
+from tests.image_sets import table, voc_set
+from tests.scan_files import series, some_hu
 from tqgd_jax.commands.folds import make
 from tqgd_jax.config import Config
 from tqgd_jax.data.open import open_data
@@ -28,12 +31,32 @@ def test_the_default_is_fold_1_of_5_patients(tmp_path):
     assert patients(config(root, split="folds")) == patients(config(root))
 
 
-def test_too_few_patients_say_the_way_out(tmp_path):
+LEAK = [f"TRV1P1CTI_z00{z},{'train' if z < 3 else 'test'}" for z in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "head", "group", "message"),
+    [
+        ([], "image", "", r"2 patients cannot make 5 folds.*data\.split"),
+        (["TRV9P9,train"], "image,split", "", r"csv:2: 'TRV9P9' is no slice, scan or"),
+        (
+            [*LEAK, "TRV2P2,train"],
+            "image,split",
+            "",
+            r"'TRV1P1' in \['test', 'train'\]",
+        ),
+        # the csv's own patients count as well
+        (["TRV1P1,train,me", "TRV2P2,test,me"], "image,split,group", "", "'me' in"),
+        ([], "", "persn", "'persn' is neither a column"),
+        ([], "", "(XYZ)", "finds no patient in the file name"),
+    ],
+)
+def test_a_split_that_cannot_be_is_refused(tmp_path, rows, head, group, message):
     root = orcascore(tmp_path / "set", 2)
-    with pytest.raises(
-        ValueError, match=r"2 patients cannot make 5 folds.*data\.split"
-    ):
-        open_data(config(root))
+    if rows:
+        table(root, rows, head)
+    with pytest.raises(ValueError, match=message):
+        open_data(config(root, group=group))
 
 
 def test_hold_out_takes_whole_patients(tmp_path):
@@ -42,11 +65,9 @@ def test_hold_out_takes_whole_patients(tmp_path):
     assert len({p for of in parts.values() for p in of}) == 5
 
 
-def test_a_hold_out_beside_a_val_part_is_told(tmp_path, caplog):
+def test_a_hold_out_beside_a_val_part_is_logged(tmp_path, caplog):
     root = orcascore(tmp_path / "set", 3)
-    (root / "split.csv").write_text(
-        "image,split\nTRV1P1,train\nTRV2P2,val\nTRV1P3,test\n"
-    )
+    table(root, ["TRV1P1,train", "TRV2P2,val", "TRV1P3,test"])
     with caplog.at_level("INFO", "tqgd_jax"):
         assert patients(config(root, hold_out=0.5))["val"] == ["TRV2P2"]
     assert "data.hold_out is not used: the split has a val part" in caplog.text
@@ -55,31 +76,8 @@ def test_a_hold_out_beside_a_val_part_is_told(tmp_path, caplog):
 @pytest.mark.parametrize("row", ["TRV1P1", "TRV1P1CTI", "trv1p1cti"])
 def test_a_csv_names_patients_scans_or_slices(tmp_path, row):
     root = orcascore(tmp_path / "set", 2)
-    (root / "split.csv").write_text(f"image,split\n{row},test\nTRV2P2,train\n")
+    table(root, [f"{row},test", "TRV2P2,train"])
     assert patients(config(root)) == {"train": ["TRV2P2"], "test": ["TRV1P1"]}
-
-
-def test_a_csv_that_leaks_is_refused(tmp_path):
-    root = orcascore(tmp_path / "set", 2)
-    rows = [f"TRV1P1CTI_z00{z},{'train' if z < 3 else 'test'}" for z in range(6)]
-    (root / "split.csv").write_text("\n".join(["image,split", *rows, "TRV2P2,train"]))
-    with pytest.raises(ValueError, match=r"'TRV1P1' in \['test', 'train'\]"):
-        open_data(config(root))
-    # the csv's own patients count as well
-    (root / "split.csv").write_text(
-        "image,split,group\nTRV1P1,train,me\nTRV2P2,test,me\n"
-    )
-    with pytest.raises(ValueError, match="'me' in"):
-        open_data(config(root))
-
-
-def test_a_csv_with_an_unknown_name_is_refused(tmp_path):
-    root = orcascore(tmp_path / "set", 2)
-    (root / "split.csv").write_text("image,split\nTRV9P9,train\n")
-    with pytest.raises(
-        ValueError, match=r"split\.csv:2: 'TRV9P9' is no slice, scan or"
-    ):
-        open_data(config(root))
 
 
 def test_a_manifest_decides_and_is_checked(tmp_path):
@@ -124,23 +122,17 @@ def test_a_leaky_manifest_stamps_what_comes_of_it(tmp_path):
 def test_folders_of_parts(tmp_path):
     root = tmp_path / "set"
     orcascore(root, 2)
-    images = root / "Training Set" / "Images"
     for part, name in (("train", "TRV1P1CTI"), ("test", "TRV2P2CTI")):
-        folder = root / part
-        folder.mkdir()
-        for suffix in (".mhd", ".zraw"):
-            (images / f"{name}{suffix}").rename(folder / f"{name}{suffix}")
+        (root / part).mkdir()
+        for file in (root / "Training Set" / "Images").glob(f"{name}.*"):
+            file.rename(root / part / file.name)
     assert patients(config(root)) == {"train": ["TRV1P1"], "test": ["TRV2P2"]}
 
 
 def test_images_have_folds_too(tmp_path: Path):
-    from tests.image_sets import config as images
-    from tests.image_sets import voc_set
-
-    names = {
-        f"p{k}_{j}": [("x", 1.0, 1.0, 5.0, 5.0)] for k in range(5) for j in range(2)
-    }
-    root = voc_set(tmp_path / "png", names)
+    boxes = [("x", 1.0, 1.0, 5.0, 5.0)]
+    names = [f"p{k}_{j}" for k in range(5) for j in range(2)]
+    root = voc_set(tmp_path / "png", dict.fromkeys(names, boxes))
     settings = {"group": r"(p\d)_", "split": "folds"}
     tested = [patients(images(root, **settings, fold=k))["test"] for k in range(1, 6)]
     assert sorted(p for of in tested for p in of) == [f"p{k}" for k in range(5)]
@@ -155,7 +147,7 @@ def test_patients_of_a_csv_stay_whole_whoever_makes_the_parts(tmp_path, split):
     root = orcascore(tmp_path / "set")
     # TRV1P1 and TRV2P2 are one person
     rows = ["TRV1P1,a", "TRV2P2,a", "TRV1P3,b", "TRV2P4,c", "TRV1P5,d"]
-    (root / "split.csv").write_text("\n".join(["image,group", *rows]) + "\n")
+    table(root, rows, "image,group")
     settings: dict[str, object] = {"split": split, "folds": 4}
     if split == "ratio":
         settings["ratio"] = (0.5, 0.25, 0.25)
@@ -168,20 +160,10 @@ def test_patients_of_a_csv_stay_whole_whoever_makes_the_parts(tmp_path, split):
         assert sorted(p for of in parts.values() for p in of) == ["a", "b", "c", "d"]
 
 
-def test_a_group_that_is_no_column_is_refused(tmp_path):
-    root = orcascore(tmp_path / "set")
-    with pytest.raises(ValueError, match="'persn' is neither a column"):
-        open_data(config(root, group="persn"))
-    with pytest.raises(ValueError, match="finds no patient in the file name"):
-        open_data(config(root, group="(XYZ)"))
-
-
 def test_nobody_without_a_positive_slice_is_held_out(tmp_path):
     root = orcascore(tmp_path / "set")  # the fifth has no calcium
-    (root / "split.csv").write_text(
-        "image,split\nTRV2P4,test\n"
-        + "".join(f"{p},train\n" for p in ("TRV1P1", "TRV2P2", "TRV1P3", "TRV1P5"))
-    )
+    train = ("TRV1P1", "TRV2P2", "TRV1P3", "TRV1P5")
+    table(root, ["TRV2P4,test", *(f"{patient},train" for patient in train)])
     for seed in range(6):
         cfg = config(root, hold_out=0.25, slices="positive")
         cfg.seed = seed
@@ -190,28 +172,24 @@ def test_nobody_without_a_positive_slice_is_held_out(tmp_path):
         assert parts["val"] != ["TRV1P5"]
 
 
-def test_a_part_without_a_positive_slice_is_told(tmp_path, caplog):
+def test_a_part_without_a_positive_slice_is_logged(tmp_path, caplog):
     root = orcascore(tmp_path / "set", 2)
-    (root / "split.csv").write_text("image,split\nTRV1P1,train\nTRV2P2,test\n")
+    table(root, ["TRV1P1,train", "TRV2P2,test"])
     assert list(patients(config(root, slices="positive"))) == ["train"]
     assert "no slice of the test patients has a box" in caplog.text
 
 
 def test_lower_case_scans_in_a_csv(tmp_path):
-    from tests.ct_sets import LAD, scan, write
-
     root = tmp_path / "set"
     for name in ("p1", "p2"):
         hu, mask = scan([LAD])
         write(root / f"{name}.nii.gz", hu)
         write(root / f"{name}_mask.nii.gz", mask)
-    (root / "split.csv").write_text("image,split\np1,train\np2,test\n")
+    table(root, ["p1,train", "p2,test"])
     assert patients(config(root)) == {"train": ["P1"], "test": ["P2"]}
 
 
 def test_dicom_series_in_folders_of_parts(tmp_path):
-    from tests.scan_files import series, some_hu
-
     root = tmp_path / "set"
     for k, part in enumerate(("train", "test")):
         tags = {"SeriesInstanceUID": f"1.2.{k}", "PatientID": part}

@@ -49,18 +49,22 @@ def open3(mask: np.ndarray) -> np.ndarray:
 
 def large(mask: np.ndarray) -> np.ndarray:
     """The parts with more than a tenth of the largest one's voxels."""
-    parts = label(mask)
-    volume = np.bincount(parts.ravel())
-    volume[0] = 0
+    parts, volume = _sized(mask)
     return (volume > 0.1 * volume.max())[parts] & mask
 
 
 def largest(mask: np.ndarray) -> np.ndarray:
     """The part with the most pixels, of a slice or a volume."""
-    parts = label(mask)
-    area = np.bincount(parts.ravel())
-    area[0] = 0
+    parts, area = _sized(mask)
     return (parts == area.argmax()) & mask
+
+
+def _sized(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Parts, and how many voxels each has; none for what is outside."""
+    parts = label(mask)
+    size = np.bincount(parts.ravel())
+    size[0] = 0
+    return parts, size
 
 
 def label(mask: np.ndarray, structure: np.ndarray | None = None) -> np.ndarray:

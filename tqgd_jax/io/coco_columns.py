@@ -195,18 +195,14 @@ def lookup(
 def boxes(of: Entries) -> Float[np.ndarray, "n 4"]:
     """Every entry's bbox (x, y, width, height), px, as (x0, y0, x1, y1)."""
     values = raw_boxes(of)
-    if (np.abs(values) > MAX_PX).any():
-        k = int((np.abs(values) > MAX_PX).any(axis=1).argmax())
-        raise ValueError(
-            f"{of.at(k)}: bbox {values[k].tolist()} is no place in an image; numbers go "
-            f"up to {MAX_PX:g} px"
-        )
-    if (values[:, 2:] < 0).any():
-        k = int((values[:, 2:] < 0).any(axis=1).argmax())
-        raise ValueError(
-            f"{of.at(k)}: bbox {values[k].tolist()} has a negative width or height; it "
-            "is (x, y, width, height) in px, not two corners"
-        )
+    place = f"is no place in an image; numbers go up to {MAX_PX:g} px"
+    side = (
+        "has a negative width or height; it is (x, y, width, height) in px, not two "
+        "corners"
+    )
+    for wrong, rule in ((np.abs(values) > MAX_PX, place), (values[:, 2:] < 0, side)):
+        for k in np.flatnonzero(wrong.any(axis=1)).tolist():
+            raise ValueError(f"{of.at(k)}: bbox {values[k].tolist()} {rule}")
     return corners(values)
 
 

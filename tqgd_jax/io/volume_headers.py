@@ -85,7 +85,10 @@ def _beside(path: Path, name: str) -> Path:
     return payload
 
 
-def _numbers(path: Path, field: str, text: str, kind: type) -> tuple:
+def _numbers(
+    path: Path, fields: dict[str, str], field: str, kind: type, given: str = ""
+) -> tuple:
+    text = _field(path, fields, field, given)
     try:
         return tuple(kind(part) for part in text.split())
     except ValueError as error:
@@ -133,10 +136,9 @@ def meta(path: Path) -> Claim:
             start = end
             break
     name = _field(path, fields, "ElementDataFile")
-    rank = _numbers(path, "NDims", _field(path, fields, "NDims"), int)
-    size = _numbers(path, "DimSize", _field(path, fields, "DimSize"), int)
-    spacing = _field(path, fields, "ElementSpacing")
-    spacing = _numbers(path, "ElementSpacing", spacing, float)
+    rank = _numbers(path, fields, "NDims", int)
+    size = _numbers(path, fields, "DimSize", int)
+    spacing = _numbers(path, fields, "ElementSpacing", float)
     if len(size) != len(spacing) or rank != (len(size),):
         raise ValueError(
             f"{path}: NDims = {fields['NDims']}, but DimSize has {len(size)} and "
@@ -157,29 +159,28 @@ def meta(path: Path) -> Claim:
         raise ValueError(
             f"{path}: ElementType = {element} is not read; save it as MET_SHORT"
         )
-    local = name in ("LOCAL", "Local", "local")
+    inside = name in ("LOCAL", "Local", "local")
     compressed = fields.get("CompressedData", "False").lower() in ("true", "1")
     length = None
     if compressed and "CompressedDataSize" in fields:
-        text = fields["CompressedDataSize"]
-        (length,) = _numbers(path, "CompressedDataSize", text, int)[:1] or (0,)
+        (length,) = _numbers(path, fields, "CompressedDataSize", int)[:1] or (0,)
     dtype = np.dtype(META[element.removeprefix("MET_")])
-    payload = path if local else _beside(path, name)
-    offset = start if local else 0
-    named = "" if local else name
-    return Claim(size, spacing, dtype, payload, offset, compressed, length, named=named)
+    if inside:
+        return Claim(size, spacing, dtype, path, start, compressed, length)
+    payload = _beside(path, name)
+    return Claim(size, spacing, dtype, payload, 0, compressed, length, named=name)
 
 
 def _check_place(path: Path, fields: dict[str, str]) -> None:
     """MetaIO reads an origin that is no number as 0, silently."""
     for name in ("Offset", "Position", "Origin"):
-        origin = _numbers(path, name, fields.get(name, "0 0 0"), float)
+        origin = _numbers(path, fields, name, float, "0 0 0")
         if len(origin) != 3 or not all(map(math.isfinite, origin)):
             raise ValueError(
                 f"{path}: {name} = {fields[name]} must be 3 finite numbers; {RESAVE}"
             )
     for name in ("TransformMatrix", "Rotation", "Orientation"):
-        rows = _numbers(path, name, fields.get(name, "1 0 0 0 1 0 0 0 1"), float)
+        rows = _numbers(path, fields, name, float, "1 0 0 0 1 0 0 0 1")
         matrix = np.array(rows).reshape(3, 3) if len(rows) == 9 else np.zeros((3, 3))
         if not np.allclose(matrix @ matrix.T, np.eye(3), rtol=0, atol=1e-3):
             raise ValueError(
@@ -204,8 +205,8 @@ def nrrd(path: Path) -> Claim:
             if not colon:
                 raise ValueError(f"{path}: NRRD header line {line[:40]!r} has no colon")
             _add(path, fields, name.strip().lower().replace(" ", ""), value.strip())
-    rank = _numbers(path, "dimension", _field(path, fields, "dimension"), int)
-    size = _numbers(path, "sizes", _field(path, fields, "sizes"), int)
+    rank = _numbers(path, fields, "dimension", int)
+    size = _numbers(path, fields, "sizes", int)
     if rank != (len(size),):
         raise ValueError(f"{path}: dimension {rank} but {len(size)} sizes; {RESAVE}")
     spacing = _nrrd_spacing(path, fields)
@@ -230,19 +231,20 @@ def nrrd(path: Path) -> Claim:
     name = fields.get("datafile")
     if name is None and (path.name.lower().endswith(".nhdr") or not start):
         raise ValueError(f"{path}: neither a data file nor pixels; {RESAVE}")
-    payload = path if name is None else _beside(path, name)
-    offset = start if name is None else 0
     compressed, kind = encoding != "raw", np.dtype(dtype)
-    return Claim(size, spacing, kind, payload, offset, compressed, named=name or "")
+    if name is None:
+        return Claim(size, spacing, kind, path, start, compressed)
+    payload = _beside(path, name)
+    return Claim(size, spacing, kind, payload, 0, compressed, named=name)
 
 
 def _nrrd_spacing(path: Path, fields: dict[str, str]) -> tuple[float, ...]:
     if "spacedirections" not in fields:
-        return _numbers(path, "spacings", _field(path, fields, "spacings"), float)
+        return _numbers(path, fields, "spacings", float)
     vectors = re.findall(r"\(([^()]*)\)", fields["spacedirections"])
-    parts = [v.replace(",", " ") for v in vectors]
+    parts = [{"space directions": vector.replace(",", " ")} for vector in vectors]
     return tuple(
-        math.hypot(*_numbers(path, "space directions", part, float)) for part in parts
+        math.hypot(*_numbers(path, part, "space directions", float)) for part in parts
     )
 
 

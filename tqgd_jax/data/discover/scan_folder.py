@@ -157,8 +157,14 @@ def _volumes(
     root: Path, format: str, files: list[Path], data: Data, masked: bool
 ) -> ScanFolder:
     usual = PATTERNS[format]
-    is_scan = _pattern("data.scan_pattern", data.scan_pattern or usual[0])
-    is_mask = _pattern("data.mask_pattern", data.mask_pattern or usual[1])
+    rule = (
+        "has no group in parentheses for what the names of a scan and its mask share, "
+        "such as '(.+)_ct'"
+    )
+    is_scan, is_mask = (
+        compiled(f"data.{name}", getattr(data, name) or text, rule, re.IGNORECASE)
+        for name, text in zip(("scan_pattern", "mask_pattern"), usual, strict=True)
+    )
     scans: dict[str, Path] = {}
     masks: dict[str, Path] = {}
     by_name = format == "masks" and not (data.scan_pattern or data.mask_pattern)
@@ -210,18 +216,16 @@ def _volumes(
     return ScanFolder(root, format, tuple(paired), (), tuple(problems))
 
 
-def _pattern(setting: str, text: str) -> re.Pattern[str]:
+def compiled(setting: str, text: str, rule: str, flags: int = 0) -> re.Pattern[str]:
+    """A pattern; ValueError names the setting, with `rule` where there is no group."""
     try:
-        pattern = re.compile(text, re.IGNORECASE)
+        pattern = re.compile(text, flags)
     except re.error as error:
         raise ValueError(
             f"{setting}: {text!r} is no regular expression: {error}"
         ) from error
     if not pattern.groups:
-        raise ValueError(
-            f"{setting}: {text!r} has no group in parentheses for what the names of a "
-            "scan and its mask share, such as '(.+)_ct'"
-        )
+        raise ValueError(f"{setting}: {text!r} {rule}")
     return pattern
 
 

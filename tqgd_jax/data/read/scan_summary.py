@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from tqdm import tqdm
 
 from tqgd_jax.config import Crop, Data
@@ -108,7 +108,11 @@ def _summary(
     problems = list(labels.problems)
     windows = np.tile([0, 0, w, h], (depth, 1))
     if data.crop.method != "none":
-        hearts = _hearts(scan, volume, layout, known)
+        if layout.hearts is None:
+            hearts = heart.find_heart(volume.hu, volume.spacing)
+        else:
+            rows = known.hearts
+            hearts = heart_boxes.boxes_of(layout.hearts, rows, scan.name, depth)
         without = int(np.isnan(hearts).all(axis=1).sum())
         if data.crop.by_file and without:
             text = (
@@ -147,12 +151,3 @@ def _summary(
         labels,
         problems,
     )
-
-
-def _hearts(
-    scan: ScanFiles, volume: Volume, layout: Layout, known: Tables
-) -> Float[np.ndarray, "z 4"]:
-    """Heart box of each slice, px edges; NaN where there is none."""
-    if layout.hearts is None:
-        return heart.find_heart(volume.hu, volume.spacing)
-    return heart_boxes.boxes_of(layout.hearts, known.hearts, scan.name, len(volume.hu))

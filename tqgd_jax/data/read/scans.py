@@ -3,7 +3,6 @@
 import functools
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,6 @@ from tqgd_jax.data.split import splits
 from tqgd_jax.data.split.fold_search import Slice
 from tqgd_jax.data.split.splits import Rows, Samples
 from tqgd_jax.io import volumes
-from tqgd_jax.io.volumes import Volume
 from tqgd_jax.structures.annotation import Problem
 from tqgd_jax.structures.dataset_index import Header, Sample, SliceInfo
 
@@ -67,7 +65,7 @@ def samples(layout: Layout, config: Config) -> Samples:
     }
     split = splits.split(layout, rows, data, config.seed, used)
     problems += split.problems
-    volume = functools.lru_cache(maxsize=2)(_volume)
+    volume = functools.lru_cache(maxsize=2)(volumes.read_volume)
     parts: dict[str, list[Sample]] = {part: [] for part in PARTS}
     for summary, of in zip(summaries, checked, strict=True):
         part_of = [split.part_of.get(name, "") for name in of]
@@ -102,10 +100,6 @@ def samples(layout: Layout, config: Config) -> Samples:
 def slice_name(scan: str, z: int) -> str:
     """What slice `z` of a scan is called everywhere."""
     return f"{scan}_z{z:03d}"
-
-
-def _volume(path: Path, series: str) -> Volume:
-    return volumes.read_volume(path, series=series)
 
 
 def _slices(summary: ScanSummary) -> Iterator[Slice]:
@@ -180,5 +174,5 @@ def _pixels(
     volume: Any, scan: ScanFiles, steps: list[int], window: Int[np.ndarray, "4"]
 ) -> Int16[np.ndarray, "h w c"]:
     x0, y0, x1, y1 = window
-    hu = volume(scan.path, scan.series).hu
+    hu = volume(scan.path, series=scan.series).hu
     return np.ascontiguousarray(np.moveaxis(hu[steps, y0:y1, x0:x1], 0, -1))

@@ -1,17 +1,19 @@
 """Patients: whose each sample is, and parts that never share one."""
 
 import logging
-import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from tqgd_jax.data.discover.scan_folder import compiled
 from tqgd_jax.data.split.fold_search import Slice
 from tqgd_jax.io.tables import Table
 
 logger = logging.getLogger("tqgd_jax")
+
+GROUP = "a regular expression with a group in parentheses, such as '(P[0-9]+)_'"
 
 
 def patients(
@@ -57,25 +59,15 @@ def patients(
         columns = ", ".join(table.columns) or "there is none"
         raise ValueError(
             f"data.group: {group!r} is neither a column of the split file ({columns}) nor "
-            "a regular expression with a group in parentheses, such as '(P[0-9]+)_'"
+            + GROUP
         )
     return {r.name: r.patient or by_pattern(group, r.path) for r in rows}
 
 
 def by_pattern(group: str, path: Path) -> str:
     """The patient that the regular expression `data.group` finds in a file's name."""
-    try:
-        pattern = re.compile(group)
-    except re.error as error:
-        raise ValueError(
-            f"data.group: {group!r} is no regular expression: {error}"
-        ) from error
-    if pattern.groups < 1:
-        raise ValueError(
-            f"data.group: {group!r} is neither a column nor a regular expression with a "
-            "group in parentheses, such as '(P[0-9]+)_'"
-        )
-    match = pattern.search(path.name)
+    rule = f"is neither a column nor {GROUP}"
+    match = compiled("data.group", group, rule).search(path.name)
     if not match or not match[1]:
         raise ValueError(
             f"data.group: {group!r} finds no patient in the file name of {path}"
