@@ -249,22 +249,28 @@ def test_one_fold_named_in_the_table_of_patients_is_no_headline(tmp_path, capsys
     assert results(tmp_path / "pooled")["headline"]["keys"] == []
 
 
-def test_neither_jax_nor_tensorflow_is_loaded(tmp_path):
+def test_what_judges_loads_no_framework(tmp_path):
     gt, dt = golden(tmp_path)
-    code = (
-        "import sys; from tqgd_jax.commands.evaluate import main; "
-        f"main(['--ground_truth', {gt!r}, '--detections', {dt!r}, '--bootstraps', '20', "
-        f"'--out', {str(tmp_path / 'out')!r}]); print(*sys.modules)"
-    )
+    code = f"""
+import sys
+from tqgd_jax.commands import compare, evaluate, score
+from tqgd_jax.evaluation.calcium import convention_agreement
+files = ["--ground_truth", {gt!r}, "--detections", {dt!r}, "--bootstraps", "20"]
+for out in "ab":
+    assert evaluate.main([*files, "--out", out]) == 0
+assert compare.main(["a", "b", "--bootstraps=20", "--repeats=9"]) == 0
+print(*sys.modules)
+"""
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         encoding="utf-8",
         check=True,
-        cwd=ROOT,
+        cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     # What is being done is said while it is done, beside the outcome.
     assert "matching the detections of 2 images" in done.stderr
-    loaded = set(done.stdout.split())
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "scipy" in loaded
     assert not {"jax", "flax", "tensorflow", "SimpleITK", "torch"} & loaded
