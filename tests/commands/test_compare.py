@@ -1,11 +1,8 @@
 """`tqgd compare`: from folders of results to tables."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -121,20 +118,3 @@ def test_a_wrong_command_line_ends_with_its_usage(words, capsys):
         main(words)
     assert end.value.code == 2
     assert "usage: tqgd compare" in capsys.readouterr().err
-
-
-def test_the_command_loads_no_framework(runs):
-    code = (
-        "import sys; from tqgd_jax.commands.compare import main; "
-        f"assert main(['poor', 'good', *{QUICK}]) == 0; "
-        "print({'jax', 'tensorflow', 'SimpleITK', 'torch'} & set(sys.modules))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=runs,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        encoding="utf-8",
-        check=True,
-    )
-    assert done.stdout.endswith("set()\n")

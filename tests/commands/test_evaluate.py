@@ -56,6 +56,13 @@ def golden(folder, suffix=".png"):
     )
 
 
+@pytest.fixture
+def words(tmp_path):
+    """To evaluate the golden case."""
+    gt, dt = golden(tmp_path)
+    return ["--ground_truth", gt, "--detections", dt, "--out", str(tmp_path / "out")]
+
+
 def evaluate(*words):
     return main([*map(str, words), "--bootstraps", "20"])
 
@@ -64,10 +71,9 @@ def results(folder):
     return json.loads((folder / "results.json").read_text("utf-8"))
 
 
-def test_the_golden_case_by_yolov5s_rule(tmp_path, capsys):
-    gt, dt = golden(tmp_path)
+def test_the_golden_case_by_yolov5s_rule(tmp_path, words, capsys):
     out = tmp_path / "out"
-    assert evaluate("--ground_truth", gt, "--detections", dt, "--out", out) == 0
+    assert evaluate(*words) == 0
     yolo = results(out)["yolo"]
     assert yolo["threshold_source"] == "optimistic"
     golden_figures = {"precision": 0.649983, "recall": 0.8, "f1": 0.717231}
@@ -79,9 +85,7 @@ def test_the_golden_case_by_yolov5s_rule(tmp_path, capsys):
     assert "within 1e-9" in capsys.readouterr().out
 
 
-def test_a_given_threshold_counts_exactly(tmp_path):
-    gt, dt = golden(tmp_path)
-    words = ["--ground_truth", gt, "--detections", dt, "--out", tmp_path / "out"]
+def test_a_given_threshold_counts_exactly(tmp_path, words):
     assert evaluate(*words, "--threshold", 0.6) == 0
     yolo = results(tmp_path / "out")["yolo"]
     # Five detections, three of them hits, five boxes.
@@ -89,9 +93,7 @@ def test_a_given_threshold_counts_exactly(tmp_path):
     assert yolo["threshold"] == 0.6
 
 
-def test_a_threshold_is_chosen_on_validation_files(tmp_path):
-    gt, dt = golden(tmp_path)
-    words = ["--ground_truth", gt, "--detections", dt, "--out", tmp_path / "out"]
+def test_a_threshold_is_chosen_on_validation_files(tmp_path, words):
     val_gt, val_dt = golden(tmp_path / "val", suffix=".jpg")
     held = ["--validation_ground_truth", val_gt, "--validation_detections", val_dt]
     assert evaluate(*words, *held) == 0
@@ -101,37 +103,30 @@ def test_a_threshold_is_chosen_on_validation_files(tmp_path):
     assert 0.4 < actual["yolo"]["threshold"] <= 0.5
 
 
-def test_a_threshold_is_never_chosen_on_what_is_judged(tmp_path, capsys):
-    gt, dt = golden(tmp_path)
-    words = ["--ground_truth", gt, "--detections", dt, "--out", tmp_path / "out"]
-    held = ["--validation_ground_truth", gt, "--validation_detections", dt]
+def test_a_threshold_is_never_chosen_on_what_is_judged(words, capsys):
+    held = ["--validation_ground_truth", words[1], "--validation_detections", words[3]]
     assert evaluate(*words, *held) == 1
     assert "image 'a.png' is in the validation files" in capsys.readouterr().err
 
 
-def test_what_was_given_is_never_overwritten(tmp_path, capsys):
-    gt, dt = golden(tmp_path)
-    before = Path(gt).read_bytes()
-    words = ["--ground_truth", gt, "--detections", dt]
+def test_what_was_given_is_never_overwritten(tmp_path, words, capsys):
+    before = Path(words[1]).read_bytes()
     assert evaluate(*words, "--out", tmp_path) == 1
     assert "would be overwritten" in capsys.readouterr().err
-    assert Path(gt).read_bytes() == before
+    assert Path(words[1]).read_bytes() == before
     evaluate(*words, "--out", tmp_path / "a")
     assert evaluate("--pool", tmp_path / "a", "--out", tmp_path / "a") == 1
     assert "would be overwritten" in capsys.readouterr().err
 
 
-def test_images_without_boxes_are_not_positive_only(tmp_path, capsys):
-    gt, dt = golden(tmp_path)
-    words = ["--ground_truth", gt, "--detections", dt, "--out", tmp_path / "out"]
+def test_images_without_boxes_are_not_positive_only(words, capsys):
     assert evaluate(*words, "--positive_only") == 1
     assert "1 of the 2 images have no box" in capsys.readouterr().err
 
 
-def test_a_changed_result_does_not_verify(tmp_path, capsys):
-    gt, dt = golden(tmp_path)
+def test_a_changed_result_does_not_verify(tmp_path, words, capsys):
     out = tmp_path / "out"
-    evaluate("--ground_truth", gt, "--detections", dt, "--out", out)
+    evaluate(*words)
     actual = results(out)
     actual["coco"]["AP50"] += 1e-6
     write(out / "results.json", actual)
@@ -200,14 +195,11 @@ def test_what_cannot_be_judged_ends_in_one_line(
     ],
 )
 def test_a_wrong_rule_is_refused_before_anything_is_written(
-    tmp_path, capsys, setting, message
+    tmp_path, words, capsys, setting, message
 ):
-    gt, dt = golden(tmp_path)
-    out = tmp_path / "out"
-    words = ["--ground_truth", gt, "--detections", dt, "--out", str(out), *setting]
-    assert main(words) == 1
+    assert main([*words, *setting]) == 1
     assert message in capsys.readouterr().err
-    assert not out.exists()
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -225,22 +217,13 @@ def test_an_option_that_would_not_be_looked_at_is_refused(capsys, words):
     assert f"is not for {words[0]}" in capsys.readouterr().err
 
 
-def test_one_fold_named_in_the_table_of_patients_is_no_headline(tmp_path, capsys):
-    gt, dt = golden(tmp_path)
+def test_one_fold_named_in_the_table_of_patients_is_no_headline(
+    tmp_path, words, capsys
+):
     table = tmp_path / "p.csv"
     table.write_text("image,patient,fold\na.png,A,1\nb.png,B,1\n", "utf-8")
     out = tmp_path / "out"
-    words = [
-        "--ground_truth",
-        gt,
-        "--detections",
-        dt,
-        "--patients",
-        table,
-        "--out",
-        out,
-    ]
-    assert evaluate(*words) == 0
+    assert evaluate(*words, "--patients", table) == 0
     assert "NO HEADLINE: fold 1" in capsys.readouterr().out
     assert results(out)["headline"]["keys"] == []
     assert '<div class="card">' not in (out / "report.html").read_text("utf-8")
@@ -249,22 +232,28 @@ def test_one_fold_named_in_the_table_of_patients_is_no_headline(tmp_path, capsys
     assert results(tmp_path / "pooled")["headline"]["keys"] == []
 
 
-def test_neither_jax_nor_tensorflow_is_loaded(tmp_path):
+def test_what_judges_loads_no_framework(tmp_path):
     gt, dt = golden(tmp_path)
-    code = (
-        "import sys; from tqgd_jax.commands.evaluate import main; "
-        f"main(['--ground_truth', {gt!r}, '--detections', {dt!r}, '--bootstraps', '20', "
-        f"'--out', {str(tmp_path / 'out')!r}]); print(*sys.modules)"
-    )
+    code = f"""
+import sys
+from tqgd_jax.commands import compare, evaluate, score
+from tqgd_jax.evaluation.calcium import convention_agreement
+files = ["--ground_truth", {gt!r}, "--detections", {dt!r}, "--bootstraps", "20"]
+for out in "ab":
+    assert evaluate.main([*files, "--out", out]) == 0
+assert compare.main(["a", "b", "--bootstraps=20", "--repeats=9"]) == 0
+print(*sys.modules)
+"""
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         encoding="utf-8",
         check=True,
-        cwd=ROOT,
+        cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     # What is being done is said while it is done, beside the outcome.
     assert "matching the detections of 2 images" in done.stderr
-    loaded = set(done.stdout.split())
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "scipy" in loaded
     assert not {"jax", "flax", "tensorflow", "SimpleITK", "torch"} & loaded

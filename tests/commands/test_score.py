@@ -190,21 +190,6 @@ def test_a_wrong_row_has_nothing_on_stdout(scan, boxes):
     assert done.stderr.startswith(f"tqgd score: {boxes}:3: box (14, 4, 9, 8)")
 
 
-def test_scoring_needs_neither_jax_nor_an_image_library():
-    modules = (
-        "tqgd_jax.commands.score, tqgd_jax.evaluation.calcium.convention_agreement"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys, {modules}; print(*sys.modules)"],
-        capture_output=True,
-        encoding="utf-8",
-        check=True,
-        cwd=ROOT,
-    )
-    heavy = {"jax", "tensorflow", "SimpleITK", "matplotlib", "torch"}
-    assert not heavy & set(done.stdout.split())
-
-
 def shuffled(folder, seed):
     """HU as DICOM slices whose names are in random order."""
     files = sorted(scan_files.series(folder / "a", HU).iterdir())

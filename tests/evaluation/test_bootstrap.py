@@ -30,27 +30,6 @@ def test_nominal_95_percent_intervals_cover_the_truth_in_500_cohorts():
         assert row["none"] == 0, row
 
 
-def test_vectorised_figures_equal_a_loop_over_copied_images():
-    images = cohort(2, regions=False)
-    evaluator = Evaluator(images, ["a", "b"], 0.4)
-    weights = resamples(len(evaluator.clusters), 12, seed=3)
-    keys = ["ap.yolo.0.5", "ap.coco.0.5:0.95", "point.iou0.5.f1", "froc.scan.cpm"]
-    got = evaluator.figures(weights, keys)
-    for row, times in enumerate(weights):
-        copies = []
-        for patient, count in zip(evaluator.clusters, times, strict=True):
-            mine = [i for i in images if i.patient == patient]
-            for c in range(int(count)):
-                copies += [
-                    i._replace(place=i.place._replace(patient=f"{patient}.{c}"))
-                    for i in mine
-                ]
-        literal = Evaluator(copies, ["a", "b"], 0.4)
-        expected = literal.figures(np.ones((1, len(literal.clusters))), keys)
-        for key in keys:
-            assert got[key][row] == pytest.approx(expected[key][0], abs=1e-6), key
-
-
 def test_expanded_percentiles_by_hand():
     # n = 5: t of .975 with 4 degrees is 2.776, times sqrt(5/4) is 3.104; Phi(-3.104) is
     # .000955 (tables), so of 0..100,000 the ends are 95.5 and 99,904.5.

@@ -32,18 +32,8 @@ def total(deposits, name, spacing=MM):
     return score(hu, mask, spacing, convention(name)).agatston
 
 
-WEIGHTS = [  # HU, Agatston's weight
-    (129, 0),
-    (130, 1),
-    (131, 1),
-    (199, 1),
-    (200, 2),
-    (299, 2),
-    (300, 3),
-    (399, 3),
-    (400, 4),
-    (2000, 4),
-]
+HU = (129, 130, 131, 199, 200, 299, 300, 399, 400, 2000)
+WEIGHTS = [*zip(HU, (0, 1, 1, 1, 2, 2, 3, 3, 4, 4), strict=True)]  # Agatston's
 
 
 @pytest.mark.parametrize(("hu", "weight"), WEIGHTS)

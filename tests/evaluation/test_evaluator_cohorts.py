@@ -7,15 +7,21 @@ from tests.evaluation.cohorts import cohort, copied, figures
 from tests.evaluation.test_average_precision import slow_yolo
 from tests.evaluation.test_yolo_matching import slow_match
 from tqgd_jax.evaluation.evaluator import Evaluator, evaluate
+from tqgd_jax.evaluation.statistics.bootstrap import resamples
 
 CLASSES = ["a", "b"]
 
 
 @pytest.mark.parametrize(
-    "times", [[1, 1, 1, 1, 1, 1], [2, 0, 1, 3, 1, 1], [0, 0, 5, 0, 1, 0]]
+    ("images", "times"),
+    [
+        (cohort(5), [1, 1, 1, 1, 1, 1]),
+        (cohort(5), [2, 0, 1, 3, 1, 1]),
+        (cohort(5), [0, 0, 5, 0, 1, 0]),
+        *((cohort(2, regions=False), times) for times in resamples(6, 4, seed=3)),
+    ],
 )
-def test_weights_equal_copies_of_the_patients_in_every_figure(times):
-    images = cohort(5)
+def test_weights_equal_copies_of_the_patients_in_every_figure(images, times):
     evaluator = Evaluator(images, CLASSES, 0.4)
     got = evaluator.figures(np.array([times], float))
     literal = Evaluator(copied(images, evaluator.clusters, times), CLASSES, 0.4)

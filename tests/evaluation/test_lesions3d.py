@@ -116,38 +116,6 @@ def test_covered_areas_of_fractions():
     np.testing.assert_allclose(union_areas(a, b), [3, 1.75, 0.375 + 0.125], rtol=1e-15)
 
 
-def test_weights_equal_patients_written_down_several_times():
-    rng = np.random.default_rng(2)
-    patients, times = ["a", "b", "c", "d"], [2, 0, 3, 1]
-
-    def slices(patient, name):
-        rng = np.random.default_rng(ord(patient))
-        made = []
-        for z in range(5):
-            corner = rng.integers(0, 24, (4, 2)).astype(float)
-            boxes = np.hstack([corner, corner + rng.integers(2, 8, (4, 2))])
-            dets = [(*(b + rng.integers(-2, 3, 4)), rng.random()) for b in boxes]
-            made.append(
-                image(z, boxes[:3], dets, patient=name, spacing=(3.0, 0.4, 0.4))
-            )
-        return made
-
-    once = [s for p in patients for s in slices(p, p)]
-    weights = np.array([times, rng.integers(0, 3, 4)], float)
-    got = lesion_figures(once, [0.4] * len(once), patients)(weights)
-    often = [
-        s
-        for p, n in zip(patients, times, strict=True)
-        for k in range(n)
-        for s in slices(p, f"{p}{k}")
-    ]
-    expected = figures(often, 0.4)
-    assert 0 < expected["sensitivity"] < 1
-    assert 0 < expected["ppv"] < 1
-    for key, value in expected.items():
-        assert got[f"lesion3d.{key}"][0] == pytest.approx(value, rel=1e-12), key
-
-
 def test_what_has_no_value_is_nan():
     nothing = figures([image(0)])
     assert (nothing["reference"], nothing["detected"]) == (0, 0)

@@ -9,20 +9,8 @@ from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report import result_folder, result_tables, verification
 
 NAMES = (
-    "=cmd()",
-    "+1",
-    "-2",
-    "@SUM(A1)",
-    "'quoted",
-    "''=x",
-    'a,"b"',
-    "two\nlines",
-    "a\rb",
-    "\tx",
-    "P/1",
-    "..",
-    "Ж 心 \N{GRINNING FACE}",
-    " space ",
+    *("=cmd()", "+1", "-2", "@SUM(A1)", "'quoted", "''=x", 'a,"b"', "two\nlines"),
+    *("a\rb", "\tx", "P/1", "..", "Ж 心 \N{GRINNING FACE}", " space "),
 )
 
 

@@ -63,17 +63,6 @@ def table(
     lines = []
     for row in rows:
         place = places[row.patient, row.scan]
-        detected = row.predicted
-        pairs = {
-            "agatston": (row.reference.agatston, detected and detected.agatston),
-            "volume_mm3": (row.reference.volume_mm3, detected and detected.volume_mm3),
-            "mass_mg": (row.reference.mass_mg, detected and detected.mass_mg),
-            "lesions": row.lesions,
-            "category": tuple(
-                None if score is None else kinds.labels[category(score, kinds)]
-                for score in (row.reference.agatston, detected and detected.agatston)
-            ),
-        }
         values: Row = {
             "patient": row.patient,
             "scan": row.scan,
@@ -85,9 +74,16 @@ def table(
             "volume_sensitivity": row.volume_sensitivity,
             "volume_ppv": row.volume_ppv,
         }
-        for name, (reference, predicted) in pairs.items():
-            values |= {f"reference_{name}": reference, f"predicted_{name}": predicted}
-        lines.append({k: "" if v is None else v for k, v in values.items()})
+        for of, amount, lesions in (
+            ("reference", row.reference, row.lesions[0]),
+            ("predicted", row.predicted, row.lesions[1]),
+        ):
+            if amount is not None:
+                values |= {f"{of}_{name}": v for name, v in amount._asdict().items()}
+                label = kinds.labels[category(amount.agatston, kinds)]
+                values |= {f"{of}_category": label, f"{of}_lesions": lesions}
+        cells = {k: "" if v is None else v for k, v in values.items()}
+        lines.append(dict.fromkeys(COLUMNS, "") | cells)
     return lines
 
 

@@ -63,8 +63,9 @@ def compare(
     # Image by image A and B, so that neither comes first where confidences are equal.
     for i, j in enumerate(order):
         for model, image in (("A", images_a[i]), ("B", images_b[j])):
-            patient = f"{model}/{image.patient}"
-            images.append(image._replace(place=image.place._replace(patient=patient)))
+            known = image.place.patient  # else the image stands for a patient
+            place = image.place._replace(patient=known and f"{model}/{known}")
+            images.append(image._replace(name=f"{model}/{image.name}", place=place))
         thresholds += [thresholds_a[i], thresholds_b[j]]
     evaluator = Evaluator(images, classes, thresholds)
     n = len(evaluator.clusters) // 2

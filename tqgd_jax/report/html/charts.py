@@ -67,13 +67,13 @@ class Bar(NamedTuple):
     high: float | None
 
 
+@mpl.rc_context(STYLE)
 def precision_recall(
     curve: dict[str, Any], point: tuple[float, float] | None, protocol: str, alt: str
 ) -> Markup:
     """See `precision_recall_figure`."""
-    with mpl.rc_context(STYLE):
-        figure = precision_recall_figure(curve, point, protocol)
-        return _svg(figure, f"pr-{protocol}", alt)
+    figure = precision_recall_figure(curve, point, protocol)
+    return _svg(figure, f"pr-{protocol}", alt)
 
 
 def precision_recall_figure(
@@ -101,6 +101,7 @@ def precision_recall_figure(
     return figure
 
 
+@mpl.rc_context(STYLE)
 def froc(
     curve: dict[str, Any],
     dots: Sequence[float | None],
@@ -109,72 +110,72 @@ def froc(
     alt: str,
 ) -> Markup:
     """Sensitivity over false alarms per unit, log2 axis; `dots` at the seven rates."""
-    with mpl.rc_context(STYLE):
-        figure, axes = _axes(4.0, 3.4)
-        colour, dash = MARKS[protocol]
-        # A logarithmic axis has no 0; what lies left of 1/8 is outside it anyway.
-        rate = np.maximum(_numbers(curve["fp"]), 1e-6)
-        low, high = _numbers(curve.get("low") or []), _numbers(curve.get("high") or [])
-        if len(low) == len(high) == len(rate) > 0:
-            axes.fill_between(rate, low, high, color=colour, alpha=0.2, lw=0)
-        if len(rate):
-            # To the right of the last detection nothing more is found.
-            x, y = np.append(rate, 1e6), _numbers(curve["sensitivity"])
-            axes.plot(x, np.append(y, y[-1]), color=colour, ls=dash, lw=2)
-        else:
-            _nothing(axes)
-        known = [(r, d) for r, d in zip(RATES, dots, strict=True) if d is not None]
-        for r, d in known:
-            axes.plot(r, d, "o", ms=5, mfc=PAPER, mec=colour, mew=1.5, clip_on=False)
-        axes.set_xscale("log", base=2)
-        axes.set(xlim=(1 / 8, 8), ylim=(0, 1.02), ylabel="sensitivity")
-        axes.set_xticks(RATES, NAMES)
-        axes.set_xticks([], minor=True)
-        axes.set_yticks(np.linspace(0, 1, 6))
-        per = "slice" if unit == "slice" else "scan"
-        axes.set_xlabel(f"false alarms per {per}")
-        return _svg(figure, f"froc-{protocol}-{unit}", alt)
+    figure, axes = _axes(4.0, 3.4)
+    colour, dash = MARKS[protocol]
+    # A logarithmic axis has no 0; what lies left of 1/8 is outside it anyway.
+    rate = np.maximum(_numbers(curve["fp"]), 1e-6)
+    low, high = _numbers(curve.get("low") or []), _numbers(curve.get("high") or [])
+    if len(low) == len(high) == len(rate) > 0:
+        axes.fill_between(rate, low, high, color=colour, alpha=0.2, lw=0)
+    if len(rate):
+        # To the right of the last detection nothing more is found.
+        x, y = np.append(rate, 1e6), _numbers(curve["sensitivity"])
+        axes.plot(x, np.append(y, y[-1]), color=colour, ls=dash, lw=2)
+    else:
+        _nothing(axes)
+    known = [(r, d) for r, d in zip(RATES, dots, strict=True) if d is not None]
+    for r, d in known:
+        axes.plot(r, d, "o", ms=5, mfc=PAPER, mec=colour, mew=1.5, clip_on=False)
+    axes.set_xscale("log", base=2)
+    axes.set(xlim=(1 / 8, 8), ylim=(0, 1.02), ylabel="sensitivity")
+    axes.set_xticks(RATES, NAMES)
+    axes.set_xticks([], minor=True)
+    axes.set_yticks(np.linspace(0, 1, 6))
+    per = "slice" if unit == "slice" else "scan"
+    axes.set_xlabel(f"false alarms per {per}")
+    return _svg(figure, f"froc-{protocol}-{unit}", alt)
 
 
+@mpl.rc_context(STYLE)
 def bars(groups: dict[str, Sequence[Bar]], name: str, axis: str, alt: str) -> Markup:
     """Bars from 0 to 1 with intervals, side by side by group; hatching tells groups."""
-    with mpl.rc_context(STYLE):
-        names = [bar.name for bar in next(iter(groups.values()), ())]
-        figure, axes = _axes(max(4.4, 1.0 + 0.95 * len(names)), 3.4)
-        width = 0.8 / max(1, len(groups))
-        for k, (group, row) in enumerate(groups.items()):
-            x = np.arange(len(row)) + (k - (len(groups) - 1) / 2) * width
-            known = [i for i, bar in enumerate(row) if bar.value is not None]
-            axes.bar(
-                x[known],
-                [row[i].value or 0.0 for i in known],
-                width * 0.92,
-                color=COLOURS[k],
-                alpha=0.75,
-                hatch=("", "///", "...")[k % 3],
-                edgecolor=PAPER,
-                label=group,
-            )
-            for i in known:
-                low, high = row[i].low, row[i].high
-                if low is not None and high is not None:
-                    axes.plot([x[i]] * 2, [low, high], color=INK, lw=1.5)
-            for i in set(range(len(row))) - set(known):
-                axes.text(x[i], 0.02, DASH, ha="center")
-        if not names:
-            _nothing(axes)
-        axes.set_xticks(range(len(names)), names)
-        if any(len(name) > LONG for name in names):
-            axes.tick_params("x", labelrotation=30)
-            for label in axes.get_xticklabels():
-                label.set(ha="right", rotation_mode="anchor")
-        axes.set(xlabel=axis, ylabel="share found", ylim=(0, 1.02))
-        axes.set_yticks(np.linspace(0, 1, 6))
-        if len(groups) > 1 and names:
-            figure.legend(loc="outside upper center", ncols=len(groups))
-        return _svg(figure, name, alt)
+    names = [bar.name for bar in next(iter(groups.values()), ())]
+    figure, axes = _axes(max(4.4, 1.0 + 0.95 * len(names)), 3.4)
+    width = 0.8 / max(1, len(groups))
+    for k, (group, row) in enumerate(groups.items()):
+        x = np.arange(len(row)) + (k - (len(groups) - 1) / 2) * width
+        known = [i for i, bar in enumerate(row) if bar.value is not None]
+        axes.bar(
+            x[known],
+            [row[i].value or 0.0 for i in known],
+            width * 0.92,
+            color=COLOURS[k],
+            alpha=0.75,
+            hatch=("", "///", "...")[k % 3],
+            edgecolor=PAPER,
+            label=group,
+        )
+        for i in known:
+            low, high = row[i].low, row[i].high
+            if low is not None and high is not None:
+                axes.plot([x[i]] * 2, [low, high], color=INK, lw=1.5)
+        for i in set(range(len(row))) - set(known):
+            axes.text(x[i], 0.02, DASH, ha="center")
+    if not names:
+        _nothing(axes)
+    axes.set_xticks(range(len(names)), names)
+    if any(len(name) > LONG for name in names):
+        axes.tick_params("x", labelrotation=30)
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
+    axes.set(xlabel=axis, ylabel="share found", ylim=(0, 1.02))
+    axes.set_yticks(np.linspace(0, 1, 6))
+    if len(groups) > 1 and names:
+        figure.legend(loc="outside upper center", ncols=len(groups))
+    return _svg(figure, name, alt)
 
 
+@mpl.rc_context(STYLE)
 def bland_altman(
     mean: Sequence[float],
     difference: Sequence[float],
@@ -184,25 +185,24 @@ def bland_altman(
     alt: str,
 ) -> Markup:
     """Differences over means; `lines` are lower limit, bias and upper limit."""
-    with mpl.rc_context(STYLE):
-        figure, axes = _axes(4.4, 3.6)
-        axes.axhline(0, color=INK, lw=0.6)
-        bias = lines[1]
-        if bias is not None:
-            axes.axhline(bias, color=COLOURS[0], lw=1.8, label="bias")
-        label = "limits of agreement"
-        for limit in (lines[0], lines[2]):
-            if limit is not None:
-                axes.axhline(limit, color=COLOURS[1], lw=1.6, ls="--", label=label)
-                label = "_"  # one line of the legend for both
-        if len(mean):
-            axes.plot(mean, difference, "o", ms=5, color=COLOURS[0], alpha=0.65)
-        else:
-            _nothing(axes)
-        axes.set(xlabel=labels[0], ylabel=labels[1])
-        if any(line is not None for line in lines):
-            figure.legend(loc="outside upper center", ncols=2)
-        return _svg(figure, name, alt)
+    figure, axes = _axes(4.4, 3.6)
+    axes.axhline(0, color=INK, lw=0.6)
+    bias = lines[1]
+    if bias is not None:
+        axes.axhline(bias, color=COLOURS[0], lw=1.8, label="bias")
+    label = "limits of agreement"
+    for limit in (lines[0], lines[2]):
+        if limit is not None:
+            axes.axhline(limit, color=COLOURS[1], lw=1.6, ls="--", label=label)
+            label = "_"  # one line of the legend for both
+    if len(mean):
+        axes.plot(mean, difference, "o", ms=5, color=COLOURS[0], alpha=0.65)
+    else:
+        _nothing(axes)
+    axes.set(xlabel=labels[0], ylabel=labels[1])
+    if any(line is not None for line in lines):
+        figure.legend(loc="outside upper center", ncols=2)
+    return _svg(figure, name, alt)
 
 
 @contextlib.contextmanager
