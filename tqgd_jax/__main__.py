@@ -6,7 +6,7 @@ from importlib import import_module
 from absl import flags
 
 import tqgd_jax
-from tqgd_jax.commands import pipe
+from tqgd_jax.commands.command_line import pipe
 
 if __name__ != "__main__":  # the flags are those of the script `tqgd`
     flags.disclaim_key_flags()

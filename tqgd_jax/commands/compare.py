@@ -10,7 +10,7 @@ import contextlib
 import logging
 from pathlib import Path
 
-from tqgd_jax.commands import plain
+from tqgd_jax.commands.command_line import plain
 
 logger = logging.getLogger("tqgd_jax")
 FILES = ("comparison.md", "comparison.tex", "comparison.json")

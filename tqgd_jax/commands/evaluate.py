@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqgd_jax.commands import plain
+from tqgd_jax.commands.command_line import plain
 
 if TYPE_CHECKING:
     from tqgd_jax.structures.evaluation_set import EvaluationSet

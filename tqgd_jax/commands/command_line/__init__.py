@@ -1,0 +1,1 @@
+"""How the commands read their words and end."""
