@@ -20,7 +20,7 @@ QUICK = ["--bootstraps=40", "--repeats=300", "--keys", "point.iou0.5.recall"]
 
 def of_fold(hits, fold, first):
     """One of two folds: patients have names of their own."""
-    of = study(hits, patients=4, part=f"fold {fold} of 2")
+    of = study(hits, patients=4, one_fold=f"fold {fold} of 2")
     images = []
     for image in of.images:
         patient = f"p{first + int(image.patient[1:])}"

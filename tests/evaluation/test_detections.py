@@ -136,7 +136,7 @@ def test_images_without_patient_are_counted_in_the_note(files):
 def test_a_stamp_travels_with_the_ground_truth(files):
     info = {"stamp": "leaky", "part": "fold 1 of 5", "positive_only": True}
     study = files(truth(info=info))
-    assert (study.stamp, study.part) == ("leaky", "fold 1 of 5")
+    assert (study.disclaimer, study.one_fold) == ("leaky", "fold 1 of 5")
     assert study.positive_only
     assert not files(truth(info="text")).positive_only
 
@@ -207,8 +207,8 @@ def test_what_our_own_evaluation_writes_is_read_back(tmp_path):
         classes=("calcium", "stent"),
         thresholds=(0.5, 0.5),
         sizes=((94, 86), (60, 80)),
-        stamp="leaky",
-        part="fold 2 of 5",
+        disclaimer="leaky",
+        one_fold="fold 2 of 5",
         positive_only=True,
     )
     gt, dt = tmp_path / "gt.json", tmp_path / "dt.json"

@@ -29,7 +29,7 @@ def with_folds(judged, *names):
 
 def test_images_of_one_named_fold_are_no_headline_though_nothing_else_says_so():
     judged = with_folds(study()[0], "3")
-    assert judged.part == ""
+    assert judged.one_fold == ""
     actual = results(judged)
     assert actual["settings"]["part"] == "fold 3"
     assert actual["headline"]["keys"] == []

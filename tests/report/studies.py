@@ -10,7 +10,7 @@ from tqgd_jax.structures.evaluation_set import EvaluationSet, checked
 from tqgd_jax.structures.image import Image, Lesion, Place
 
 
-def study(patients=4, slices=3, threshold=0.4, fold="", seed=0, part=""):
+def study(patients=4, slices=3, threshold=0.4, fold="", seed=0, one_fold=""):
     """A study of CT, and its pixels: bright rectangles on noise, some found."""
     rng = np.random.default_rng(seed)
     images, pixels = [], []
@@ -54,7 +54,7 @@ def study(patients=4, slices=3, threshold=0.4, fold="", seed=0, part=""):
         sizes=((64, 72),) * len(images),
         title="a study, simulated",
         source="none" if threshold is None else "validation",
-        part=part,
+        one_fold=one_fold,
     )
     return checked(made), pixels.__getitem__
 

@@ -174,7 +174,9 @@ def test_a_segmentation_has_boxes_of_its_own_for_the_point(poor):
 
 
 def test_one_fold_a_stamp_and_few_patients_are_said(good):
-    of = study(2, patients=4, part="fold 1 of 5", stamp="slices leak", note="short")
+    of = study(
+        2, patients=4, one_fold="fold 1 of 5", disclaimer="slices leak", note="short"
+    )
     actual = compare([model("a", of), model("b", study(1, patients=4))], **FEW)
     assert actual["warnings"] == [
         "a: NOT A RESULT: slices leak",

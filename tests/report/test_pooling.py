@@ -50,7 +50,7 @@ def test_areas_ignored_boxes_and_crowds_come_through_folders_and_pools(tmp_path)
 
 def test_a_single_fold_is_no_headline_and_pooled_folds_are(tmp_path):
     for k in "123":
-        judged, pixels = study(fold=k, seed=int(k), part=f"fold {k} of 3")
+        judged, pixels = study(fold=k, seed=int(k), one_fold=f"fold {k} of 3")
         with undrawn():
             actual = result_folder.make(tmp_path / k, judged, FEW, pixels=pixels)
         assert actual["headline"]["keys"] == []
@@ -97,8 +97,8 @@ def test_pooled_thresholds_of_several_kinds_are_named(tmp_path):
 
 
 def test_one_pooled_fold_stays_a_fold(tmp_path):
-    judged, pixels = study(fold="2", part="fold 2 of 5")
+    judged, pixels = study(fold="2", one_fold="fold 2 of 5")
     with undrawn():
         result_folder.make(tmp_path / "a", judged, FEW, pixels=pixels)
     alone = pooling.pool([tmp_path / "a"])
-    assert alone.eval_set.part == "fold 2 of 5"
+    assert alone.eval_set.one_fold == "fold 2 of 5"

@@ -54,7 +54,7 @@ def folds():
         (lambda: folds(), ("calcium", "figures")),
         (lambda: study(patients=1), ("calcium", "reason")),
         (lambda: (nothing(), None), ("calcium", "reason")),
-        (lambda: study(part="fold 1 of 5"), ("headline", "reason")),
+        (lambda: study(one_fold="fold 1 of 5"), ("headline", "reason")),
     ],
     ids=("usual", "no threshold", "folds", "one patient", "nothing", "one fold"),
 )

@@ -29,7 +29,7 @@ POSITIVE = (
     "on all others are not counted and the clinical protocol has no figures"
 )
 CHOSEN_HERE = (
-    "the threshold of this run, {:.3f}, was chosen on these very images: figures at it "
+    "the threshold of this run, {}, was chosen on these very images: figures at it "
     "are optimistic"
 )
 
@@ -176,10 +176,11 @@ def _evaluation_set(
 ) -> "EvaluationSet":
     """The images with all that a reader of their figures must know."""
     from tqgd_jax.evaluation.inputs import held_out
+    from tqgd_jax.report.html.numbers import cut
     from tqgd_jax.structures.evaluation_set import EvaluationSet
 
     given, run, split = flags.FLAGS, predictor.provenance, flags.FLAGS.split
-    stamp = source.disclaimer or run["stamp"]
+    disclaimer = source.disclaimer or run["stamp"]
     positive = source.positive_only and not whole
     notes = [POSITIVE] if positive else []
     if not held_out.patients_known(source):
@@ -188,10 +189,12 @@ def _evaluation_set(
             "narrow if patients have several"
         )
     if split == "val" and threshold is not None:
-        notes.append(CHOSEN_HERE.format(threshold))
+        notes.append(CHOSEN_HERE.format(cut(threshold)))
         threshold = None
     if split == "train":
-        stamp = "; ".join(filter(None, [stamp, "these very images were trained on"]))
+        disclaimer = "; ".join(
+            filter(None, [disclaimer, "these very images were trained on"])
+        )
     fold = source.fold if split == "test" else None
     return EvaluationSet(
         images=tuple(images),
@@ -200,9 +203,9 @@ def _evaluation_set(
         sizes=tuple((int(h), int(w)) for h, w in source.sizes),
         title=f"{Path(given.workdir).expanduser().name}, {split}, step {run['step']}",
         source="none" if threshold is None else "validation",
-        stamp=stamp,
+        disclaimer=disclaimer,
         note="; ".join(notes),
-        part=f"fold {fold[0]} of {fold[1]}" if fold else "",
+        one_fold=f"fold {fold[0]} of {fold[1]}" if fold else "",
         positive_only=positive,
     )
 

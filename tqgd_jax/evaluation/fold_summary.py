@@ -19,8 +19,8 @@ def alone(eval_set: EvaluationSet) -> str:
     Images that all name one fold are that fold alone, whatever the evaluation set says.
     """
     names = {image.place.fold for image in eval_set.images}
-    if eval_set.part or len(names) != 1:
-        return eval_set.part
+    if eval_set.one_fold or len(names) != 1:
+        return eval_set.one_fold
     return f"fold {name}" if (name := names.pop()) else ""
 
 

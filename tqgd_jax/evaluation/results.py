@@ -104,7 +104,7 @@ def results(
     return {
         "schema": SCHEMA,
         "title": eval_set.title,
-        "stamp": eval_set.stamp,
+        "stamp": eval_set.disclaimer,
         "note": eval_set.note,
         "caution": _caution(len(whole.curve.clusters)),
         "input": whole.curve.facts(),

@@ -46,8 +46,8 @@ def coco_ground_truth(eval_set: EvaluationSet) -> dict[str, Any]:
     return {
         "info": {
             "description": "boxes as evaluated; image id is the index",
-            "stamp": eval_set.stamp,
-            "part": eval_set.part,
+            "stamp": eval_set.disclaimer,
+            "part": eval_set.one_fold,
             "positive_only": eval_set.positive_only,
         },
         "images": rows,

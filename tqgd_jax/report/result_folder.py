@@ -164,9 +164,9 @@ def read(folder: Path) -> tuple[EvaluationSet, dict[str, Any]]:
         sizes=tuple((int(h), int(w)) for h, w in sizes if h and w),
         title=result["title"],
         source=settings["threshold_source"],
-        stamp=result["stamp"],
+        disclaimer=result["stamp"],
         note=result["note"],
-        part=settings["part"],
+        one_fold=settings["part"],
         positive_only=settings["positive_only"],
     )
     return checked(eval_set), result
@@ -228,7 +228,7 @@ def _heading(eval_set: EvaluationSet) -> str:
         "slices with a labelled box only" if eval_set.positive_only else "all slices"
     )
     lines = [
-        f"NOT A RESULT: {eval_set.stamp}" if eval_set.stamp else "",
+        f"NOT A RESULT: {eval_set.disclaimer}" if eval_set.disclaimer else "",
         f"{fold} alone: no headline" if fold else "",
         f"{eval_set.title}; {protocol}" if eval_set.title else protocol,
     ]

@@ -18,9 +18,9 @@ class EvaluationSet(NamedTuple):
       sizes: (height, width) of each image, px; empty when unknown.
       title: of the report.
       source: where the thresholds come from: "validation", "given" or "none".
-      stamp: what every result must say; empty for an honest one.
+      disclaimer: what every result must say; empty for an honest one.
       note: what a reader must know, such as which slices are missing.
-      part: non-empty when the images are one fold of several, saying which: then there
+      one_fold: non-empty when the images are one fold of several, saying which: then there
         is no headline.
       positive_only: only slices with labelled boxes are here, so the clinical protocol
         cannot be judged.
@@ -33,9 +33,9 @@ class EvaluationSet(NamedTuple):
     sizes: tuple[tuple[int, int], ...] = ()
     title: str = ""
     source: str = "none"
-    stamp: str = ""
+    disclaimer: str = ""
     note: str = ""
-    part: str = ""
+    one_fold: str = ""
     positive_only: bool = False
 
 

@@ -14,6 +14,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
+from tqgd_jax.commands.line import pipe
 from tqgd_jax.commands.line.config_flags import find_config, parse, stop
 from tqgd_jax.config import Config, checked, from_dict
 
@@ -38,13 +39,16 @@ def run(main: Callable[[list[str]], None]) -> None:
             if TRACEBACK.value:
                 raise
             stop("interrupted; what was saved is whole", 130)
+        except BrokenPipeError:
+            raise
         except Exception as error:
             if TRACEBACK.value or not _ours(error):
                 raise
             # As a shell counts a process that a signal ended.
             stop(str(error), 128 + getattr(error, "signum", -127))
 
-    app.run(guarded, flags_parser=parse)
+    with pipe.may_close():
+        app.run(guarded, flags_parser=parse)
 
 
 def define_config() -> None:

@@ -51,7 +51,7 @@ def read(
 
     Images may say more than COCO asks for: `patient`, `scan`, `scanner`, `fold`, `z`,
     `spacing` (dz, dy, dx mm) and `crop` (x0, y0, x1, y1 px); so may annotations, see
-    `Lesion`, and `info`: `stamp`, `part` and `positive_only`, see `EvaluationSet`. An image
+    `Lesion`, and `info`: `stamp`, `part` and `positive_only` (`EvaluationSet`). An image
     without patient is its scan's, or stands for itself. An annotation with `iscrowd` or
     `ignore` is a region to ignore; COCO's figures know `iscrowd` alone, and take sizes
     from `area`, as pycocotools does.
@@ -129,9 +129,9 @@ def read(
             sizes=images.sizes,
             title=(detections or ground_truth).stem,
             source="none" if thresholds[0] is None else "given",
-            stamp=str(info.get("stamp") or ""),
+            disclaimer=str(info.get("stamp") or ""),
             note="; ".join(notes),
-            part=str(info.get("part") or ""),
+            one_fold=str(info.get("part") or ""),
             positive_only=info.get("positive_only") is True,
         )
     )

@@ -198,7 +198,7 @@ def _model(model: Model, protocol: str, keys: Sequence[str]) -> dict[str, Any]:
         "folders": [str(folder) for folder in model.folders],
         "title": results["title"],
         "stamp": results["stamp"],
-        "part": model.eval_set.part,
+        "part": model.eval_set.one_fold,
         "threshold": settings["threshold"],
         "thresholds": settings["thresholds"],
         "threshold_source": settings["threshold_source"],
@@ -217,9 +217,9 @@ def _warnings(models: Sequence[Model]) -> list[str]:
         if m.results["stamp"]
     ]
     return warnings + [
-        f"{m.name}: NO HEADLINE: {m.eval_set.part} alone, and one fold is no result"
+        f"{m.name}: NO HEADLINE: {m.eval_set.one_fold} alone, and one fold is no result"
         for m in models
-        if m.eval_set.part
+        if m.eval_set.one_fold
     ]
 
 

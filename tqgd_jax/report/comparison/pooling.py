@@ -75,10 +75,10 @@ def pool(folders: Sequence[Path]) -> Pooled:
                     "patient, else one was trained on what it is judged by"
                 )
         images += named
-    disclaimers = dict.fromkeys(one.stamp for one in results if one.stamp)
+    disclaimers = dict.fromkeys(one.disclaimer for one in results if one.disclaimer)
     notes = dict.fromkeys(one.note for one in results if one.note)
     mixed = _sources({f: one.source for f, one in zip(folders, results, strict=True)})
-    missing = _missing([one.part for one in results], len(folds))
+    missing = _missing([one.one_fold for one in results], len(folds))
     eval_set = first._replace(
         images=tuple(images),
         thresholds=tuple(t for one in results for t in one.thresholds),
@@ -86,9 +86,9 @@ def pool(folders: Sequence[Path]) -> Pooled:
         if all(one.sizes for one in results)
         else (),
         source="mixed" if mixed else first.source,
-        stamp="; ".join(disclaimers),
+        disclaimer="; ".join(disclaimers),
         note="; ".join(filter(None, [mixed, *notes, missing])),
-        part=first.part if len(folds) == 1 else "",
+        one_fold=first.one_fold if len(folds) == 1 else "",
         positive_only=any(one.positive_only for one in results),
     )
     known = {folder: result_folder.scores(folder) for folder in folders}
