@@ -58,6 +58,7 @@ def inside(n: int, k: int) -> float:
     return 1 - cut / (n * k)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stem", "neck", "parameters", "gflops"), GRID)
 def test_the_grid_of_tables_1_to_3(stem, neck, parameters, gflops):
     found = describe(Config(model=Model(stem=stem, neck=neck)), 1)

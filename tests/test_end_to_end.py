@@ -20,6 +20,8 @@ from scipy import ndimage
 
 from tests.xla import COMPILES_QUICKLY
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 PARTS = ("train", "train", "train", "test", "val", "test")  # of patient 1, 2, ...
 TESTED, SLICES, STEPS = ("TRV1P4", "TRV1P6"), 6, 4

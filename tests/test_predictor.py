@@ -20,6 +20,8 @@ from tqgd_jax.evaluation.calcium.score import score
 from tqgd_jax.io import weights
 from tqgd_jax.predictor import USUAL_THRESHOLD, Lesions
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (6, 40, 48)  # of the scans, z y x
 
 

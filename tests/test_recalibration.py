@@ -13,6 +13,8 @@ from tqgd_jax.data.batches import order
 from tqgd_jax.detector import Detector
 from tqgd_jax.recalibration import make_recalibrate
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def setting():

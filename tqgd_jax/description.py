@@ -36,12 +36,8 @@ def describe(config: Config, num_classes: int) -> dict[str, Any]:
     fused = jax.eval_shape(lambda v: detector.deployed(v)[1], variables)
     image = jax.ShapeDtypeStruct((1, size, size, config.model.in_channels), "float32")
 
-    def forward(v: Any, x: Any) -> Any:
-        return detector.apply(v, x, train=False)
-
     counted = jax.jit(partial(direct.apply, train=False)).lower(variables, image)
     cost = counted.cost_analysis() or {}
-    outputs = jax.eval_shape(forward, variables, image)
 
     batch = jax.ShapeDtypeStruct((config.data.batch_size, *image.shape[1:]), "float32")
 
@@ -61,7 +57,7 @@ def describe(config: Config, num_classes: int) -> dict[str, Any]:
         "parameters": parameters,
         "parameters_fused": _numbers(fused["params"]),
         "gflops": round(cost.get("flops", float("nan")) / 1e9, 3),
-        "outputs": [list(x.shape) for x in outputs],
+        "outputs": [list(x.shape) for x in counted.out_info],
         "memory_mib": round((_bytes(held) + 3 * 4 * parameters) / 2**20),
         "devices": [f"{d.platform}: {d.device_kind}" for d in jax.devices()],
     }

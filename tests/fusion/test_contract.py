@@ -50,6 +50,7 @@ def test_sizes_are_kept(name, settings):
     assert [x.shape for x in out] == [x.shape for x in levels]
 
 
+@pytest.mark.slow
 @each_stage
 def test_every_parameter_has_a_gradient(name, settings):
     module, levels = stage(name, settings), pyramid()
@@ -72,6 +73,7 @@ def test_every_parameter_has_a_gradient(name, settings):
         assert np.abs(g).max() > 0, jax.tree_util.keystr(path)
 
 
+@pytest.mark.slow
 @each_stage
 def test_jit_changes_nothing(name, settings):
     module, levels = stage(name, settings), pyramid()

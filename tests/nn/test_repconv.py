@@ -35,6 +35,7 @@ def test_repconv_by_hand():
     np.testing.assert_allclose(fused["bias"], [0.6 - 5.0], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem", ["conv", "thr:light"])
 def test_the_deployed_network_equals_the_trained_one(stem):
     model = Model(size="n", stem=stem, neck=("queen", "gd"))

@@ -20,6 +20,8 @@ from tqgd_jax.commands.pack import pack
 from tqgd_jax.config import Data, Model, Train
 from tqgd_jax.training.records.resume_check import outcome
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 STEPS, LIMIT_S = 30, 600  # a launch that takes longer hangs
 # One bottleneck a block: compiles quickly.
