@@ -43,7 +43,7 @@ def test_a_result_holds_every_file_and_nothing_half_written(made):
 def test_what_is_read_back_is_what_was_judged(made):
     folder, judged, _ = made
     again, _ = result_folder.read(folder)
-    for name in ("classes", "thresholds", "sizes", "title", "source", "part"):
+    for name in ("classes", "thresholds", "sizes", "title", "source", "one_fold"):
         assert getattr(again, name) == getattr(judged, name)
     for a, b in zip(again.images, judged.images, strict=True):
         assert (a.name, a.place, a.lesions) == (b.name, b.place, b.lesions)
