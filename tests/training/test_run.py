@@ -31,6 +31,8 @@ from tqgd_jax.training.records import log as journal
 from tqgd_jax.training.records.checkpoint import Checkpoints
 from tqgd_jax.training.runtime.sharding import OutOfMemory
 
+pytestmark = pytest.mark.slow
+
 # Sums gradients over two batches: all of the state is in use. Three steps an epoch.
 WAITING = config(optim=Optim(nominal_batch=4, warmup_epochs=0.0, warmup_min_steps=4))
 
