@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests import image_sets
 from tests.ct_sets import config, orcascore
@@ -15,6 +16,8 @@ from tests.xla import COMPILES_QUICKLY
 from tqgd_jax.config import Crop
 from tqgd_jax.ct.heart_boxes import read_boxes
 from tqgd_jax.data.open import open_data
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 

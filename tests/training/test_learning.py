@@ -1,5 +1,7 @@
 """A network learns eight images by heart; its evaluations use the statistics asked for."""
 
+import pytest
+
 from tests.training.tiny import Run, config, squares
 from tqgd_jax.config import Augment, Optim, Train
 from tqgd_jax.data import dataset
@@ -7,6 +9,8 @@ from tqgd_jax.evaluation.evaluator import evaluate
 from tqgd_jax.inference import detect, make_predict
 from tqgd_jax.recalibration import make_recalibrate
 from tqgd_jax.training.train import validation
+
+pytestmark = pytest.mark.slow
 
 
 def test_overfitting_eight_images_finds_all_boxes(tmp_path):

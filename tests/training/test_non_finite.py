@@ -10,6 +10,8 @@ from tests.training.tiny import Run, config, rows, same_bits, squares
 from tqgd_jax.training import step as step_module
 from tqgd_jax.training.records.checkpoint import Checkpoints
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def poisoned(tmp_path_factory) -> Run:

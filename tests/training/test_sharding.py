@@ -88,6 +88,7 @@ def gaps(a, b, key):
     return np.abs(x / y - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["jit", "pmap", "moved"])
 def test_eight_devices_give_the_losses_of_one(logs, name):
     # "moved" goes on from checkpoints of eight devices on one, and again on eight.

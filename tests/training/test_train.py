@@ -29,6 +29,8 @@ from tqgd_jax.training.records.checkpoint import Checkpoints
 from tqgd_jax.training.runtime.sharding import OutOfMemory
 from tqgd_jax.training.runtime.signals import Stopped
 
+pytestmark = pytest.mark.slow
+
 # Sums gradients over two batches: all of the state is in use. Three steps an epoch.
 WAITING = config(optim=Optim(nominal_batch=4, warmup_epochs=0.0, warmup_min_steps=4))
 
