@@ -60,9 +60,9 @@ def squares(n: int = 6, size: int = 64, seed: int = 0) -> Dataset:
 
 
 def config(**sections) -> Config:
-    """YOLOv5n at 64 px with batch 2 and no event files."""
+    """A YOLOv5n with an FPN and one head, at 64 px with batch 2 and no event files."""
     values = {
-        "model": Model(size="n", stem="conv", neck=("pan",)),
+        "model": Model(size="n", stem="conv", neck=("fpn",), heads=(4,)),
         "data": Data(image_size=64, batch_size=2, placement="resident"),
         # YOLOv5 scales objectness with the image's area; at 64 px little would be left.
         "loss": Loss(obj=100.0),
@@ -82,10 +82,11 @@ class Run:
             self.splits["val"] = val
         self.detector = Detector(config.model, len(images.classes))
         self.steps: CompiledSteps | None = None
+        self._first = state.create(self.detector, config)
 
     def first(self) -> TrainState:
         """The state before the first step."""
-        return state.create(self.detector, self.config)
+        return jax.tree.map(np.copy, self._first)
 
     @property
     def plan(self) -> Plan:
@@ -100,6 +101,7 @@ class Run:
         )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(story, "CompiledSteps", self._compiled)
+            patch.setattr(story, "create", lambda *_: self.first())
             story.train(config, folder, self.splits)
         checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
         done, _ = checkpoints.restore(self.first())
