@@ -16,6 +16,6 @@ def open_data(config: Config) -> dict[str, Dataset]:
     path = Path(config.data.dir).expanduser()
     if path.suffix == ".npz":
         return index.open_packed(path, config)
-    from tqgd_jax.data.prepared.prepare import prepare
+    from tqgd_jax.data.prepared.prepare import open_prepared
 
-    return index.open_prepared(prepare(config))
+    return open_prepared(config)[0]
