@@ -17,7 +17,7 @@ from tqgd_jax.io import atomic
 
 def pack(config: Config, out: Path) -> int:
     """Prepares the data if needed and writes `out`; returns its size in bytes."""
-    from tqgd_jax.data.prepared import index
+    from tqgd_jax.data.prepared import packed
     from tqgd_jax.data.prepared.prepare import open_prepared
 
     if out.suffix != ".npz":
@@ -26,7 +26,7 @@ def pack(config: Config, out: Path) -> int:
         raise ValueError(f"data.dir {config.data.dir} is packed already")
     config_flags.make_room(out)
     splits, seeded = open_prepared(checked(config))
-    arrays = index.pack(splits, config, seeded=seeded)
+    arrays = packed.pack(splits, config, seeded=seeded)
     with atomic.file(out) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     return out.stat().st_size

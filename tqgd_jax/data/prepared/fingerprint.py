@@ -10,7 +10,7 @@ from typing import Any
 from tqgd_jax.config import Config
 from tqgd_jax.data.discover.layout import Layout
 from tqgd_jax.data.discover.scan_folder import ScanFolder
-from tqgd_jax.data.prepared.index import prepared_settings
+from tqgd_jax.data.prepared.packed import prepared_settings
 
 STORE = 7  # version of what `prepare` writes; raise it when that changes
 # Settings that decide its pixels and boxes; those that split it change no file

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tqgd_jax.data.prepared.index import load_arrays
+from tqgd_jax.data.prepared.packed import load_arrays
 from tqgd_jax.data.split.fold_search import Slice
 from tqgd_jax.data.split.splits import Rows
 from tqgd_jax.structures.dataset_index import Header, Record, Window
