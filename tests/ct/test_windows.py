@@ -12,7 +12,7 @@ from tqgd_jax.commands.pack import pack
 from tqgd_jax.config import Crop
 from tqgd_jax.data.dataset import load
 from tqgd_jax.data.open import open_data
-from tqgd_jax.data.prepared.index import open_packed
+from tqgd_jax.data.prepared.packed import open_packed
 from tqgd_jax.evaluation.inputs import held_out
 
 # The window is 2 px (1 mm) larger: x 22 to 42, y 3 to 22. It cuts LAD (x 20 to 25, y 10

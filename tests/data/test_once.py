@@ -10,11 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 import pytest
 
 from tests import ct_sets, image_sets, scan_files
 from tqgd_jax.config import Config, Crop
+from tqgd_jax.data.batches.resident import arrays, take
+from tqgd_jax.data.dataset import load
 from tqgd_jax.data.open import open_data
+from tqgd_jax.data.prepared.prepare import prepare
 from tqgd_jax.io import images as io_images
 
 PACKAGE = Path(__file__).parents[2] / "tqgd_jax"
@@ -27,11 +32,11 @@ DISCOVERY = (
     *("io/coco.entries", "io/dicom/series.dicom_folders"),
 )
 STEPS = (
-    *("data/prepared/prepare._write", "data/index_dataset.index_dataset"),
-    *("data/read/image_set.samples", "data/read/image_set.read"),
-    *("data/read/scans.samples", "data/read/scans.read"),
-    *("data/split/splits.split", "data/split/patients.patients"),
+    *("data/prepared/prepare._write", "data/index_dataset.read"),
+    *("data/read/image_set.rows", "data/read/image_set.read"),
+    *("data/read/scans.rows", "data/read/scans.read"),
 )
+SPLIT = ("data/split/splits.split", "data/split/patients.patients")
 opened: list[str] = []  # every file, while `seen` looks
 looking = threading.Event()
 
@@ -77,8 +82,8 @@ def seen() -> Iterator[tuple[Counter[str], Counter[str]]]:
 # before and after, so what a check opens is opened twice.
 CHECKS = 2
 HASH = LOOK = 1
-# Boxes need the sizes of images and the windows of scans, records need pixels once the
-# split is known, and the pixels of a set do not fit in memory.
+# Boxes need the sizes of images and the windows of scans, records need pixels after
+# that, and the pixels of a set do not fit in memory.
 FACTS = PIXELS = LABEL = 1
 # By a part of the path: how often one check opens a file, and how often reading does.
 Wanted = dict[str, tuple[int, int]]
@@ -150,13 +155,15 @@ def test_a_file_is_opened_as_often_as_it_must(tmp_path, make):
     steps = {k: n for k, n in functions.items() if k in STEPS}
     assert set(steps.values()) == {1}
     assert len(steps) == len(STEPS) - 2  # of images or of scans
+    assert [functions[k] for k in SPLIT] == [1, 1]
 
     with seen() as (files, functions):
         open_data(config)  # of what is prepared
-    # the pairs of a json are known while it is the same file
-    assert {n: files[n] for n in read} == checked
+    # the pairs of a json are known while it is the same file; the split is made anew
+    assert {n: files[n] - (n == "split.csv") * LABEL for n in read} == checked
     assert {functions[k] for k in discovery} == {1}
     assert not any(functions[k] for k in STEPS)
+    assert [functions[k] for k in SPLIT] == [1, 1]
 
 
 @pytest.mark.parametrize("change", ["pixels", "new image"])
@@ -173,3 +180,85 @@ def test_a_set_that_changes_while_it_is_read_is_refused(tmp_path, change, monkey
     with pytest.raises(ValueError, match="set: changed while it was read; start again"):
         open_data(config)
     assert not [f for f in (tmp_path / "cache").iterdir() if f.suffix != ".lock"]
+
+
+def folds(root: Path, kind: str, seed: int = 0, **data: Any) -> Config:
+    """Three folds of a set in `root`: scans cut by hearts, or images."""
+    settings = {"split": "folds", "folds": 3, **data}
+    if kind == "scans":
+        settings["hold_out"] = 0.3
+        made = ct_sets.config(root, "hearts.csv", **settings)
+    else:
+        made = image_sets.config(root, **settings)
+    made.seed = seed
+    return made
+
+
+@pytest.mark.parametrize("kind", ["images", "scans"])
+def test_other_folds_and_seeds_decode_nothing_and_compile_nothing(tmp_path, kind):
+    root = tmp_path / "set"
+    if kind == "scans":
+        ct_sets.orcascore(root, 7)
+        rows = [f"TRV{1 + k % 2}P{1 + k}CTI,0,24,5,40,20" for k in range(7)]
+        (root / "hearts.csv").write_text("\n".join(["scan,z,x0,y0,x1,y1", *rows]))
+    else:
+        image_sets.small(root)
+    open_data(folds(root, kind))
+    folder = prepare(folds(root, kind))
+    pixels = {
+        f.name for f in root.rglob("*.*") if f.suffix in (".png", ".mhd", ".zraw")
+    }
+
+    for slices in ("all", "positive"):
+        traced, tested, sizes = [], [], set()
+
+        @jax.jit
+        def compiled(resident, rows, traced=traced):
+            traced.append(resident.image.shape)
+            return take(resident, rows)
+
+        for fold, seed in ((2, 0), (1, 1), (3, 0), (1, 0)):
+            config = folds(root, kind, seed, fold=fold, slices=slices)
+            with seen() as (files, functions):
+                parts = open_data(config)
+            assert {files[name] for name in pixels} == {HASH}
+            assert not any(functions[k] for k in STEPS)
+            assert prepare(config) == folder
+            train = parts["train"]
+            resident = arrays(train)
+            rows = np.arange(2, dtype=np.int32)[:, None]
+            batch = compiled(resident, rows)
+            assert np.array_equal(batch.image, load(train, rows).image)
+            assert not resident.valid[len(train.names) :].any()
+            tested += [] if seed else parts["test"].names
+            sizes.add(len(train.names))
+        assert traced == [(train.capacity, *train.shape)]
+        assert train.capacity > max(sizes)
+        if slices == "all" or kind == "images":  # all of them test once
+            assert len(tested) == len(set(tested)) == (42 if kind == "scans" else 7)
+    assert sorted(p for p in folder.parent.iterdir() if p.is_dir()) == [folder]
+
+
+def test_one_set_serves_windows_that_follow_labels_and_those_that_do_not(tmp_path):
+    """LAD of slice 1 is x 20 to 25, y 10 to 14; the window is x 22 to 42, y 3 to 22."""
+    root = ct_sets.orcascore(tmp_path / "set", 2)
+    names = ("TRV1P1CTI", "TRV2P2CTI")
+    hearts = [f"{name},0,24,5,40,20" for name in names]
+    (root / "hearts.csv").write_text("\n".join(["scan,z,x0,y0,x1,y1", *hearts]))
+    hu, _ = ct_sets.scan([ct_sets.LAD, ct_sets.RCA])
+    plain, wide = (22, 3, 42, 22), (16, 3, 42, 22)
+    for parts, widen, window in (
+        (("train", "test"), "train", wide),
+        (("test", "train"), "train", plain),
+        (("train", "test"), "none", plain),
+        (("test", "train"), "all", wide),
+    ):
+        image_sets.table(root, [f"{n},{p}" for n, p in zip(names, parts, strict=True)])
+        config = ct_sets.config(root, "hearts.csv")
+        config.data.crop.widen = widen
+        source = open_data(config)[parts[0]]
+        x0, y0, x1, y1 = source.slices[1].crop
+        assert (x0, y0, x1, y1) == window
+        assert source.boxes[1].tolist() == [[20 - x0, 10 - y0, 25 - x0, 14 - y0]]
+        assert np.array_equal(source.image(1)[:, :, 0], hu[1, y0:y1, x0:x1])
+    assert len([p for p in (tmp_path / "cache").iterdir() if p.is_dir()]) == 1

@@ -17,7 +17,7 @@ from tqgd_jax.data.batches.resident import arrays, take
 from tqgd_jax.data.batches.stream import stream
 from tqgd_jax.data.dataset import Dataset, load
 from tqgd_jax.data.open import open_data
-from tqgd_jax.data.prepared.index import open_packed
+from tqgd_jax.data.prepared.packed import open_packed
 from tqgd_jax.structures.batch import Batch
 
 ROOT = Path(__file__).parents[2]

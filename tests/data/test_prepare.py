@@ -131,8 +131,10 @@ def test_changed_files_are_prepared_again(cfg, what, caplog):
             file.write("f,train\n")
     with caplog.at_level(logging.INFO, "tqgd_jax"):
         data = open_data(cfg)
-    assert "no prepared set fits these files and settings" in caplog.text
-    assert "others of this folder, kept: 1" in caplog.text
+    anew = (
+        "no prepared set fits these files and settings (others of this folder, kept: 1"
+    )
+    assert (anew in caplog.text) == (what != "split")
     seen = {
         "pixels": data["train"].image(0)[0, 0, 0] == 99,
         "boxes": data["train"].boxes[0].tolist() == [[1, 2, 5, 8]],
@@ -148,9 +150,9 @@ def test_of_several_prepared_sets_one_line_is_said(cfg, tmp_path, caplog):
         prepare(config(small(tmp_path / "other")))
         prepare(cfg)  # the other folder's set is none of this one
         assert "preparing anew" not in caplog.text
-        for part in (0.3, 0.6):
+        for policy in ("drop", "clip"):
             caplog.clear()
-            prepare(config(root, hold_out=part))
+            prepare(config(root, bad_labels=policy))
             assert caplog.text.count("preparing anew") == 1
         assert "kept: 2" in caplog.text
         caplog.clear()
@@ -158,24 +160,24 @@ def test_of_several_prepared_sets_one_line_is_said(cfg, tmp_path, caplog):
     assert "preparing" not in caplog.text
 
 
-def test_settings_that_matter_are_prepared_apart(cfg):
-    def changed(**data: object) -> bool:
+def test_settings_of_pixels_are_prepared_apart_and_those_of_parts_told_apart(cfg):
+    def changed(seed: int = 0, **data: object) -> tuple[bool, bool]:
         one = config(Path(cfg.data.dir), **data)
-        one.data.bad_labels = str(data.get("bad_labels", "error"))
-        return prepare(one) != prepare(cfg)
+        one.seed = seed
+        marks = [open_data(of)["train"].fingerprint for of in (one, cfg)]
+        return prepare(one) != prepare(cfg), marks[0] != marks[1]
 
-    assert changed(hold_out=0.3)
-    assert prepare(config(Path(cfg.data.dir), hold_out=0.3)) != prepare(
-        config(Path(cfg.data.dir), hold_out=0.6)
-    )
-    assert changed(classes=("other", "cac"))
-    assert changed(bad_labels="drop")
-    assert changed(group="(.)")
-    assert not changed(batch_size=7)
-    assert not changed(ratio=(0.5, 0.2, 0.3))  # the split is given
-    other = config(Path(cfg.data.dir))
-    other.seed = 5
-    assert prepare(other) == prepare(cfg)  # nothing seeded
+    assert changed(classes=("other", "cac")) == (True, True)
+    assert changed(bad_labels="drop") == (True, True)
+    for parts in ({"hold_out": 0.3}, {"group": "(.)"}, {"slices": "positive"}):
+        assert changed(**parts) == (False, True)
+    held = [config(Path(cfg.data.dir), hold_out=part) for part in (0.3, 0.6)]
+    assert len({open_data(one)["train"].fingerprint for one in held}) == 2
+    assert changed(batch_size=7) == (False, False)
+    assert changed(split="ratio", ratio=(0.5, 0.2, 0.3)) == (False, True)
+    assert changed(ratio=(0.5, 0.2, 0.3)) == (False, False)  # the split is given
+    assert changed(seed=5) == (False, False)  # nothing seeded
+    assert changed(seed=5, hold_out=0.3) == (False, True)
 
 
 def test_images_without_a_box_do_not_train_where_the_paper_has_none(cfg, caplog):
@@ -223,7 +225,7 @@ def test_a_mixture_of_grey_and_colour_is_refused(cfg):
         open_data(cfg)
 
 
-@pytest.mark.parametrize("file", ["index.npz", "records/*/*/*train*", "manifest.json"])
+@pytest.mark.parametrize("file", ["index.npz", "records/*/*/*images*", "manifest.json"])
 def test_a_store_that_lost_bytes_is_made_again(cfg, file, caplog):
     folder = prepare(cfg)
     (path,) = folder.glob(file)
@@ -233,7 +235,7 @@ def test_a_store_that_lost_bytes_is_made_again(cfg, file, caplog):
     assert data["train"].image(0)[0, 0, 0] == 1
 
 
-@pytest.mark.parametrize("file", ["index.npz", "records/*/*/*train*"])
+@pytest.mark.parametrize("file", ["index.npz", "records/*/*/*images*"])
 def test_a_store_with_wrong_bytes_says_what_to_delete(cfg, file):
     folder = prepare(cfg)
     (path,) = folder.glob(file)

@@ -152,7 +152,8 @@ def test_changed_masks_and_settings_prepare_anew(tmp_path):
     assert prepare(config(root, **EVERY)) == one
     assert prepare(config(root, **EVERY, neighbours=1)) != one
     assert prepare(config(root, "anatomical", **EVERY)) != one
-    assert prepare(config(root, **EVERY, slices="positive")) != one
+    assert prepare(config(root, **EVERY, slices="positive")) == one
+    assert train(root, slices="positive").fingerprint != train(root).fingerprint
     (root / "notes.txt").write_text("decides nothing")
     assert prepare(config(root, **EVERY)) == one
     patient(root, "TRV1P1", [LAD], value=40)

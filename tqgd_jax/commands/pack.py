@@ -17,20 +17,16 @@ from tqgd_jax.io import atomic
 
 def pack(config: Config, out: Path) -> int:
     """Prepares the data if needed and writes `out`; returns its size in bytes."""
-    from tqgd_jax.data.prepared.index import open_prepared
-    from tqgd_jax.data.prepared.prepare import prepare
+    from tqgd_jax.data.prepared import packed
+    from tqgd_jax.data.prepared.prepare import open_prepared
 
     if out.suffix != ".npz":
         raise ValueError(f"--out must end with .npz, got {out}")
     if config.data.dir.endswith(".npz"):
         raise ValueError(f"data.dir {config.data.dir} is packed already")
     config_flags.make_room(out)
-    folder = prepare(checked(config))
-    with np.load(folder / "index.npz", allow_pickle=False) as index:
-        arrays = dict(index)
-    for part, source in open_prepared(folder).items():
-        images = [source.image(i).reshape(-1) for i in range(len(source.names))]
-        arrays[f"{part}/pixels"] = np.concatenate(images)
+    splits, seeded = open_prepared(checked(config))
+    arrays = packed.pack(splits, config, seeded=seeded)
     with atomic.file(out) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     return out.stat().st_size

@@ -14,7 +14,7 @@ from tqgd_jax.config import Crop
 from tqgd_jax.ct import crop
 from tqgd_jax.overlap import beyond
 from tqgd_jax.structures.annotation import Problem
-from tqgd_jax.structures.dataset_index import Sample
+from tqgd_jax.structures.dataset_index import Record, Sample, Window
 
 PAD = 4  # px kept free around a box for which a window is widened
 FOLLOWED = {"train": {"train"}, "all": {"train", "val", "test"}, "none": set()}
@@ -24,27 +24,51 @@ DISCLAIMER = (
 )
 
 
-def fitted(
+def between(
     windows: Int[np.ndarray, "z 4"],
     boxes: Sequence[Float[np.ndarray, "_ 4"]],
+    *,
+    rules: Crop,
+    shape: tuple[int, int],
+) -> list[tuple[Window, Window]]:
+    """Of each slice its window, and the widest that any split shows.
+
+    Args:
+      windows: of a scan's slices, or of one image, around the heart.
+      boxes: labelled boxes of each slice, px of the whole slice.
+      rules: the settings.
+      shape: height and width of a slice, px.
+    """
+    every = np.ones(len(windows), bool)
+    wide = crop.widened(windows, boxes, every, per=rules.per, shape=shape, pad=PAD)
+    return [*zip(_tuples(windows), _tuples(wide), strict=True)]
+
+
+def _tuples(windows: Int[np.ndarray, "z 4"]) -> list[Window]:
+    return [(x0, y0, x1, y1) for x0, y0, x1, y1 in windows.tolist()]
+
+
+def fitted(
+    records: Sequence[Record],
     parts: Sequence[str],
     names: Sequence[str],
     file: Path,
     *,
     rules: Crop,
-    shape: tuple[int, int],
-) -> tuple[Int[np.ndarray, "z 4"], list[Problem]]:
+) -> tuple[list[Window], list[Problem]]:
     """Windows of a scan's slices, or of one image, and what they do to labelled boxes.
 
     Args:
-      windows: around the heart, whatever the labels.
-      boxes: labelled boxes of each slice, px of the whole slice.
+      records: of each slice.
       parts: of each slice; empty where it is in none.
       names: of each slice, for messages.
       file: that the slices are from, for messages.
       rules: the settings.
-      shape: height and width of a slice, px.
     """
+    if all(record.window == record.widest for record in records):
+        return [record.window for record in records], []
+    windows = np.array([record.window for record in records])
+    boxes, shape = [record.boxes for record in records], records[0].header[:2]
     chosen = np.array([part in FOLLOWED[rules.widen] for part in parts], bool)
     counts = np.array(
         [
@@ -63,7 +87,7 @@ def fitted(
             where = f" ({', '.join(names[k] for k in hit)})"
             problems.append(Problem(file, 0, kind, _told(kind, counts[here]) + where))
     fit = crop.widened(windows, boxes, chosen, per=rules.per, shape=shape, pad=PAD)
-    return fit, problems
+    return _tuples(fit), problems
 
 
 def _told(kind: str, counts: Int[np.ndarray, "_ 2"]) -> str:

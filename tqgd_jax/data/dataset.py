@@ -26,11 +26,14 @@ class Dataset:
       sizes: height and width of each image, px.
       boxes: (x0, y0, x1, y1) of each image in px of the stored image, x1 exclusive.
       labels: class index of each box.
-      shape: height, width and channels that hold any image of any split.
-      max_boxes: most boxes of one image over all splits, at least 1.
+      shape: height, width and channels that hold any image of the data set, whatever
+        the split.
+      max_boxes: most boxes of one image of the data set, at least 1.
       dtype: of the pixels: uint8, uint16 or int16.
       fingerprint: of the files and settings the set was prepared from.
       image: reads one image at its own size.
+      capacity: images that training may have, the same for every fold and seed, so that
+        a compiled step fits all.
       disclaimer: what every result on this split must say; empty for an honest one.
       fold: (fold, folds) where the test part is one of several; else None.
       positive_only: of CT: slices without a box were left out.
@@ -51,6 +54,7 @@ class Dataset:
     dtype: np.dtype
     fingerprint: str
     image: Callable[[int], Int[np.ndarray, "h w c"]]
+    capacity: int = 0
     disclaimer: str = ""
     fold: tuple[int, int] | None = None
     positive_only: bool = False

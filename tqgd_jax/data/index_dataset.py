@@ -1,18 +1,35 @@
-"""Discover, read, split: a folder of images or CT scans to all but its pixels."""
+"""Read, split: a folder of images or CT scans to all but its pixels."""
 
 import dataclasses
+import functools
 import hashlib
+import itertools
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from tqgd_jax.config import Config
-from tqgd_jax.ct import windows
+import numpy as np
+
+from tqgd_jax.config import Config, Data
+from tqgd_jax.ct import crop, windows
 from tqgd_jax.data.discover.layout import Layout, discover
 from tqgd_jax.data.discover.scan_folder import ScanFolder
+from tqgd_jax.data.discover.split_source import PARTS
 from tqgd_jax.data.read import image_set, scans, validation
 from tqgd_jax.data.split import splits
 from tqgd_jax.data.split.fold_search import Slice
-from tqgd_jax.structures.dataset_index import DatasetIndex
+from tqgd_jax.data.split.splits import Rows
+from tqgd_jax.structures.annotation import Problem
+from tqgd_jax.structures.dataset_index import (
+    DatasetIndex,
+    Header,
+    Record,
+    Sample,
+    SliceInfo,
+    Window,
+)
+
+logger = logging.getLogger("tqgd_jax")
 
 
 def hash_file(path: Path) -> str:
@@ -21,38 +38,124 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def index_dataset(
-    config: Config, layout: Layout, sha256: Callable[[Path], str] = hash_file
-) -> DatasetIndex:
+def index_dataset(config: Config, layout: Layout) -> DatasetIndex:
     """Collects problems instead of raising them; what is unreadable is left out.
 
     Args:
       config: `data` and `seed` of it.
       layout: what `discover` gave.
-      sha256: of a file; folds of images know them by it.
     """
-    data = config.data
+    rows = read(layout, config.data)
+    index = split(config, layout, rows)
+    problems, notes = rows.problems + index.problems, rows.notes + index.notes
+    return dataclasses.replace(index, problems=problems, notes=notes)
+
+
+def read(layout: Layout, data: Data, sha256: Callable[[Path], str] = hash_file) -> Rows:
+    """All that any part of any split could need; `sha256` is asked of images."""
     if isinstance(layout.folder, ScanFolder):
-        cropped = data.crop.method != "none"
-        split, classes, parts, problems, notes = scans.samples(layout, config)
-    else:
-        cropped = data.crop.by_file
-        split, classes, parts, problems, notes = image_set.samples(
-            layout, config, sha256
+        return scans.rows(layout, data)
+    return image_set.rows(layout, data, sha256)
+
+
+def split(config: Config, layout: Layout, rows: Rows) -> DatasetIndex:
+    """The parts of what was read; problems and notes are those of the split alone."""
+    data, mode = config.data, layout.split.mode
+    of_scans = isinstance(layout.folder, ScanFolder)
+    cropped = data.crop.method != "none" if of_scans else data.crop.by_file
+    positive = data.slices == "positive"
+    boxed = {name for name, record in rows.records.items() if len(record.labels)}
+    used = boxed if of_scans and positive else {s.name for s in rows.slices}
+    made = splits.split(layout, rows.slices, data, config.seed, used)
+    part_of, patient_of = made.part_of, made.patient_of
+    problems = [*made.problems]
+    parts: dict[str, list[Sample]] = {part: [] for part in PARTS}
+    left_out = 0
+    for _, group in itertools.groupby(rows.slices, key=lambda s: s.scan or s.name):
+        one = [*group]  # scan, or image
+        if unnamed := sum(s.name not in part_of for s in one):
+            what = f"{unnamed} of its slices" if of_scans else "it"
+            text = f"no part of the split ({mode}) names {what}"
+            problems.append(Problem(one[0].path, 0, "not_in_split", text))
+        one = [s for s in one if s.name in rows.records]
+        records = [rows.records[s.name] for s in one]
+        fit, of_crop = windows.fitted(
+            records,
+            [part_of.get(s.name, "") for s in one],
+            [s.name for s in one],
+            one[0].path if one else Path(),
+            rules=data.crop,
         )
-    if split.fold:
-        notes.append(f"test is fold {split.fold[0]} of {split.fold[1]}")
+        problems += of_crop
+        for row, record, window in zip(one, records, fit, strict=True):
+            part = part_of.get(row.name, "")
+            if not part:
+                continue
+            # of images, those without a box are judged
+            if positive and row.name not in boxed and (of_scans or part == "train"):
+                left_out += 1
+                continue
+            sample = cut(row._replace(patient=patient_of[row.name]), record, window)
+            if cropped and not of_scans:
+                sample = dataclasses.replace(sample, crop=window)
+            parts[part].append(sample)
+    notes = []
+    if of_scans:
+        for part in sorted({*part_of.values()}):
+            if not parts[part]:
+                logger.warning(
+                    "no slice of the %s patients has a box: no %s", part, part
+                )
+        patients = len({*patient_of.values()})
+        notes.append(
+            f"{len({s.scan for s in rows.slices})} scans of {patients} patients"
+        )
+    elif left_out:
+        if not parts["train"]:
+            raise ValueError(
+                f"{layout.folder.root}: none of the {left_out} training images has a "
+                "box, so nothing trains; correct the labels or the split, or set "
+                "data.slices=all"
+            )
+        notes.append(
+            f"{left_out} images without a box do not train (data.slices=positive); those "
+            "of other parts are judged"
+        )
+    if made.fold:
+        notes.append(f"test is fold {made.fold[0]} of {made.fold[1]}")
+    parts = {k: sorted(of, key=lambda s: s.name) for k, of in parts.items() if of}
     return DatasetIndex(
         layout.folder.root,
         layout.folder.format,
-        layout.split.mode,
-        split.seeded,
-        tuple(classes),
+        mode,
+        made.seeded,
+        tuple(rows.classes),
         parts,
         problems,
-        windows.disclaimer(split.disclaimer, data.crop, cropped),
+        windows.disclaimer(made.disclaimer, data.crop, cropped),
         [*notes, *windows.notes(parts)],
-        split.fold,
+        made.fold,
+        sum(name in part_of for name in (boxed if positive else rows.records)),
+    )
+
+
+def cut(row: Slice, record: Record, window: Window) -> Sample:
+    """A window of an image or slice, and its boxes in px of that window."""
+    x0, y0, x1, y1 = window
+    info = None
+    if record.place is not None:
+        z, spacing = record.place
+        info = SliceInfo(row.scan, row.scanner, z, spacing, window)
+    return Sample(
+        row.path,
+        row.name,
+        row.patient or row.name,
+        Header(y1 - y0, x1 - x0, *record.header[2:]),
+        crop.to_crop(record.boxes, np.array(window)),
+        record.labels,
+        pixels=functools.partial(record.pixels, window),
+        slice=info,
+        lesions=record.lesions,
     )
 
 
@@ -61,8 +164,9 @@ def slices(config: Config) -> list[Slice]:
     data = dataclasses.replace(config.data, split="folds", fold=1)
     layout = discover(data)
     if isinstance(layout.folder, ScanFolder):
-        rows, _ = scans.read(layout, data)
+        rows, _, problems = scans.read(layout, data)
     else:
         rows, *_ = image_set.read(layout, data, hash_file)
-    validation.enforce(rows.problems, data.bad_labels)
-    return splits.with_patients(layout, rows, data.group)[0]
+        problems = layout.folder.problems
+    validation.enforce(problems, data.bad_labels)
+    return splits.known(layout, rows, data.group).whose()

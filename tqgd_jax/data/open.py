@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tqgd_jax.config import Config, checked
 from tqgd_jax.data.dataset import Dataset
-from tqgd_jax.data.prepared import index
+from tqgd_jax.data.prepared import packed
 
 
 def open_data(config: Config) -> dict[str, Dataset]:
@@ -15,7 +15,7 @@ def open_data(config: Config) -> dict[str, Dataset]:
     config = checked(config)
     path = Path(config.data.dir).expanduser()
     if path.suffix == ".npz":
-        return index.open_packed(path, config)
-    from tqgd_jax.data.prepared.prepare import prepare
+        return packed.open_packed(path, config)
+    from tqgd_jax.data.prepared.prepare import open_prepared
 
-    return index.open_prepared(prepare(config))
+    return open_prepared(config)[0]

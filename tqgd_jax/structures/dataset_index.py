@@ -11,6 +11,8 @@ from jaxtyping import Float, Int
 from tqgd_jax.structures.annotation import Problem
 from tqgd_jax.structures.image import Lesion
 
+Window = tuple[int, int, int, int]  # (x0, y0, x1, y1), px, x1 and y1 exclusive
+
 
 class Header(NamedTuple):
     """Size, channels and depth of an image as `read_image` will give it."""
@@ -36,7 +38,33 @@ class SliceInfo(NamedTuple):
     scanner: str
     z: int
     spacing: tuple[float, float, float]
-    crop: tuple[int, int, int, int]
+    crop: Window
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One image or slice before it is split: all that any part of any split needs.
+
+    Attributes:
+      header: of the whole image.
+      boxes: that `data.bad_labels` keeps, px of the whole image.
+      labels: class index of each box.
+      window: (x0, y0, x1, y1) around the heart, whatever the labels, px of the whole
+        image; all of it where nothing crops.
+      widest: the window that cuts no labelled box. A split shows one between the two.
+      pixels: reads a window that `widest` holds.
+      place: of CT: number of the slice from the feet up, and (dz, dy, dx) mm.
+      lesions: of CT: what is known of each box.
+    """
+
+    header: Header
+    boxes: Float[np.ndarray, "n 4"]
+    labels: Int[np.ndarray, " n"]
+    window: Window
+    widest: Window
+    pixels: Callable[[Window], np.ndarray]
+    place: tuple[int, tuple[float, float, float]] | None = None
+    lesions: tuple[Lesion, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +85,7 @@ class Sample:
     pixels: Callable[[], np.ndarray]
     slice: SliceInfo | None = None
     lesions: tuple[Lesion, ...] = ()
-    crop: tuple[int, int, int, int] | None = None
+    crop: Window | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +99,9 @@ class DatasetIndex:
       disclaimer: what every result on this split must say; empty for an honest one.
       classes: names by index.
       parts: by "train", "val" and "test".
-      fold: (fold, folds) where the test part is one of several; else None.
       problems: faults, and what is only worth knowing.
+      fold: (fold, folds) where the test part is one of several; else None.
+      capacity: images that could train, whichever part the fold and the seed gave them.
     """
 
     root: Path
@@ -85,3 +114,4 @@ class DatasetIndex:
     disclaimer: str = ""
     notes: list[str] = field(default_factory=list)
     fold: tuple[int, int] | None = None
+    capacity: int = 0

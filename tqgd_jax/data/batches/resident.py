@@ -22,7 +22,7 @@ logger = logging.getLogger("tqgd_jax")
 
 
 class Resident(NamedTuple):
-    """One split, each row padded like a row of `Batch`."""
+    """One split, each row padded like a row of `Batch`; empty rows up to its capacity."""
 
     image: Integer[Arr, "n h w c"]
     size: Int[Arr, "n 2"]
@@ -45,16 +45,20 @@ def fits(source: Dataset, config: Config) -> bool:
         "data.placement=resident: %d images as %dx%dx%d need %.0f MiB, the budget is %.0f "
         "MiB (data.resident_mib; 0 is half of the device's memory); going on with "
         "data.placement=stream, which trains the same bits",
-        *(len(source.names), *source.shape, need, budget),
+        *(_rows(source), *source.shape, need, budget),
     )
     return False
 
 
 def mebibytes(source: Dataset) -> float:
-    """What a split takes on a device."""
+    """What a split takes on a device, with its empty rows."""
     pixels = int(np.prod(source.shape)) * source.dtype.itemsize
     rest = 2 * 4 + source.max_boxes * (4 * 4 + 4 + 1)
-    return len(source.names) * (pixels + rest) / 2**20
+    return _rows(source) * (pixels + rest) / 2**20
+
+
+def _rows(source: Dataset) -> int:
+    return max(len(source.names), source.capacity)
 
 
 def _half_of_memory() -> float:
@@ -72,8 +76,10 @@ def arrays(source: Dataset) -> Resident:
     """A split as host arrays, ready to be put on devices."""
     if not source.names:
         raise ValueError("nothing to upload: the split has no images")
-    every = load(source, np.arange(len(source.names), dtype=np.int32)[None, :])
-    n, h, w, c = every.image.shape[1:]
+    n, (h, w, c) = len(source.names), source.shape
+    indices = np.full((1, _rows(source)), -1, np.int32)
+    indices[0, :n] = np.arange(n)
+    every = load(source, indices)
     logger.info(
         "resident: %d images as %dx%dx%d, %.1f MiB", n, h, w, c, mebibytes(source)
     )

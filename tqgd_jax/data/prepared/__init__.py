@@ -1,1 +1,1 @@
-"""The prepared set: records of pixels, and an index of everything else."""
+"""The prepared set: every image or slice once, whatever the split."""

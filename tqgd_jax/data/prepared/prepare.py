@@ -1,7 +1,8 @@
 """Makes the prepared set of a folder once, and notices when it is out of date.
 
 Written under a lock to a folder beside, then renamed: a killed preparation leaves
-nothing that is later read, and two processes do not disturb each other.
+nothing that is later read, and two processes do not disturb each other. One set serves
+every split, which is made anew, in milliseconds, each time that the set is opened.
 """
 
 import contextlib
@@ -10,20 +11,22 @@ import logging
 import os
 import re
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tqgd_jax.config import Config
-from tqgd_jax.data.discover.layout import discover
-from tqgd_jax.data.index_dataset import hash_file, index_dataset
-from tqgd_jax.data.prepared import scan_tables
-from tqgd_jax.data.prepared.fingerprint import fingerprint
-from tqgd_jax.data.prepared.index import prepared_settings
+from tqgd_jax.data.dataset import Dataset
+from tqgd_jax.data.discover.layout import Layout, discover
+from tqgd_jax.data.index_dataset import cut, hash_file, read, split
+from tqgd_jax.data.prepared import scan_tables, store
+from tqgd_jax.data.prepared.fingerprint import fingerprints
 from tqgd_jax.data.read import validation
 from tqgd_jax.io import atomic, images
-from tqgd_jax.structures.dataset_index import DatasetIndex, Sample
+from tqgd_jax.structures.annotation import Problem
+from tqgd_jax.structures.dataset_index import Sample
 
 logger = logging.getLogger("tqgd_jax")
 
@@ -36,19 +39,77 @@ def prepare(config: Config) -> Path:
 
     Raises ValueError with the list of problems that `data.bad_labels` does not settle.
     """
+    return _prepared(config)[0]
+
+
+def open_prepared(config: Config) -> tuple[dict[str, Dataset], bool]:
+    """The splits of a folder of data, and whether the seed had a say in them.
+
+    Raises ValueError as `prepare`, and for a split that cannot be.
+    """
+    folder, layout, mark = _prepared(config)
+    rows = store.read(folder, layout.folder.root)
+    index = split(config, layout, rows)
+    _tell(index.problems, index.notes, config)
+    if index.disclaimer:
+        logger.warning("%s", index.disclaimer)
+    if not index.parts:
+        raise ValueError(
+            f"{index.root.resolve()}: no image is left in any part of the split"
+        )
+    every = [*rows.records.values()]
+    wide = np.array([record.widest for record in every])
+    height, width = (wide[:, [3, 2]] - wide[:, [1, 0]]).max(axis=0).tolist()
+    *_, channels, dtype = every[0].header
+    common = {
+        "classes": index.classes,
+        "shape": (height, width, channels),
+        "max_boxes": max(1, *(len(record.labels) for record in every)),
+        "capacity": index.capacity,
+        "dtype": np.dtype(dtype),
+        "fingerprint": mark,
+        "disclaimer": index.disclaimer,
+        "fold": index.fold,
+    }
+    positive = config.data.slices == "positive"
+    splits = {part: _source(of, positive, common) for part, of in index.parts.items()}
+    return splits, index.seeded
+
+
+def _source(
+    samples: Sequence[Sample], positive: bool, common: Mapping[str, Any]
+) -> Dataset:
+    slices = [i.slice for i in samples if i.slice is not None]
+    return Dataset(
+        names=[i.name for i in samples],
+        patients=[i.patient for i in samples],
+        sizes=np.array([i.header[:2] for i in samples], np.int32),
+        boxes=[i.boxes for i in samples],
+        labels=[i.labels for i in samples],
+        image=lambda i: samples[i].pixels(),
+        positive_only=bool(slices) and positive,
+        slices=slices,
+        lesions=[[*i.lesions] for i in samples if slices],
+        crops=[i.crop for i in samples if i.crop is not None],
+        **common,
+    )
+
+
+def _prepared(config: Config) -> tuple[Path, Layout, str]:
+    """The folder of the set, what it was found for, and the mark of its parts."""
     layout = discover(config.data)
     hashes = {file: hash_file(file) for file in layout.files}
-    mark = fingerprint(config, layout, hashes)
+    mark, mark_of_parts = fingerprints(config, layout, hashes)
     root = layout.folder.root.resolve()
     home = _home(config)
     home.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[^\w.-]", "_", root.name) or "data"
     folder = home / f"{name}-{mark[:16]}"
     if _whole(folder):
-        return folder
+        return folder, layout, mark_of_parts
     with atomic.lock(home / f".{folder.name}.lock", WAITING):
         if _whole(folder):  # another process was faster
-            return folder
+            return folder, layout, mark_of_parts
         if folder.exists():
             logger.warning("%s is damaged and is made again", folder)
             shutil.rmtree(folder)
@@ -59,14 +120,13 @@ def prepare(config: Config) -> Path:
                 len(others),
             )
         with atomic.folder(folder, ELSEWHERE) as partial:
-            dataset = index_dataset(config, layout, hashes.__getitem__)
-            _write(partial, dataset, config, root, mark)
+            _write(partial, config, layout, hashes)
             # what was read is what was hashed only if nothing has changed since
             if discover(config.data) != layout or hashes != {
                 file: hash_file(file) for file in layout.files
             }:
                 raise ValueError(f"{root}: changed while it was read; start again")
-    return folder
+    return folder, layout, mark_of_parts
 
 
 def _home(config: Config) -> Path:
@@ -74,90 +134,55 @@ def _home(config: Config) -> Path:
     return Path(home or "~/.cache/tqgd_jax").expanduser()
 
 
-def _write(
-    folder: Path, dataset: DatasetIndex, config: Config, root: Path, mark: str
-) -> None:
-    validation.enforce(dataset.problems, config.data.bad_labels)
-    samples = [sample for samples in dataset.parts.values() for sample in samples]
-    if not samples:
-        raise ValueError(f"{root}: no image is left in any part of the split")
-    images.same_kind([i.path for i in samples], [i.header for i in samples])
-    known = validation.noted(dataset.problems)
+def _tell(problems: Sequence[Problem], notes: Sequence[str], config: Config) -> None:
+    """Raises ValueError for what `data.bad_labels` does not settle, and logs the rest."""
+    validation.enforce(problems, config.data.bad_labels)
+    known = validation.noted(problems)
     for problem in known[: validation.LISTED]:
         logger.info("%s", problem)
-    more = (
-        [f"{validation.counts(known)} in all"] if len(known) > validation.LISTED else []
-    )
-    for note in (*more, *dataset.notes):
+    if len(known) > validation.LISTED:
+        logger.info("%s in all", validation.counts(known))
+    for note in notes:
         logger.info("%s", note)
-    if dataset.disclaimer:
-        logger.warning("%s", dataset.disclaimer)
-    logger.info("preparing %d images of %s", len(samples), root)
-    _write_records(folder / "records", dataset)
-    np.savez_compressed(folder / "index.npz", **_index(dataset, config, mark))
+
+
+def _write(
+    folder: Path, config: Config, layout: Layout, hashes: Mapping[Path, str]
+) -> None:
+    rows, root = read(layout, config.data, hashes.__getitem__), layout.folder.root
+    _tell(rows.problems, rows.notes, config)
+    if not rows.records:
+        raise ValueError(f"{root.resolve()}: no image is left")
+    records = [rows.records[s.name] for s in rows.slices]
+    samples = [
+        cut(s, record, record.widest)
+        for s, record in zip(rows.slices, records, strict=True)
+    ]
+    images.same_kind([i.path for i in samples], [i.header for i in samples])
+    logger.info("preparing %d images of %s", len(samples), root.resolve())
+    _write_records(folder / "records", layout.folder.format, samples)
+    store.write_index(folder, rows, root)
     if samples[0].slice is not None:
-        scan_tables.write(folder, dataset)
+        scan_tables.write(folder, samples, rows.classes)
     files = sorted(f for f in folder.rglob("*") if f.is_file())
     manifest = {
-        "origin": str(root),
+        "origin": str(root.resolve()),
         "files": {f.relative_to(folder).as_posix(): f.stat().st_size for f in files},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
 
-def _write_records(folder: Path, dataset: DatasetIndex) -> None:
+def _write_records(folder: Path, format: str, samples: list[Sample]) -> None:
     import tensorflow_datasets as tfds
 
     from tqgd_jax.data.prepared.builder import BUILDERS, Slices
 
     tfds.disable_progress_bar()  # ours counts images
     folder.mkdir()
+    builder = BUILDERS.get(format, Slices)
     # tfds prints its own story to stdout, where `--dry_run` promises one json object
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        BUILDERS.get(dataset.format, Slices)(
-            dataset.parts, folder
-        ).download_and_prepare()
-
-
-def _index(dataset: DatasetIndex, config: Config, mark: str) -> dict[str, Any]:
-    samples = [sample for samples in dataset.parts.values() for sample in samples]
-    header = samples[0].header
-    shape = [max(i.header[axis] for i in samples) for axis in (0, 1)]
-    meta = {
-        "kind": "tqgd_jax",
-        "fingerprint": mark,
-        "settings": prepared_settings(config.data),
-        "seed": config.seed if dataset.seeded else None,
-        "classes": dataset.classes,
-        "dtype": header.dtype,
-        "shape": [*shape, header.channels],
-        "max_boxes": max(1, *(len(i.labels) for i in samples)),
-        "stamp": dataset.disclaimer,
-        "fold": dataset.fold,
-        "parts": {part: _rows(of) for part, of in dataset.parts.items()},
-    }
-    arrays: dict[str, Any] = {"meta": np.array(json.dumps(meta))}
-    for part, of in dataset.parts.items():
-        arrays[f"{part}/sizes"] = np.array([i.header[:2] for i in of], np.int32)
-        arrays[f"{part}/counts"] = np.array([len(i.labels) for i in of], np.int32)
-        arrays[f"{part}/boxes"] = np.concatenate([i.boxes for i in of])
-        arrays[f"{part}/labels"] = np.concatenate([i.labels for i in of])
-    return arrays
-
-
-def _rows(samples: list[Sample]) -> dict[str, Any]:
-    rows: dict[str, Any] = {
-        "names": [i.name for i in samples],
-        "groups": [i.patient for i in samples],
-    }
-    if samples[0].slice is not None:
-        rows |= {
-            "slices": [i.slice for i in samples],
-            "lesions": [i.lesions for i in samples],
-        }
-    if samples[0].crop is not None:
-        rows["crops"] = [i.crop for i in samples]
-    return rows
+        builder({store.PART: samples}, folder).download_and_prepare()
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from tqgd_jax.ct import crop, heart, heart_boxes
 from tqgd_jax.data.discover.layout import Layout
 from tqgd_jax.data.discover.scan_folder import ScanFiles, ScanFolder
 from tqgd_jax.data.read.scan_labels import Labels, Tables, labels_of, tables
-from tqgd_jax.data.split import patients
 from tqgd_jax.io import volumes
 from tqgd_jax.io.volumes import Volume
 from tqgd_jax.structures.annotation import Problem
@@ -54,9 +53,6 @@ def summarize(layout: Layout, data: Data) -> tuple[list[ScanSummary], list[Probl
             f"{folder.root} holds CT scans, and data.crop.margin_px is a setting of "
             "images; data.crop.margin_mm is that of scans"
         )
-    if "(" in data.group:  # else a column of the split file
-        for scan in folder.scans:
-            patients.by_pattern(data.group, scan.path)
     known = tables(folder, layout, data)
     problems = list(folder.problems)
     names = {s.name for s in folder.scans}
@@ -134,8 +130,6 @@ def _summary(
         )
         problems.append(Problem(scan.path, 0, "same_channels", text))
     patient = volume.ids.get("patient", "") if scan.series else ""
-    if "(" in data.group:
-        patient = patients.by_pattern(data.group, scan.path)
     return ScanSummary(
         scan,
         patient or scan.key,

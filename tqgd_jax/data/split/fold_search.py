@@ -22,7 +22,7 @@ class Slice(NamedTuple):
     Attributes:
       name: unique.
       patient: "" where none is known.
-      sha256: of a slice's HU, or of an image's file where folds are made or checked.
+      sha256: of a slice's HU, or of an image's file.
       load: calcium in mm2; of images the area of their boxes, px.
       scanner: may be empty.
       scan: that it is a slice of; empty for an image.

@@ -26,7 +26,7 @@ def patients(
     """Patient by name of the sample; an image without one is its own.
 
     Args:
-      rows: with the patient that the format knows, or "".
+      rows: with the patient that the format or a pattern in `group` knows, or "".
       find: names of samples by what the csv calls them.
       group: `data.group`, a column or a pattern. Where it is empty, a column "group"
         counts: known patients are never ignored.
@@ -53,15 +53,13 @@ def patients(
                 f"{missing[0]!r}; every image needs its patient"
             )
         return patient_of | of_table
-    if not group:
-        return patient_of
-    if "(" not in group:
+    if group and "(" not in group:
         columns = ", ".join(table.columns) or "there is none"
         raise ValueError(
             f"data.group: {group!r} is neither a column of the split file ({columns}) nor "
             + GROUP
         )
-    return {r.name: r.patient or by_pattern(group, r.path) for r in rows}
+    return patient_of
 
 
 def by_pattern(group: str, path: Path) -> str:

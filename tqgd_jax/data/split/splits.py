@@ -1,35 +1,42 @@
 """Which samples train, validate and test: whole patients, unless a manifest leaks."""
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from tqgd_jax.config import Data
+from tqgd_jax.data.discover.image_folder import ImageFolder, finder
 from tqgd_jax.data.discover.layout import Layout
 from tqgd_jax.data.discover.split_source import PARTS, WORDS
 from tqgd_jax.data.split import fold_manifest, folds, patients
 from tqgd_jax.data.split.fold_search import Slice
 from tqgd_jax.io.tables import Table, read_table, require
 from tqgd_jax.structures.annotation import Problem
-from tqgd_jax.structures.dataset_index import Sample
+from tqgd_jax.structures.dataset_index import Record
 
 logger = logging.getLogger("tqgd_jax")
 
 
+Find = Callable[[str], Sequence[str]]  # names of samples by what a list calls them
+
+
 class Rows(NamedTuple):
-    """Samples before they are split.
+    """A data set before it is split.
 
     Attributes:
-      slices: one row for each sample.
-      find: names of samples by what a list calls them.
-      problems: met on the way.
+      slices: every image or slice; those of a scan together, from the feet up.
+      records: of each by name, but of images that cannot be read.
+      classes: names by index.
+      problems, notes: that do not depend on the split.
     """
 
     slices: Sequence[Slice]
-    find: Callable[[str], Sequence[str]]
-    problems: Sequence[Problem]
+    records: Mapping[str, Record]
+    classes: Sequence[str]
+    problems: list[Problem]
+    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -50,26 +57,50 @@ class Split:
     fold: tuple[int, int] | None = None
 
 
-class Samples(NamedTuple):
-    """The samples of each part, what was wrong with them, and what is worth knowing."""
+class Known(NamedTuple):
+    """Rows with the patients that a list may name, whose each is, and the csv."""
 
-    split: Split
-    classes: Sequence[str]
-    parts: dict[str, list[Sample]]
-    problems: list[Problem]
-    notes: list[str]
+    slices: Sequence[Slice]
+    patient_of: dict[str, str]
+    table: Table
+    find: Find
+
+    def whose(self) -> list[Slice]:
+        """The rows with the patients that the csv knows better."""
+        return [s._replace(patient=self.patient_of[s.name]) for s in self.slices]
 
 
-def with_patients(layout: Layout, rows: Rows, group: str) -> tuple[list[Slice], Table]:
-    """Rows with the patients that the csv of the split knows better, and that csv."""
+def known(layout: Layout, slices: Sequence[Slice], group: str) -> Known:
+    """What `group` and the csv of the split say of the rows."""
     file = layout.split.table
     table = Table([], []) if file is None else read_table(file, ["image"])
-    patient_of = patients.patients(rows.slices, rows.find, group, file, table)
-    return [r._replace(patient=patient_of[r.name]) for r in rows.slices], table
+    if "(" in group and group not in table.columns:
+        slices = [
+            s._replace(patient=patients.by_pattern(group, s.path)) for s in slices
+        ]
+    find = _finder(layout, slices)
+    patient_of = patients.patients(slices, find, group, file, table)
+    return Known(slices, patient_of, table, find)
+
+
+def _finder(layout: Layout, slices: Sequence[Slice]) -> Find:
+    """A list may name an image, or a slice, or all of a scan or a patient."""
+    folder = layout.folder
+    if isinstance(folder, ImageFolder):
+        return finder(folder.root, folder.entries)
+    names: dict[str, list[str]] = {}
+    for row in slices:
+        for alias in {s.casefold() for s in (row.name, row.scan, row.patient)}:
+            names.setdefault(alias, []).append(row.name)
+    return lambda alias: names.get(alias.casefold(), ())
 
 
 def split(
-    layout: Layout, rows: Rows, data: Data, seed: int, used: Collection[str]
+    layout: Layout,
+    slices: Sequence[Slice],
+    data: Data,
+    seed: int,
+    used: Collection[str],
 ) -> Split:
     """Parts of all rows, by `layout.split`.
 
@@ -77,26 +108,26 @@ def split(
     when a sample or a patient would be in two parts, but for a manifest that says so.
     """
     mode, files = layout.split.mode, layout.split.files
-    slices, table = with_patients(layout, rows, data.group)
-    patient_of = {s.name: s.patient for s in slices}
+    rows = known(layout, slices, data.group)
+    slices, patient_of, table, find = rows
     problems: list[Problem] = []
     disclaimer, fold = "", None
     if mode == "ratio":
         part_of = patients.by_ratio(patient_of, data.ratio, seed)
     elif mode in ("folds", "manifest"):
         if mode == "folds":
-            manifest = folds.assign(slices, data.folds, seed)
+            manifest = folds.assign(rows.whose(), data.folds, seed)
         else:
             manifest = fold_manifest.read(files[0])
-            folds.check(manifest, slices, files[0])
+            folds.check(manifest, rows.whose(), files[0])
         part_of, disclaimer = (
             folds.parts(manifest, data.fold),
             folds.disclaimer(manifest),
         )
         fold = data.fold, manifest.folds
     elif mode in ("csv", "imagesets"):
-        lists = _csv(files[0], table) if mode == "csv" else _image_sets(files, rows)
-        part_of, problems = _listed(lists, rows)
+        lists = _csv(files[0], table) if mode == "csv" else _image_sets(files, find)
+        part_of, problems = _listed(lists, slices, find)
     else:
         named = layout.split.parts
         part_of = {s.name: named[s.path] for s in slices if s.path in named}
@@ -128,24 +159,26 @@ def _csv(file: Path, table: Table) -> Iterator[Line]:
         yield file, line, row["image"], part
 
 
-def _image_sets(files: Sequence[Path], rows: Rows) -> Iterator[Line]:
+def _image_sets(files: Sequence[Path], find: Find) -> Iterator[Line]:
     for file in files:
         part = "train" if file.stem == "trainval" else file.stem
         for line, text in enumerate(file.read_text().splitlines(), 1):
             # some VOC lists carry 1 or -1 after the name
-            whole = bool(rows.find(text.strip()))
+            whole = bool(find(text.strip()))
             name = text.strip() if whole else (text.split() or [""])[0]
             if name:
                 yield file, line, name, part
 
 
-def _listed(lists: Iterator[Line], rows: Rows) -> tuple[dict[str, str], list[Problem]]:
+def _listed(
+    lists: Iterator[Line], slices: Sequence[Slice], find: Find
+) -> tuple[dict[str, str], list[Problem]]:
     part_of: dict[str, str] = {}
     problems = []
-    first = rows.slices[0] if rows.slices else None
+    first = slices[0] if slices else None
     noun = "a slice" if first and first.scan else "an image"
     for file, line, alias, part in lists:
-        names = rows.find(alias)
+        names = find(alias)
         if not names and first and first.scan:
             raise ValueError(
                 f"{file}:{line}: {alias!r} is no slice, scan or patient of the data set, "

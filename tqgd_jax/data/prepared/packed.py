@@ -1,14 +1,13 @@
-"""What stands beside the pixels, as one `.npz`: boxes, sizes and names of every split.
+"""A packed set: the parts of a data set with their pixels as one `.npz`.
 
-A prepared set keeps it as `index.npz` next to the records; a packed set is the same
-file with the pixels in it. NumPy alone reads both.
+NumPy alone reads it.
 """
 
 import dataclasses
 import json
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +33,49 @@ def prepared_settings(data: Data) -> dict[str, Any]:
     return json.loads(json.dumps({name: settings[name] for name in SETTINGS}))
 
 
-def open_prepared(folder: Path) -> dict[str, Dataset]:
-    """The splits of a folder that `prepare` made."""
-    from tqgd_jax.data.prepared.records import reader
+def pack(
+    splits: Mapping[str, Dataset], config: Config, *, seeded: bool
+) -> dict[str, np.ndarray]:
+    """The arrays of the file; `seeded`: the seed had a say in the parts."""
+    one = next(iter(splits.values()))
+    meta = {
+        "kind": "tqgd_jax",
+        "fingerprint": one.fingerprint,
+        "settings": prepared_settings(config.data),
+        "seed": config.seed if seeded else None,
+        "classes": one.classes,
+        "dtype": one.dtype.name,
+        "shape": one.shape,
+        "max_boxes": one.max_boxes,
+        "stamp": one.disclaimer,
+        "fold": one.fold,
+        "parts": {part: _row(source) for part, source in splits.items()},
+    }
+    arrays = {"meta": np.array(json.dumps(meta))}
+    for part, source in splits.items():
+        images = [source.image(i).reshape(-1) for i in range(len(source.names))]
+        arrays[f"{part}/sizes"] = source.sizes
+        arrays[f"{part}/counts"] = np.array([len(k) for k in source.labels], np.int32)
+        arrays[f"{part}/boxes"] = np.concatenate(source.boxes)
+        arrays[f"{part}/labels"] = np.concatenate(source.labels)
+        arrays[f"{part}/pixels"] = np.concatenate(images)
+    return arrays
 
-    arrays = _arrays(folder / "index.npz")
-    return _sources(arrays, lambda part: reader(folder, part))
+
+def _row(source: Dataset) -> dict[str, Any]:
+    row: dict[str, Any] = {"names": source.names, "groups": source.patients}
+    if source.slices:
+        row |= {"slices": source.slices, "lesions": source.lesions}
+    if source.crops:
+        row["crops"] = source.crops
+    return row
 
 
 def open_packed(path: Path, config: Config) -> dict[str, Dataset]:
     """The splits of a file that `pack` made."""
     if not path.is_file():
         raise ValueError(f"data.dir: no file {path}; `tqgd pack` makes one")
-    arrays = _arrays(path)
+    arrays = load_arrays(path)
     if not all(f"{part}/pixels" in arrays for part in _meta(arrays)["parts"]):
         raise ValueError(f"{path}: has no pixels; make it with tqgd pack")
     _same_settings(path, _meta(arrays), config)
@@ -65,7 +94,8 @@ def open_packed(path: Path, config: Config) -> dict[str, Dataset]:
     return _sources(arrays, pixels)
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Of a packed set or the index of a prepared one. Raises ValueError for others."""
     try:
         # np.load leaves a file open that it cannot read
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -89,6 +119,7 @@ def _sources(
 ) -> dict[str, Dataset]:
     meta = _meta(arrays)
     fold = meta.get("fold")  # older packed sets do not tell
+    capacity = sum(len(row["names"]) for row in meta["parts"].values())
     sources = {}
     for part, row in meta["parts"].items():
         cuts = np.cumsum(arrays[f"{part}/counts"])[:-1]
@@ -101,6 +132,7 @@ def _sources(
             labels=np.split(arrays[f"{part}/labels"], cuts),
             shape=tuple(meta["shape"]),
             max_boxes=meta["max_boxes"],
+            capacity=capacity,
             dtype=np.dtype(meta["dtype"]),
             fingerprint=meta["fingerprint"],
             image=image(part),
