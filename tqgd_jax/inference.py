@@ -29,11 +29,13 @@ def make_predict(
     """
     strides = tuple(2**n for n in config.model.heads)
 
-    def predict(variables: Mapping[str, Any], batch: Batch) -> Detections:
+    def predict(
+        variables: Mapping[str, Any], anchors: Float[Arr, "l a 2"], batch: Batch
+    ) -> Detections:
         image, _ = letterbox(batch, data=config.data, channels=config.model.in_channels)
         network, deployed = detector.deployed(dict(variables))
         preds: Any = network.apply(deployed, image, train=False)
-        boxes, scores, obj = decode(preds, jnp.asarray(anchors), strides)
+        boxes, scores, obj = decode(preds, anchors, strides)
         detections = nms(
             boxes,
             scores,
@@ -45,7 +47,10 @@ def make_predict(
         native = unletterbox(detections.boxes, batch.size[:, 0], config.data.image_size)
         return detections._replace(boxes=native)
 
-    return jax.jit(predict, compiler_options=compiler_options())
+    # Anchors are given to the program, so those of other folds compile nothing.
+    compiled = jax.jit(predict, compiler_options=compiler_options())
+    given = jnp.asarray(anchors)
+    return lambda variables, batch: compiled(variables, given, batch)
 
 
 def detect(

@@ -39,10 +39,11 @@ def make_recalibrate(
       batches: how many.
     """
     indices = order.of_run(config, len(train.names))
+    key = jax.random.key(config.seed)
 
-    def statistics(params: Any, zeros: Any, batch: Batch, step: Any) -> Any:
+    def statistics(params: Any, zeros: Any, batch: Batch, key: Any) -> Any:
         image, _, _ = augment(
-            jax.random.fold_in(jax.random.key(config.seed), step),
+            key,
             batch,
             cfg=config.augment,
             data=config.data,
@@ -66,7 +67,7 @@ def make_recalibrate(
         total = zeros
         for step in range(batches):
             batch = jax.tree.map(jnp.asarray, load(train, indices(step)))
-            seen = compiled(params, zeros, batch, jnp.int32(step))
+            seen = compiled(params, zeros, batch, jax.random.fold_in(key, step))
             total = jax.tree.map(jnp.add, total, seen)
         # From zero, one update of the running statistics leaves (1 - MOMENTUM) of them.
         share = 1 / ((1 - MOMENTUM) * batches)

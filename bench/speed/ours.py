@@ -1,5 +1,6 @@
 """The package's side of the comparison: its own step and network, compiled and held."""
 
+import functools
 import itertools
 import time
 
@@ -133,10 +134,8 @@ class Training:
         self._plan = make_plan(cfg, source, validates=False)
         detector = Detector(cfg.model, len(source.classes), axis_name=axis_name(cfg))
         inputs = Inputs(cfg, source, self._plan)
-        step = make_train_step(detector, cfg, jnp.asarray(self._plan.anchors))
-        self.steps = CompiledSteps(
-            cfg, inputs.into(step), inputs.constant, inputs.at_most
-        )
+        step = inputs.into(functools.partial(make_train_step, detector, cfg))
+        self.steps = CompiledSteps(cfg, step, inputs.constant, inputs.at_most)
         self._state = self.steps.place(create(detector, cfg))
         self._inputs, self.done = inputs.start(0), 0
 

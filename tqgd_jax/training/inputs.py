@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import numpy as np
 
 from tqgd_jax.config import Config
 from tqgd_jax.data.batches import resident
@@ -38,22 +39,32 @@ class Inputs:
                 "install tensorflow-cpu, or data.placement=resident with a larger "
                 "data.resident_mib"
             )
-        self.constant = (resident.arrays(images),) if self._resident else ()
+        # Given, not part of the program: runs on other folds and seeds compile nothing.
+        key = np.asarray(jax.random.key_data(jax.random.key(config.seed)))
+        self.constant = (np.asarray(plan.anchors), key)
+        if self._resident:
+            self.constant += (resident.arrays(images),)
         self.at_most = sharding.steps_per_call(
             config, plan.steps_per_epoch, resident=self._resident
         )
 
-    def into(self, step: Step) -> Callable[..., Any]:
-        """The step on `(state, *constant, *inputs, hyper)`; `start` gives the inputs."""
-        if not self._resident:
-            return step
+    def into(self, make_step: Callable[[Any, Any], Step]) -> Callable[..., Any]:
+        """The step on `(state, *constant, *inputs, hyper)`; `start` gives the inputs.
 
-        def take_and_step(state: Any, data: Any, rows: Any, hyper: Any) -> Any:
-            with jax.named_scope("input"):
-                batch = resident.take(data, rows)
-            return step(state, batch, hyper)
+        Args:
+          make_step: from anchors and random key to a step on batches.
+        """
 
-        return take_and_step
+        def step(state: Any, anchors: Any, key: Any, *given: Any) -> Any:
+            *data, batch, hyper = given
+            if data:
+                with jax.named_scope("input"):
+                    batch = resident.take(data[0], batch)
+            return make_step(anchors, jax.random.wrap_key_data(key))(
+                state, batch, hyper
+            )
+
+        return step
 
     def start(self, done: int) -> Iterator[tuple[Any, ...]]:
         """Inputs of each step in order, when `done` steps are done."""

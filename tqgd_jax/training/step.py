@@ -26,7 +26,10 @@ Learn = Callable[
 
 
 def make_train_step(
-    detector: Detector, config: Config, anchors: Float[Array, "l a 2"]
+    detector: Detector,
+    config: Config,
+    anchors: Float[Array, "l a 2"],
+    key: Array | None = None,
 ) -> Step:
     """The uncompiled step; `runtime.sharding` compiles it for one or many devices.
 
@@ -37,8 +40,10 @@ def make_train_step(
       detector: in training form.
       config: of the run.
       anchors: px, per head.
+      key: of all that is random [from `config.seed`].
     """
     axis = detector.axis_name
+    key = jax.random.key(config.seed) if key is None else key
     learn = make_learn(detector, config, anchors)
 
     def step(
@@ -49,7 +54,7 @@ def make_train_step(
         images = batch.index.shape[0]
         with jax.named_scope("augment"):
             image, targets, counts = augment(
-                jax.random.fold_in(jax.random.key(config.seed), state.step),
+                jax.random.fold_in(key, state.step),
                 batch,
                 cfg=config.augment,
                 data=config.data,

@@ -4,10 +4,9 @@ import itertools
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import jax.numpy as jnp
 
 from tqgd_jax.config import Config
 from tqgd_jax.data import dataset
@@ -64,7 +63,7 @@ def train(
         )
         state = create(detector, config)
         inputs = Inputs(config, images, plan)
-        step = inputs.into(make_train_step(detector, config, jnp.asarray(plan.anchors)))
+        step = inputs.into(partial(make_train_step, detector, config))
         steps = CompiledSteps(config, step, inputs.constant, inputs.at_most)
         figures = validation(config, images, val, plan)
         distributed.same(config, plan.facts)

@@ -50,7 +50,7 @@ def source(folder: ImageFolder | ScanFolder, data: Data) -> SplitSource:
             raise ValueError(
                 f"data.split: no file {data.split!r}; there are: auto, folds, ratio, a "
                 "csv file with the columns image and split, or a json manifest of folds "
-                "(python -m tqgd_jax.commands.folds)"
+                "(tqgd folds)"
             )
         if path.suffix == ".json":
             return SplitSource("manifest", (path, *tables))
