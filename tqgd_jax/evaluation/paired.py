@@ -1,7 +1,8 @@
 """Two models on the same patients: differences, their intervals, permutation tests."""
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -58,6 +59,100 @@ def compare(
     Raises:
       ValueError: naming the first image whose boxes, patient or presence differ.
     """
+    drawn = Drawn(bootstraps, repeats, seed)
+    pair = differences(
+        images_a, thresholds_a, images_b, thresholds_b, classes, keys, drawn
+    )
+    return {
+        key: pair[key].row(level) | {"a": known(pair[key].a), "b": known(pair[key].b)}
+        for key in keys
+    }
+
+
+class Drawn(NamedTuple):
+    """How often patients are resampled (intervals) and exchanged (p), and the seed."""
+
+    bootstraps: int
+    repeats: int
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A figure of two models: as seen, and as chance makes it.
+
+    Attributes:
+      a, b: of the models; NaN where there is none.
+      without: a - b without each patient in turn.
+      resampled: a - b of resampled patients.
+      exchanged: a - b with the models exchanged in some patients; empty for no p.
+      patients: how many.
+      why: why there is no figure.
+    """
+
+    a: float
+    b: float
+    without: Float[np.ndarray, "p"]
+    resampled: Float[np.ndarray, "r"]
+    exchanged: Float[np.ndarray, "e"]
+    patients: int
+    why: str
+
+    def row(self, level: float) -> dict[str, Any]:
+        """`difference`, `low`, `high`, `p` (None for none) and `reason`."""
+        seen, n = self.a - self.b, self.patients
+        values: dict[str, Any] = dict.fromkeys(("difference", "low", "high", "p"))
+        if np.isnan(seen):
+            return values | {"reason": self.why}
+        p = p_value(seen, self.exchanged, n) if len(self.exchanged) else None
+        values |= {"difference": float(seen), "p": p}
+        if reason := bootstrap.no_interval(float(seen), self.resampled, n):
+            return values | {"reason": reason}
+        low, high = bootstrap.interval(
+            float(seen), self.resampled, self.without, n, level
+        )
+        return values | {"low": low, "high": high, "reason": ""}
+
+
+def mean(pairs: Sequence[Difference], signs: Sequence[int] = ()) -> Difference:
+    """The mean difference of several pairs of models on the same patients.
+
+    An effect that is seen in several pairs, a module with and without others or networks
+    of several seeds. In an exchange the models of every pair change places.
+
+    Args:
+      pairs: made with the same `Drawn`.
+      signs: of each pair, 1 or -1, for an interaction [all 1]; it has no meaning then to
+        exchange models, and `exchanged` is empty.
+    """
+    weights = np.array(signs or [1] * len(pairs), float) / len(pairs)
+
+    def combined(name: str) -> Any:
+        return np.tensordot(weights, [getattr(pair, name) for pair in pairs], 1)
+
+    why = next((pair.why for pair in pairs if np.isnan(pair.a - pair.b)), "")
+    exchanged = np.zeros(0) if signs else combined("exchanged")
+    return Difference(
+        float(combined("a")),
+        float(combined("b")),
+        combined("without"),
+        combined("resampled"),
+        exchanged,
+        pairs[0].patients,
+        why,
+    )
+
+
+def differences(
+    images_a: Sequence[Image],
+    thresholds_a: Sequence[float | None],
+    images_b: Sequence[Image],
+    thresholds_b: Sequence[float | None],
+    classes: Sequence[str],
+    keys: Sequence[str],
+    drawn: Drawn,
+) -> dict[str, Difference]:
+    """What `compare` makes its rows of, by key; it has the arguments."""
     order = same_ground_truth(images_a, images_b)
     images, thresholds = [], []
     # Image by image A and B, so that neither comes first where confidences are equal.
@@ -69,20 +164,19 @@ def compare(
         thresholds += [thresholds_a[i], thresholds_b[j]]
     evaluator = Evaluator(images, classes, thresholds)
     n = len(evaluator.clusters) // 2
-    drawn = bootstrap.resamples(n, bootstraps, seed)
-    without, choice = bootstrap.left_out(n), exchanges(n, repeats, seed)
-    mine = np.concatenate([np.ones((1, n)), without, drawn, choice])
+    resamples = bootstrap.resamples(n, drawn.bootstraps, drawn.seed)
+    without = bootstrap.left_out(n)
+    choice = exchanges(n, drawn.repeats, drawn.seed)
+    mine = np.concatenate([np.ones((1, n)), without, resamples, choice])
     other = np.concatenate([0 * mine[: -len(choice)], 1 - choice])
     values = _both(evaluator, mine, other, keys)
-    rows = {}
-    for key in keys:
-        a, b = values[key]
-        ends = np.cumsum([1, len(without), len(drawn)])
-        parts = np.split(a - b, ends)[1:]
-        rows[key] = _row(a[0], b[0], parts, n, level)
-        if rows[key]["difference"] is None:
-            rows[key]["reason"] = evaluator.why(key)
-    return rows
+    ends = np.cumsum([1, len(without), len(resamples)])
+    result = {}
+    for key, (a, b) in values.items():
+        _, less, again, swapped = np.split(a - b, ends)
+        why = evaluator.why(key) if np.isnan(a[0] - b[0]) else ""
+        result[key] = Difference(float(a[0]), float(b[0]), less, again, swapped, n, why)
+    return result
 
 
 def _both(
@@ -150,27 +244,6 @@ def same_ground_truth(a: Sequence[Image], b: Sequence[Image]) -> list[int]:
                 )
         order.append(place[image.name])
     return order
-
-
-def _row(
-    a: float,
-    b: float,
-    parts: Sequence[Float[np.ndarray, "_"]],
-    clusters: int,
-    level: float,
-) -> dict[str, Any]:
-    """One figure; `parts` are differences: without each patient, resampled, exchanged."""
-    values: dict[str, Any] = {"a": known(a), "b": known(b), "difference": None}
-    values |= {"low": None, "high": None, "p": None, "reason": ""}
-    if np.isnan(a - b):
-        return values
-    without, resampled, chance = parts
-    values |= {"difference": float(a - b), "p": p_value(a - b, chance, clusters)}
-    reason = bootstrap.no_interval(float(a - b), resampled, clusters)
-    if reason:
-        return values | {"reason": reason}
-    low, high = bootstrap.interval(float(a - b), resampled, without, clusters, level)
-    return values | {"low": low, "high": high}
 
 
 def _short(value: Any) -> str:

@@ -61,7 +61,7 @@ def render(
     hidden |= set() if further else {"further"}
     top = page_sections.headline(results)
     used = [row for row in lesions if drawn(row, cut)]
-    template = _environment().get_template(PAGE)
+    template = environment().get_template(PAGE)
     return template.render(
         results=results,
         title=results["title"] or "Evaluation",
@@ -112,12 +112,13 @@ def render(
         provenance=page_sections.provenance(results),
         files=bundle_files,
         embedded=_embedded(results),
-        css=_part("page.css"),
-        js=_part("page.js"),
+        css=part("page.css"),
+        js=part("page.js"),
     )
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Of the templates; texts are escaped."""
     return Environment(
         loader=PackageLoader("tqgd_jax.report.html"),
         autoescape=True,  # a patient's name may hold anything
@@ -127,7 +128,8 @@ def _environment() -> Environment:
     )
 
 
-def _part(name: str) -> Markup:
+def part(name: str) -> Markup:
+    """A file of the templates as it is."""
     path = Path(__file__).with_name("templates") / name
     return Markup(path.read_text("utf-8"))
 

@@ -1,11 +1,10 @@
 """A comparison as text, Markdown and LaTeX: one table, a row for each figure and model."""
 
-import re
 import textwrap
-from collections.abc import Sequence
 from typing import Any
 
 from tqgd_jax.report.comparison.differences import PROTOCOLS
+from tqgd_jax.report.text import markup
 from tqgd_jax.report.text.terminal import ROWS, WIDTH, interval
 
 LABELS = dict(ROWS) | {
@@ -15,15 +14,6 @@ LABELS = dict(ROWS) | {
 HEADER = (
     *("figure", "model", "value (interval)", "difference (interval)", "p", "p Holm"),
 )
-MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~])")
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    **{char: f"\\{char}" for char in "&%$#_{}"},
-}
 
 
 def rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -81,33 +71,15 @@ def text(result: dict[str, Any]) -> str:
 
 def markdown(result: dict[str, Any]) -> str:
     """A GitHub table; names are escaped."""
-    table = [HEADER, ("---",) * 2 + ("---:",) * 4]
-    body = [[_markdown(cell) for cell in row] for row in rows(result)]
-    lines = [f"| {' | '.join(row)} |" for row in [*table, *body]]
-    first = (f"**{_markdown(line)}**\n" for line in result["warnings"])
-    notes = (f"{_markdown(line)}\n" for line in beside(result))
-    return "\n".join([*first, *lines, "", *notes])
+    first = (f"**{markup.markdown(line)}**\n" for line in result["warnings"])
+    table = markup.markdown_table("", HEADER, rows(result), beside(result), names=2)
+    return "\n".join([*first, table])
 
 
 def latex(result: dict[str, Any]) -> str:
     """A table with the rules of the package booktabs; names are escaped."""
-    lines = [*result["warnings"], *beside(result)]
-    notes = " ".join(f"{line.rstrip('.')}." for line in lines)
-    lines = [
-        r"\begin{table}",
-        rf"\caption{{{_latex(notes)}}}",
-        r"\centering",
-        r"\begin{tabular}{llrrrr}",
-        r"\toprule",
-        _line(HEADER),
-        r"\midrule",
-    ]
-    for k, row in enumerate(rows(result)):
-        if k and row[0]:
-            lines.append(r"\addlinespace")
-        numbers = [re.sub(r"-(?=\d)", "$-$", _latex(cell)) for cell in row[2:]]
-        lines.append(_line([*map(_latex, row[:2]), *numbers]))
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+    notes = [*result["warnings"], *beside(result)]
+    return markup.latex_table("", HEADER, rows(result), notes, names=2)
 
 
 def reasons(result: dict[str, Any]) -> list[str]:
@@ -140,15 +112,3 @@ def _p(value: float | None) -> str:
     if value is None:
         return "-"
     return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return " & ".join(cells) + r" \\"
-
-
-def _markdown(cell: str) -> str:
-    return MARKDOWN.sub(r"\\\1", " ".join(cell.split()))
-
-
-def _latex(cell: str) -> str:
-    return "".join(LATEX.get(char, char) for char in " ".join(cell.split()))
