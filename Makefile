@@ -6,7 +6,10 @@ BIN := $(VENV)/bin
 # The phantom of the demonstration: gated or nongated.
 PRESET ?= gated
 
-.PHONY: demo setup test lint format check
+# A study of nine networks, as small as can be: it shows that everything works, no result.
+STUDY := runs/study-smoke
+
+.PHONY: demo study setup test lint format check
 
 demo: $(VENV)/.ready
 	$(BIN)/tqgd phantom --out runs/phantom-$(PRESET) --preset $(PRESET) \
@@ -15,6 +18,11 @@ demo: $(VENV)/.ready
 	    --config.data.dir=runs/phantom-$(PRESET)
 	$(BIN)/python eval.py --workdir=runs/demo-$(PRESET)
 	@echo "The report, on patients that were not trained on: runs/demo-$(PRESET)/eval-test/report.html"
+
+study: $(VENV)/.ready
+	$(BIN)/tqgd phantom --out runs/phantom-smoke --patients 8 --slices 8 --size 128
+	$(BIN)/tqgd study run --config=paper:smoke --data gated=runs/phantom-smoke --out $(STUDY)
+	$(BIN)/tqgd study report --out $(STUDY)
 
 setup: $(VENV)/.ready
 

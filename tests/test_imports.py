@@ -23,6 +23,7 @@ FLOORS = [
     {"inference", "recalibration", "training", "description"},
     {"predictor"},
     {"report"},
+    {"study"},
     {"commands"},
     {"__main__"},
 ]

@@ -24,6 +24,7 @@ COMMANDS = {
     "pack": "writes a data set as one file for machines without TensorFlow",
     "convert": "writes a data set as PNG with YOLO, VOC or COCO boxes",
     "export": "writes the weights of a run as one file",
+    "study": "compares networks over folds, seeds and data sets",
     "phantom": "simulates cardiac CT with calcium",
 }
 

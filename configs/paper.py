@@ -1,0 +1,108 @@
+"""The paper's Tables 1 to 4 as a study: `tqgd study run --config=configs/paper.py`.
+
+Nine networks and three controls. A network of one's own is a file in `tqgd_jax/fusion/`
+and one more row here, or in a file like this one.
+"""
+
+from dataclasses import replace
+
+from tqgd_jax.config import Augment, Config, Data, Loss, Model, Optim, Train
+from tqgd_jax.study.design import DataSet, Row, Study
+
+
+def network(name: str, label: str, stem: str, *neck: str, tables=(), **more) -> Row:
+    """A row with this stem and these stages of the neck.
+
+    One of Table 2 has modules: ThrConvs by its stem, Queen-fusion and GD by its neck.
+    """
+    modules = ("thr",) * (stem == "thr") + tuple(m for m in neck if m != "pan")
+    return Row(
+        name,
+        label,
+        {"model.stem": stem, "model.neck": neck, **more},
+        modules=modules if 2 in tables else None,
+        tables=tables,
+    )
+
+
+ROWS = (
+    network("Y-PAN", "YOLOv5", "conv", "pan", tables=(1, 2, 3)),
+    network("Y-FPN", "YOLOv5*B + FPN", "conv", "fpn", tables=(3,)),
+    network("Y-QF", "YOLOv5*B + Qf", "conv", "queen", tables=(2, 3)),
+    network("Y-GD", "YOLOv5*B + GD", "conv", "gd", tables=(2,)),
+    network("Y-QFGD", "YOLOv5*B + Qf + GD", "conv", "queen", "gd", tables=(2,)),
+    network("T-PAN", "ThrConvs*B", "thr", "pan", tables=(2,)),
+    network("T-QF", "ThrConvs*B + Qf", "thr", "queen", tables=(2,)),
+    network("T-GD", "ThrConvs*B + GD", "thr", "gd", tables=(2,)),
+    network("T-QFGD", "TQGDNet", "thr", "queen", "gd", tables=(1, 2, 4)),
+)
+CONTROLS = (
+    network("P-PAN", "3x3 convolutions for ThrConvs", "thr:plain", "pan"),
+    network(
+        "Y-PAN-NB64",
+        "YOLOv5, nominal batch 64",
+        "conv",
+        "pan",
+        **{"optim.nominal_batch": 64},
+    ),
+    network(
+        "Y-PAN-P2",
+        "YOLOv5, head at P2",
+        "conv",
+        "pan",
+        **{"model.heads": (2, 3, 4, 5)},
+    ),
+)
+
+
+def get_study(preset: str = "") -> Study:
+    """The paper's recipe, or a preset.
+
+    "smoke": minutes on two cores, to see that everything works. "phantom": size n at
+    256 px with the recipe of `configs/demo.py`, hours to days on two cores.
+    """
+    presets = {"": _paper, "phantom": _phantom, "smoke": _smoke}
+    if preset not in presets:
+        names = ", ".join(filter(None, presets))
+        raise ValueError(f"--config: no preset {preset!r}; there are: {names}")
+    return presets[preset]()
+
+
+def _paper() -> Study:
+    return Study(
+        base=Config(data=Data(slices="positive")),
+        rows=ROWS + CONTROLS,
+        data=(DataSet("orcascore", {"data.dir": "orcascore"}),),
+    )
+
+
+def _phantom() -> Study:
+    """A small network on a small image, with heads that are fine enough for it."""
+    base = Config(
+        model=Model(size="n", heads=(2, 3)),
+        data=Data(
+            slices="positive",
+            hold_out=0.15,
+            window=(-150.0, 750.0),
+            pad_value=0.0,
+            image_size=256,
+        ),
+        # YOLOv5 scales objectness with the area of the image; at 256 px little is left
+        loss=Loss(obj=60.0, box=0.4),
+        augment=Augment(mosaic=0.0, scale=0.2, value=0.1),
+        optim=Optim(
+            lr=0.03, lr_end=0.003, clip_norm=20.0, warmup_min_steps=50, ema_tau=100.0
+        ),
+        train=Train(epochs=22, eval_every=0, checkpoint_every=22),
+    )
+    return Study(base, ROWS, (DataSet("gated", {"data.dir": "runs/phantom-gated"}),))
+
+
+def _smoke() -> Study:
+    study = _phantom()
+    base = replace(
+        study.base,
+        data=replace(study.base.data, image_size=64),
+        train=replace(study.base.train, epochs=2, checkpoint_every=2),
+    )
+    return replace(study, base=base, data=(replace(study.data[0], folds=2),))

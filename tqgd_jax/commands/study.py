@@ -1,0 +1,239 @@
+"""Compares networks over folds, seeds and data sets: `tqgd study run --out STUDY`.
+
+Each cell of the study is an ordinary run. Killed at any moment, the same command goes on.
+docs/study.md.
+"""
+
+import argparse
+import logging
+import shlex
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqgd_jax.commands.line import plain
+from tqgd_jax.commands.line.config_flags import INSTALLED
+
+if TYPE_CHECKING:
+    from tqgd_jax.study.design import Cell, Study
+
+logger = logging.getLogger("tqgd_jax")
+ENGINES = ("foreground", "ray", "slurm")
+EPILOG = """
+tqgd study plan   --config paper:phantom --data gated=runs/phantom-gated --out runs/study
+tqgd study run    --config paper:phantom --data gated=runs/phantom-gated --out runs/study
+tqgd study status --out runs/study     what is done, running, failed, missing
+tqgd study list   --out runs/study     a shell command for each cell that is not done
+tqgd study report --out runs/study     tables and pages of what is done
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parses the command line; returns the exit status."""
+    args = _parser().parse_args(argv)
+    actions = {
+        "plan": _plan,
+        "run": _run,
+        "status": _status,
+        "list": _list,
+        "cell": _cell,
+        "report": _report,
+    }
+    return plain.run(actions[args.action], args)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = plain.parser("study", __doc__, EPILOG)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    def action(name: str, text: str) -> argparse.ArgumentParser:
+        added = actions.add_parser(name, help=text, description=text)
+        added.add_argument(
+            "--out", type=Path, required=True, help="folder of the study"
+        )
+        return added
+
+    def designed(name: str, text: str) -> argparse.ArgumentParser:
+        added = action(name, text)
+        add = added.add_argument
+        add("--config", metavar="FILE[:PRESET]", help="[the study that is in --out]")
+        add("--data", nargs="+", metavar="NAME=DIR", help="these data sets alone")
+        add("--folds", type=int, help="of each data set; 0: its own split")
+        add("--seeds", type=int, nargs="+", help="a run of each row for each of them")
+        add(
+            "--set",
+            nargs="+",
+            default=[],
+            metavar="SETTING=VALUE",
+            help="of all rows, such as train.epochs=20",
+        )
+        return added
+
+    plan = designed("plan", "what would run: size, time, disk, and what it can show")
+    plan.add_argument("--steps", type=int, default=3, help="timed steps a row; 0: none")
+    plan.add_argument(
+        "--spread", type=float, help="SD between patients of a difference of AP50"
+    )
+    run = designed("run", "runs what is missing")
+    run.add_argument(
+        "--only", nargs="+", default=[], help="data sets, rows, folds, seeds"
+    )
+    run.add_argument("--again", action="store_true", help="also what has failed")
+    run.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
+    run.add_argument("--address", help="of a Ray cluster [one on this machine]")
+    run.add_argument(
+        "--gpus", type=float, help="of a cell: ray, slurm [1 if there are]"
+    )
+    run.add_argument("--cpus", type=float, default=1, help="of a cell: ray, slurm [1]")
+    run.add_argument("--submit", action="store_true", help="slurm: submits the array")
+    action("status", "what is done, running, failed, missing")
+    only = action("list", "a shell command for each cell that is not done")
+    only.add_argument(
+        "--only", nargs="+", default=[], help="data sets, rows, folds, seeds"
+    )
+    action("cell", "runs one cell").add_argument("name", help="DATA/ROW/fold-K/seed-S")
+    report = action("report", "tables and pages of what is done")
+    report.add_argument("--bootstraps", type=int, default=2000, help="resamples [2000]")
+    report.add_argument("--repeats", type=int, default=10_000, help="exchanges [10000]")
+    return parser
+
+
+def _designed(args: argparse.Namespace) -> "Study":
+    """The study of the command line, or the one that is in the folder."""
+    import dataclasses
+
+    from tqgd_jax.study import design
+
+    if args.config is None:
+        study = design.read(args.out)
+        if args.data or args.seeds or args.set or args.folds is not None:
+            raise ValueError("--data, --folds, --seeds and --set need --config")
+        return study
+    name, _, preset = args.config.partition(":")
+    study = design.load(_file(name), preset)
+    if args.data:
+        pairs = [word.partition("=") for word in args.data]
+        for name, equals, folder in pairs:
+            if not (name and equals and folder):
+                raise ValueError(f"--data: NAME=DIR, got {name + equals + folder!r}")
+        study = study.with_data({name: folder for name, _, folder in pairs})
+    if args.folds is not None:
+        sets = [dataclasses.replace(d, folds=args.folds) for d in study.data]
+        study = dataclasses.replace(study, data=tuple(sets))
+    if args.seeds:
+        study = dataclasses.replace(study, seeds=tuple(args.seeds))
+    settings = design.parsed(study.base, args.set)
+    return dataclasses.replace(
+        study, base=design.overridden(study.base, settings, "--set")
+    )
+
+
+def _file(name: str) -> str:
+    """`paper` and `configs/paper.py` name a file that is installed."""
+    if Path(name).is_file():
+        return name
+    files = [(folder / Path(name).name).with_suffix(".py") for folder in INSTALLED]
+    return str(next((file for file in files if file.is_file()), name))
+
+
+def _plan(args: argparse.Namespace) -> int:
+    from tqgd_jax.study import plan
+
+    print(plan.text(_designed(args), args.out, args.steps, args.spread))
+    return 0
+
+
+def _run(args: argparse.Namespace) -> int:
+    from tqgd_jax.study import design
+    from tqgd_jax.study import run as runs
+    from tqgd_jax.study.cell import Interrupted
+    from tqgd_jax.study.engines import ray_cluster, slurm_array
+
+    study = _designed(args)
+    runs.same_folds(study, args.out)
+    design.write(study, args.out)
+    todo = runs.missing(
+        design.chosen(study, args.out, args.only), args.out, again=args.again
+    )
+    logger.info("%d cells to run", len(todo))
+    try:
+        if args.engine == "ray":
+            failed = ray_cluster.run(todo, args.out, args.address, args.cpus, args.gpus)
+        elif args.engine == "slurm":
+            print(
+                slurm_array.submit(
+                    todo, args.out, args.cpus, args.gpus, now=args.submit
+                )
+            )
+            return 0
+        else:
+            failed = runs.foreground(todo, args.out)
+    except Interrupted as error:
+        print(error, file=sys.stderr)
+        return error.status
+    return _status(args) or (1 if failed else 0)
+
+
+def _states(args: argparse.Namespace) -> "list[tuple[Cell, str]]":
+    from tqgd_jax.study import cell, design
+
+    study = design.read(args.out)
+    return [(each, cell.state(each, args.out)) for each in study.cells(args.out)]
+
+
+def _status(args: argparse.Namespace) -> int:
+    from tqgd_jax.study.cell import failure
+
+    states = _states(args)
+    rows: dict[tuple[str, str], Counter[str]] = {}
+    for cell, state in states:
+        rows.setdefault((cell.data, cell.row), Counter())[state] += 1
+    names = ("done", "running", "stopped", "failed", "missing")
+    widths = [max(len(n) for n in column) for column in zip(*rows, strict=True)]
+    print(" ".join([*(f"{'':{w}}" for w in widths), *(f"{n:>8}" for n in names)]))
+    for (data, row), count in rows.items():
+        words = [f"{data:{widths[0]}}", f"{row:{widths[1]}}"]
+        print(" ".join([*words, *(f"{count[n] or '-':>8}" for n in names)]))
+    for cell, state in states:
+        if state == "failed":
+            print(f"failed: {cell.name}: {failure(cell, args.out)}")
+    return 0
+
+
+def _list(args: argparse.Namespace) -> int:
+    from tqgd_jax.study import cell, design
+    from tqgd_jax.study import run as runs
+
+    todo = design.chosen(design.read(args.out), args.out, args.only)
+    for each in runs.missing(todo, args.out, again=True):
+        print(shlex.join(cell.words(each, args.out)))
+    return 0
+
+
+def _cell(args: argparse.Namespace) -> int:
+    from tqgd_jax.study import cell, design
+
+    by_name = {each.name: each for each in design.read(args.out).cells(args.out)}
+    if args.name not in by_name:
+        raise ValueError(
+            f"{args.out} has no cell {args.name!r}; `tqgd study list` prints them, such "
+            f"as {next(iter(by_name))}"
+        )
+    try:
+        cell.run(by_name[args.name], args.out)
+    except cell.Interrupted as error:
+        print(error, file=sys.stderr)
+        return error.status
+    except cell.Failed as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _report(args: argparse.Namespace) -> int:
+    from tqgd_jax.study import report
+
+    folder = report.make(args.out, args.bootstraps, args.repeats)
+    print(f"written to {folder}; open {folder / 'report.html'}")
+    return 0

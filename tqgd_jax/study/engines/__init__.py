@@ -1,0 +1,1 @@
+"""Who runs the cells of a study when it is not this process: engines that exist."""

@@ -1,0 +1,90 @@
+"""Cells as a job array of Slurm: element i runs cell i of a list."""
+
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqgd_jax.io import atomic
+from tqgd_jax.study.design import Cell
+
+SCRIPT, CELLS = "slurm.sh", "slurm-cells.txt"
+TEMPLATE = """\
+#!/bin/bash
+#SBATCH --job-name=tqgd
+#SBATCH --array=0-{last}
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-task={cpus}
+{gpus}#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --signal=TERM@120
+#SBATCH --output={root}/slurm-%A_%a.txt
+# The time of a job may be shorter than a cell: two minutes before its end the cell saves
+# its state, and the job goes back into the queue.
+name=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" {cells})
+srun {python} -m tqgd_jax study cell "$name" --out {root}
+status=$?
+if [ $status = 143 ]; then
+  scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
+fi
+exit $status
+"""
+
+
+def submit(
+    todo: Sequence[Cell],
+    root: Path,
+    cpus: float,
+    gpus: float | None,
+    *,
+    now: bool,
+) -> str:
+    """Writes the script of the array, and submits it `now`.
+
+    Args:
+      todo: cells.
+      root: folder of the study, which all nodes see.
+      cpus: cores of a cell.
+      gpus: GPUs of a cell [none].
+      now: or only write it, so that a partition or a time can be added.
+
+    Returns:
+      What was done, and what comes next.
+
+    Raises:
+      ValueError: there is nothing to do, or Slurm refuses the job.
+    """
+    if not todo:
+        raise ValueError(f"{root}: no cell is left to run")
+    root = root.absolute()
+    quoted = shlex.quote(str(root))
+    text = TEMPLATE.format(
+        last=len(todo) - 1,
+        cpus=max(1, round(cpus)),
+        gpus=f"#SBATCH --gpus-per-task={gpus:g}\n" if gpus else "",
+        root=quoted,
+        cells=shlex.quote(str(root / CELLS)),
+        python=shlex.quote(sys.executable),
+    )
+    for name, content in (
+        (CELLS, "".join(f"{cell.name}\n" for cell in todo)),
+        (SCRIPT, text),
+    ):
+        with atomic.file(root / name) as partial:
+            partial.write_text(content)
+    command = ["sbatch", str(root / SCRIPT)]
+    if not now:
+        return (
+            f"{root / SCRIPT}: {len(todo)} cells; submit it with: {shlex.join(command)}"
+        )
+    if shutil.which("sbatch") is None:
+        raise ValueError(
+            f"--submit: there is no sbatch on this machine; run on one that has it: "
+            f"{shlex.join(command)}"
+        )
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(f"sbatch refuses {root / SCRIPT}: {done.stderr.strip()}")
+    return done.stdout.strip()

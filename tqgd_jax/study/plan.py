@@ -1,0 +1,140 @@
+"""What a study would take, and what it could show, before anything of it runs."""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from tqgd_jax.data.split import fold_manifest
+from tqgd_jax.io import atomic
+from tqgd_jax.study import cell as cells
+from tqgd_jax.study.design import Cell, Study, manifest
+from tqgd_jax.study.effects import LEVEL, detectable, patients_for
+from tqgd_jax.study.run import same_folds
+
+NETWORKS = "networks.json"
+TENSORS = 3  # of a checkpoint for each parameter: itself, its average, its momentum
+GAINS = (0.01, 0.02, 0.04)  # of AP50, as the paper has them
+
+
+def measured(study: Study, root: Path, steps: int) -> dict[str, dict[str, Any]]:
+    """What `pilot.measure` says of each row, on the first fold of the first data set.
+
+    Kept in `networks.json`; what stands there is not measured again.
+
+    Raises:
+      ValueError: a row cannot be trained; its own message.
+    """
+    same_folds(study, root)
+    path = root / NETWORKS
+    known = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    first: dict[str, Cell] = {}
+    for cell in study.cells(root):
+        first.setdefault(cell.row, cell)
+    for name, cell in tqdm(first.items(), "measure", unit="row"):
+        if name not in known:
+            known[name] = _pilot(cell, root, steps)
+            with atomic.file(path) as partial:
+                partial.write_text(json.dumps(known, indent=1) + "\n")
+    return known
+
+
+def _pilot(cell: Cell, root: Path, steps: int) -> dict[str, Any]:
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Path(folder) / "settings.json"
+        settings.write_text(json.dumps(dataclasses.asdict(cell.config)))
+        done = subprocess.run(
+            [sys.executable, "-m", "tqgd_jax.study.pilot", str(settings), str(steps)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:]
+        raise ValueError(f"row {cell.row}: {' '.join(last)}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def text(study: Study, root: Path, steps: int, spread: float | None) -> str:
+    """The plan for the terminal.
+
+    Args:
+      study: what is planned.
+      root: its folder.
+      steps: to time of each row.
+      spread: SD between patients of a difference of AP50; None for what it would take.
+    """
+    networks = measured(study, root, steps)
+    todo = [*study.cells(root)]
+    left = [c for c in todo if cells.state(c, root) != "done"]
+    header = (
+        f"{'row':12}{'parameters':>12}{'GFLOPs':>9}{'s a step':>10}{'s an epoch':>12}"
+    )
+    lines = [header + f"{'compile s':>11}{'cells left':>12}{'hours':>8}"]
+    total = disk = 0.0
+    for row in study.rows:
+        network = networks[row.name]
+        own = [c for c in left if c.row == row.name]
+        seconds = sum(network["epoch_s"] * c.config.train.epochs for c in own)
+        seconds += network["compile_s"] * bool(own)
+        total += seconds
+        kept = 1 + max((c.config.train.keep for c in own), default=0)
+        disk += len(own) * kept * TENSORS * 4 * network["parameters"]
+        lines.append(
+            f"{row.name:12}{network['parameters']:>12,}{network['gflops']:>9.2f}"
+            f"{network['step_s']:>10.3f}{network['epoch_s']:>12.1f}"
+            f"{network['compile_s']:>11.1f}{len(own):>12}{seconds / 3600:>8.2f}"
+        )
+    there = shutil.disk_usage(root).free
+    lines += [
+        "",
+        f"{len(left)} of {len(todo)} cells are left: about {total / 3600:.1f} hours one "
+        "after the other on this machine, without starts and evaluations; "
+        f"{disk / 2**30:.2f} GiB of checkpoints, {there / 2**30:.0f} GiB are free",
+    ]
+    if disk > there:
+        lines.append(f"NOT ENOUGH ROOM in {root}: choose another disk for --out")
+    return "\n".join([*lines, *_power(study, _patients(study, root, networks), spread)])
+
+
+def _patients(study: Study, root: Path, networks: dict[str, dict[str, Any]]) -> int:
+    """Of the first data set; those without a lesion are judged too."""
+    file = manifest(root, study.data[0])
+    if file.exists():
+        slices = fold_manifest.read(file).slices
+        return len({entry.patient for entry in slices.values()})
+    return networks[study.rows[0].name]["patients"]
+
+
+def _power(study: Study, patients: int, spread: float | None) -> list[str]:
+    """What can be shown with the patients of the first data set."""
+    rows = len(study.rows) - 1
+    first = f"{study.data[0].name}: {patients} patients"
+    if spread is None:
+        return [
+            f"{first}; --spread, the SD between patients of a difference of AP50, tells "
+            "the smallest difference they can show (`tqgd study report` gives it for "
+            "what is done)"
+        ]
+    if not spread > 0:
+        raise ValueError(f"--spread must be above 0, got {spread}")
+    alpha = 1 - LEVEL
+    single, holm = (
+        detectable(spread, patients, a) for a in (alpha, alpha / max(rows, 1))
+    )
+    lines = [
+        f"{first}, SD of a difference {spread:g}: the smallest difference of AP50 that "
+        f"shows with 80 % power is {single:.3f}, or {holm:.3f} as the first of {rows} "
+        "after Holm"
+    ]
+    return lines + [
+        f"  a gain of {gain:.2f} needs {patients_for(gain, spread):,} patients"
+        for gain in GAINS
+    ]

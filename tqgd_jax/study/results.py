@@ -1,0 +1,75 @@
+"""What is done of a study: results of each cell, and of whole rows, folds pooled."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tqgd_jax.evaluation import results as assemble
+from tqgd_jax.evaluation.settings import EvaluationSettings
+from tqgd_jax.report import result_folder
+from tqgd_jax.report.comparison.models import Model
+from tqgd_jax.report.comparison.pooling import pool
+from tqgd_jax.study import cell as cells
+from tqgd_jax.study.design import Cell, Row, Study
+
+EVALUATION = Path(cells.RESULTS).parent
+
+
+@dataclasses.dataclass(frozen=True)
+class RowResults:
+    """A row on a data set.
+
+    Attributes:
+      row: which.
+      cells: that it has.
+      done: results of each of them that is done, by seed and fold.
+      pooled: by seed, all folds as one; of seeds whose folds are all done.
+    """
+
+    row: Row
+    cells: Sequence[Cell]
+    done: dict[tuple[int, int], dict[str, Any]]
+    pooled: dict[int, Model]
+
+    @property
+    def whole(self) -> bool:
+        """Whether every cell is done."""
+        return len(self.done) == len(self.cells)
+
+
+def read(
+    study: Study, root: Path, settings: EvaluationSettings
+) -> dict[str, list[RowResults]]:
+    """The rows of each data set, in the order of the study."""
+    return {
+        data.name: [_row(row, data.name, study, root, settings) for row in study.rows]
+        for data in study.data
+    }
+
+
+def _row(
+    row: Row, data: str, study: Study, root: Path, settings: EvaluationSettings
+) -> RowResults:
+    own = [c for c in study.cells(root) if (c.data, c.row) == (data, row.name)]
+    folders = {
+        (cell.seed, cell.fold): root / cell.name / EVALUATION
+        for cell in own
+        if cells.state(cell, root) == "done"
+    }
+    done = {at: result_folder.read_results(folder) for at, folder in folders.items()}
+    pooled = {}
+    for seed in study.seeds:
+        of_seed = [c for c in own if c.seed == seed]
+        parts = [folders[c.seed, c.fold] for c in of_seed if (seed, c.fold) in folders]
+        if len(parts) == len(of_seed):
+            pooled[seed] = _pooled(row.label, parts, settings)
+    return RowResults(row, own, done, pooled)
+
+
+def _pooled(name: str, folders: list[Path], settings: EvaluationSettings) -> Model:
+    eval_set = pool(folders).eval_set
+    results = assemble.results(
+        eval_set, settings, assemble.evaluators(eval_set, settings)
+    )
+    return Model(name, tuple(folders), eval_set, results)

@@ -1,0 +1,66 @@
+"""Runs what is missing of a study, one cell after the other, in this process's children."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tqgd_jax.data.split import fold_manifest, folds
+from tqgd_jax.study import cell as cells
+from tqgd_jax.study.design import Cell, Study, manifest, overridden
+
+log = logging.getLogger("tqgd_jax")
+
+
+def same_folds(study: Study, root: Path) -> None:
+    """Makes the folds of each data set once: by patients, balanced, with seed 0.
+
+    Raises:
+      ValueError: the data cannot be read, or the folds that are there are others.
+    """
+    for data in study.data:
+        file = manifest(root, data)
+        if not data.folds:
+            continue
+        if file.exists():
+            folds_there = fold_manifest.read(file).folds
+            if folds_there != data.folds:
+                raise ValueError(
+                    f"{file} has {folds_there} folds, the study says {data.folds}; give "
+                    "--folds as before, or another --out"
+                )
+            continue
+        from tqgd_jax.data.index_dataset import slices
+
+        log.info("making %d folds of %s", data.folds, data.name)
+        config = overridden(study.base, data.settings, f"data set {data.name}")
+        made = folds.assign(slices(config), data.folds, 0, "patient")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fold_manifest.write(made, file)
+
+
+def missing(todo: Sequence[Cell], root: Path, *, again: bool) -> list[Cell]:
+    """The cells that are not done; those that failed only `again`."""
+    leave = ("done",) if again else ("done", "failed")
+    return [cell for cell in todo if cells.state(cell, root) not in leave]
+
+
+def foreground(todo: Sequence[Cell], root: Path) -> int:
+    """Runs the cells in order; one that fails does not end the others.
+
+    Returns:
+      How many failed.
+
+    Raises:
+      Interrupted: a signal came; what was done is saved.
+    """
+    failed = 0
+    for cell in tqdm(todo, "study", unit="cell"):
+        log.info("%s", cell.name)
+        try:
+            cells.run(cell, root)
+        except cells.Failed as error:
+            failed += 1
+            log.warning("%s", error)
+    return failed
