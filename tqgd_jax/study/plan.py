@@ -85,21 +85,21 @@ def text(study: Study, root: Path, steps: int, spread: float | None) -> str:
         seconds = sum(network["epoch_s"] * c.config.train.epochs for c in own)
         seconds += network["compile_s"] * bool(own)
         total += seconds
-        kept = 1 + max((c.config.train.keep for c in own), default=0)
-        disk += len(own) * kept * TENSORS * 4 * network["parameters"]
+        checkpoints = 1 + max((c.config.train.keep for c in own), default=0)
+        disk += len(own) * checkpoints * TENSORS * 4 * network["parameters"]
         lines.append(
             f"{row.name:12}{network['parameters']:>12,}{network['gflops']:>9.2f}"
             f"{network['step_s']:>10.3f}{network['epoch_s']:>12.1f}"
             f"{network['compile_s']:>11.1f}{len(own):>12}{seconds / 3600:>8.2f}"
         )
-    there = shutil.disk_usage(root).free
+    free = shutil.disk_usage(root).free
     lines += [
         "",
         f"{len(left)} of {len(todo)} cells are left: about {total / 3600:.1f} hours one "
         "after the other on this machine, without starts and evaluations; "
-        f"{disk / 2**30:.2f} GiB of checkpoints, {there / 2**30:.0f} GiB are free",
+        f"{disk / 2**30:.2f} GiB of checkpoints, {free / 2**30:.0f} GiB are free",
     ]
-    if disk > there:
+    if disk > free:
         lines.append(f"NOT ENOUGH ROOM in {root}: choose another disk for --out")
     return "\n".join([*lines, *_power(study, _patients(study, root, networks), spread)])
 

@@ -108,8 +108,10 @@ def _tables(
 
 
 def _sentences(rows: list[RowResults], drawn: Drawn) -> list[str]:
-    found = [effects.sentence(e) for e in effects.modules(rows, KEY, drawn)]
-    return found or ["The eight networks of Table 2 are not all done: nothing is said."]
+    sentences = [effects.sentence(e) for e in effects.modules(rows, KEY, drawn)]
+    return sentences or [
+        "The eight networks of Table 2 are not all done: nothing is said."
+    ]
 
 
 def _disclaimers(rows: list[RowResults]) -> list[str]:

@@ -77,10 +77,10 @@ def of_paper(number: int, rows: Sequence[RowResults]) -> Table:
     cells = []
     for row in own:
         seen = [spread(row, key, protocol) for _, key, protocol in PAPER]
-        told = [
+        published_values = [
             f"{of[row.row.name][3]:.3f}" for of, _ in published if row.row.name in of
         ]
-        cells.append([row.row.label, _count(row), *seen, *told])
+        cells.append([row.row.label, _count(row), *seen, *published_values])
     return Table(
         f"table-{number}-paper",
         f"{TITLES[number]}, as the paper counts",

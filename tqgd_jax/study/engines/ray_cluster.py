@@ -52,16 +52,16 @@ def run(
         ) from error
     ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
     try:
-        there: dict[str, Any] = ray.cluster_resources()
+        resources: dict[str, Any] = ray.cluster_resources()
         need = {
             "CPU": cpus,
-            "GPU": (1 if there.get("GPU") else 0) if gpus is None else gpus,
+            "GPU": (1 if resources.get("GPU") else 0) if gpus is None else gpus,
         }
         for kind, number in need.items():
-            if there.get(kind, 0) < number:
+            if resources.get(kind, 0) < number:
                 raise ValueError(
                     f"a cell needs {number:g} {kind}, the cluster has "
-                    f"{there.get(kind, 0):g}; change --cpus or --gpus"
+                    f"{resources.get(kind, 0):g}; change --cpus or --gpus"
                 )
 
         def start(command: list[str]) -> tuple[int, str]:
