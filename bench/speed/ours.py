@@ -103,7 +103,7 @@ class TrainStep:
             return learn(state, images, targets, hyper)
 
         targets = Targets(boxes, np.zeros(valid.shape, np.int32), valid)
-        program = CompiledSteps(cfg, step, constant=(images, targets), steps=steps)
+        program = CompiledSteps(cfg, step, constant=(images, targets), at_most=steps)
         self._inputs = [(np.arange(len(images), dtype=np.int32),)] * steps
         on, off = np.ones(steps, bool), np.zeros(steps, bool)
         rate = np.full(steps, 1e-3, np.float32)
@@ -134,14 +134,14 @@ class Training:
         self._plan = make_plan(cfg, source, validates=False)
         detector = Detector(cfg.model, len(source.classes), axis_name=axis_name(cfg))
         inputs = Inputs(cfg, source, self._plan)
-        step = inputs.into(functools.partial(make_train_step, detector, cfg))
+        step = inputs.step_from(functools.partial(make_train_step, detector, cfg))
         self.steps = CompiledSteps(cfg, step, inputs.constant, inputs.at_most)
         self._state = self.steps.place(create(detector, cfg))
         self._inputs, self.done = inputs.start(0), 0
 
     def __call__(self):
         """As many steps as a call may do; returns metrics that may still be computed."""
-        n = self.steps.steps
+        n = self.steps.at_most
         self._state, metrics = self.steps(
             self._state,
             list(itertools.islice(self._inputs, n)),

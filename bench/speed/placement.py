@@ -47,7 +47,7 @@ def measure(cfg, source, seconds):
         "host_cores": host.cores,
         "first_s": first,
         "steps": steps,
-        "steps_per_call": call.steps.steps,
+        "steps_per_call": call.steps.at_most,
     }
 
 

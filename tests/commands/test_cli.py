@@ -120,3 +120,12 @@ def test_a_folder_that_is_no_run_is_named(tmp_path):
     done = script("eval.py", f"--workdir={tmp_path}")
     assert done.returncode == 1
     assert f"{tmp_path} is not the workdir of a run" in done.stderr
+
+
+def test_a_setting_without_dashes_or_without_a_config_is_refused():
+    done = script("train.py", "--config=configs/demo.py", "config.optim.lr=3")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "unknown words ['config.optim.lr=3']" in done.stderr
+    done = script("train.py", "--config.optim.lr=3")
+    assert done.returncode == 2
+    assert "--config is missing; for example" in done.stderr

@@ -26,6 +26,7 @@ from tqgd_jax.training.inputs import Inputs
 from tqgd_jax.training.non_finite import NonFinitePolicy
 from tqgd_jax.training.records import checkpoint, log, run_records
 from tqgd_jax.training.records.checkpoint import Checkpoints
+from tqgd_jax.training.runtime import signals
 from tqgd_jax.training.runtime.sharding import OutOfMemory
 from tqgd_jax.training.runtime.signals import Stopped
 
@@ -69,7 +70,7 @@ def test_stream_trains_the_bits_of_resident_and_resumes_to_them(whole, tmp_path)
     cfg.data.placement = "stream"
     run = Run(cfg, squares())
     run.train(tmp_path, 5)
-    assert run.steps.steps == 1  # and two a call of `whole`
+    assert run.steps.at_most == 1  # and two a call of `whole`
     same_bits(whole[0], run.train(tmp_path, 7))
     assert (tmp_path / "metrics.jsonl").read_text() == whole[1]
 
@@ -160,6 +161,37 @@ def test_sigterm_ends_an_evaluation_which_is_done_when_the_run_goes_on(
     checkpoints.close()
     validated.train(tmp_path, 7)  # all done: nothing is judged again
     assert len(judged) == 2
+
+
+def test_an_evaluation_that_no_checkpoint_has_is_done_again(
+    waiting, tmp_path, monkeypatch
+):
+    """Killed after its line in the log and before the checkpoint that should have it."""
+    results = {"AP50": 0.5, "AP50_95": None, "optimistic": {"threshold": 0.25}}
+    monkeypatch.setattr(story, "validation", lambda *_: lambda ema: results)
+    validated = Run(waiting.config, squares(), squares(4, seed=1))
+    validated.steps = waiting.steps
+
+    def killed(*_, **__):
+        raise SystemExit("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", killed)
+        with pytest.raises(SystemExit):
+            validated.train(tmp_path, 7)
+    waiting.train(tmp_path, 7)  # a checkpoint of step 7, without figures
+    validated.train(tmp_path, 7)
+    assert [row["step"] for row in rows(tmp_path) if "val" in row] == [7]
+    checkpoints = Checkpoints(tmp_path / "checkpoints", read_only=True)
+    assert checkpoints.best() == 7
+    checkpoints.close()
+
+
+def test_a_signal_before_an_evaluation_leaves_it_out():
+    with signals.Signals() as caught:
+        signal.raise_signal(signal.SIGTERM)
+        assert caught.interruptible(lambda: "done") is None
+    assert caught.caught == signal.SIGTERM
 
 
 def test_a_clock_that_jumps_changes_nothing(waiting, whole, tmp_path, monkeypatch):

@@ -31,7 +31,7 @@ from tqgd_jax.io.tables import write_table
 from tqgd_jax.overlap import beyond
 
 if TYPE_CHECKING:
-    from tqgd_jax.data.box_formats import Stems
+    from tqgd_jax.data.box_writers import Stems
     from tqgd_jax.data.dataset import Dataset
 
 logger = logging.getLogger("tqgd_jax")
@@ -66,7 +66,7 @@ def export(
     """
     from tqdm import tqdm
 
-    from tqgd_jax.data.box_formats import WRITERS
+    from tqgd_jax.data.box_writers import WRITERS
 
     one_of("--format", format, IMAGE_FORMATS)
     one_of("--pixels", pixels, PIXELS)

@@ -1,7 +1,7 @@
 """Readers of one image's boxes: LabelImg / Pascal VOC XML and YOLO text.
 
 A reader never raises on what a file says: what is wrong is a `Problem`, a value that
-carries file and line. `labels.check` judges the boxes, `coco.py` reads COCO.
+carries file and line. `data.read.validation.check` judges the boxes, `coco.py` reads COCO.
 """
 
 from pathlib import Path

@@ -58,7 +58,7 @@ def is_volume(path: Path) -> bool:
     return volume_files.suffix(path) != ""
 
 
-def read_volume(path: Path, *, series: str = "") -> Volume:
+def read_volume(path: str | Path, *, series: str = "") -> Volume:
     """Reads a volume file, or one series of a folder of DICOM files.
 
     Args:
@@ -68,6 +68,7 @@ def read_volume(path: Path, *, series: str = "") -> Volume:
     Raises:
       ValueError: naming the file, what it holds, what is read and the way out.
     """
+    path = Path(path).expanduser()
     if path.is_dir():
         stack = dicom.find(path, series)
         values, grid = dicom.decode(stack), stack.grid

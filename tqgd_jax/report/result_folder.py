@@ -74,7 +74,7 @@ def make(
       inputs: where the evaluation set is from, kept in the results.
 
     Returns:
-      The results, see `assemble.results`.
+      The results, see `evaluation.results.results`.
     """
     settings = settings.checked()
     fold_summary.thresholds(eval_set)

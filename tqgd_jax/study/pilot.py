@@ -45,10 +45,10 @@ def measure(config: Config, steps: int) -> dict[str, Any]:
     plan = make_plan(config, images, validates=False)
     detector = Detector(config.model, len(images.classes), axis_name=axis_name(config))
     inputs = Inputs(config, images, plan)
-    step = inputs.into(partial(make_train_step, detector, config))
+    step = inputs.step_from(partial(make_train_step, detector, config))
     compiled = CompiledSteps(config, step, inputs.constant, inputs.at_most)
     state, batches = compiled.place(create(detector, config)), inputs.start(0)
-    n, seconds = compiled.steps, []
+    n, seconds = compiled.at_most, []
     for call in range(min(1 + steps, plan.stop // n)):
         at = slice(call * n, (call + 1) * n)
         start = time.perf_counter()

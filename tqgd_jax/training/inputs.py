@@ -48,7 +48,7 @@ class Inputs:
             config, plan.steps_per_epoch, resident=self._resident
         )
 
-    def into(self, make_step: Callable[[Any, Any], Step]) -> Callable[..., Any]:
+    def step_from(self, make_step: Callable[[Any, Any], Step]) -> Callable[..., Any]:
         """The step on `(state, *constant, *inputs, hyper)`; `start` gives the inputs.
 
         Args:

@@ -63,9 +63,9 @@ def train(
         )
         state = create(detector, config)
         inputs = Inputs(config, images, plan)
-        step = inputs.into(partial(make_train_step, detector, config))
+        step = inputs.step_from(partial(make_train_step, detector, config))
         steps = CompiledSteps(config, step, inputs.constant, inputs.at_most)
-        figures = validation(config, images, val, plan)
+        figures = validation(config, images, val, plan) if val else None
         distributed.same(config, plan.facts)
         if distributed.first():
             workdirs.record(folder, config, plan.facts)
@@ -76,9 +76,10 @@ def train(
             steps.memory(),
         ):
             state = steps.place(records.resume(state))
+            log.info("the first step compiles the network, minutes on a CPU")
             batches = inputs.start(records.step)
             for call in plan.calls(
-                records.step, steps.steps, evaluated=records.evaluated
+                records.step, steps.at_most, evaluated=records.evaluated
             ):
                 done = call.stop
                 if call:  # else only the evaluation that a signal ended is left
@@ -91,24 +92,23 @@ def train(
                 if plan.reads_after(call):
                     records.read(leave=0 if plan.saves_after(done) else 1)
                     signals.agree()
-                if plan.evaluates_after(done) and not signals.caught:
-                    ema = steps.one(state.ema)
-                    if results := signals.interruptible(figures, ema):
+                if figures and plan.evaluates_after(done) and not signals.caught:
+                    results = signals.interruptible(figures, steps.one(state.ema))
+                    if results is not None:
                         records.evaluation(done, results)
                     signals.agree()
-                if plan.saves_after(done) or signals.caught:
+                caught = signals.caught
+                if plan.saves_after(done) or caught:
                     records.save(done, steps.one(state))
-                if signals.caught:
-                    raise Stopped(signals.caught, done)
+                if caught:
+                    raise Stopped(caught, done)
     return next(name for name in ("test", "val", "train") if name in splits)
 
 
 def validation(
-    config: Config, images: Dataset, val: Dataset | None, plan: Plan
+    config: Config, images: Dataset, val: Dataset, plan: Plan
 ) -> Callable[[Any], dict[str, Any]]:
     """From EMA variables to figures on the images that are held out of training."""
-    if val is None:
-        return lambda _: {}
     detector = Detector(config.model, len(images.classes))
     predict = make_predict(detector, config, plan.anchors)
     recalibrate = make_recalibrate(detector, config, images, config.eval.recalibrate)

@@ -15,9 +15,10 @@ from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from tqgd_jax.commands.line import pipe
-from tqgd_jax.commands.line.config_flags import find_config, parse, stop
+from tqgd_jax.commands.line.config_flags import find_config, parse, refuse_words, stop
 from tqgd_jax.config import Config, checked, from_dict
 
+MISSING = "--config is missing; for example --config=configs/tqgdnet.py"
 TRACEBACK = flags.DEFINE_bool("traceback", False, "show where an error was raised")
 
 
@@ -33,6 +34,7 @@ def run(main: Callable[[list[str]], None]) -> None:
 
     def guarded(argv: list[str]) -> None:
         absl_logging.set_verbosity(absl_logging.WARNING)  # Orbax tells every file
+        refuse_words(argv)
         try:
             main(argv)
         except KeyboardInterrupt:
@@ -65,6 +67,9 @@ def define_config() -> None:
     find_config()
     given = _value_of("config_json", sys.argv)
     if given is None:
+        overrides = any(word.lstrip("-").startswith("config.") for word in sys.argv[1:])
+        if overrides and _value_of("config", sys.argv) is None:
+            stop(MISSING)
         config_flags.DEFINE_config_file("config", help_string="a file in configs/")
         return
     if _value_of("config", sys.argv) is not None:
@@ -105,7 +110,7 @@ def config_name() -> str:
 def config() -> Config:
     """The settings of the command line, checked."""
     if flags.FLAGS.config is None:
-        stop("--config is missing; for example --config=configs/tqgdnet.py")
+        stop(MISSING)
     try:
         return checked(flags.FLAGS.config)
     except ValueError as error:

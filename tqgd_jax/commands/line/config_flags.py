@@ -63,8 +63,7 @@ def run(main: Callable[[Config, Path], None]) -> None:
     """Runs `main(settings, out)` of a command; a ValueError ends in one line."""
 
     def guarded(argv: list[str]) -> None:
-        if len(argv) > 1:
-            stop(f"unknown words {argv[1:]}; settings begin with --config.")
+        refuse_words(argv)
         config: Config = flags.FLAGS.config
         if flags.FLAGS.data_dir:
             config.data.dir = flags.FLAGS.data_dir
@@ -74,6 +73,12 @@ def run(main: Callable[[Config, Path], None]) -> None:
             stop(str(error), 1)
 
     app.run(guarded, flags_parser=parse)
+
+
+def refuse_words(argv: list[str]) -> None:
+    """Refuses what is no flag: a setting without its dashes would not be heard."""
+    if len(argv) > 1:
+        stop(f"unknown words {argv[1:]}; flags and settings begin with --")
 
 
 def make_room(out: Path, *, folder: bool = False) -> None:

@@ -87,7 +87,7 @@ def arrays(source: Dataset) -> Resident:
 
 
 def take(resident: Resident, indices: Int[Arr, "b t"]) -> Batch:
-    """The batch that `source.load` would make, on the device and under `jit`."""
+    """The batch that `dataset.load` would make, on the device and under `jit`."""
     index = jnp.asarray(indices)
     real = index >= 0
     row = jnp.maximum(index, 0)

@@ -60,7 +60,7 @@ def read(
       ground_truth: json object with images, annotations and categories.
       detections: json list of results, or an object with `annotations`; None: nothing
         was detected.
-      patients: csv for `patients.read`; it goes before what the images say.
+      patients: csv for `patient_table.read`; it goes before what the images say.
       threshold: confidence from which a detection counts, chosen elsewhere.
 
     Raises:

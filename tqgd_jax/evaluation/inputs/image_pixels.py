@@ -206,7 +206,7 @@ def _files_of(
 
 
 def _scans(root: Path, every: Sequence[Path]) -> dict[str, scan_folder.ScanFiles]:
-    """Scans by name: as `data.cohort` calls them, else by the name of their file."""
+    """Scans by name: as `data.discover` calls them, else by the name of their file."""
     by_stem: dict[str, list[Path]] = defaultdict(list)
     for file in every:
         if volumes.is_volume(file):

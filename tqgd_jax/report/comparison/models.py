@@ -21,7 +21,7 @@ class Model(NamedTuple):
       name: of its folder, so long that no other has it.
       folders: of the results; several, when folds were pooled.
       eval_set: what was judged.
-      results: see `assemble.results`.
+      results: see `evaluation.results.results`.
     """
 
     name: str

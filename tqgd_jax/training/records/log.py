@@ -27,14 +27,18 @@ class JsonLines:
         """Opens nothing yet."""
         self._path = path
 
-    def cut(self, last_step: int) -> list[Row]:
-        """Drops the lines of later steps and what is no row; returns the others."""
+    def cut(self, last_step: int, evaluated: int | None = None) -> list[Row]:
+        """Drops the lines of later steps and what is no row; returns the others.
+
+        Of evaluations those after step `evaluated` go too: they are done again.
+        """
         rows, lines = [], []
         if self._path.exists():
             for line in self._path.read_text(errors="replace").splitlines():
                 try:
                     row = json.loads(line)
-                    if row["step"] > last_step:
+                    last = evaluated if "val" in row else last_step
+                    if row["step"] > (last_step if last is None else last):
                         continue
                 except (json.JSONDecodeError, KeyError, TypeError):
                     continue
@@ -67,23 +71,28 @@ class JsonLines:
 
 
 class RunLogger:
-    """`metrics.jsonl` (every step, the same bits in every run), `speed.jsonl`, events.
-
-    Attributes:
-      evaluated: the last step that was evaluated; 0 before.
-    """
+    """`metrics.jsonl` (every step, the same bits in every run), `speed.jsonl`, events."""
 
     def __init__(
-        self, config: Config, workdir: Path, *, start: int, stop: int, epoch: int
+        self,
+        config: Config,
+        workdir: Path,
+        *,
+        start: int,
+        evaluated: int,
+        stop: int,
+        epoch: int,
     ):
-        """Cuts the files back to step `start`; `epoch` is the steps of one."""
+        """Cuts the files back to step `start`, and to the evaluation of `evaluated`.
+
+        `epoch` is the steps of one, `stop` those of the run.
+        """
         self._config, self._epoch = config, epoch
         self._batch = config.data.batch_size
         self._metrics = JsonLines(workdir / "metrics.jsonl")
         self._speed = JsonLines(workdir / "speed.jsonl")
         self._workdir = workdir
-        rows = self._metrics.cut(start)
-        self.evaluated = max((row["step"] for row in rows if "val" in row), default=0)
+        rows = self._metrics.cut(start, evaluated)
         self._speed.cut(start)
         if missing := start - len({row["step"] for row in rows if "val" not in row}):
             log.warning(
@@ -145,7 +154,6 @@ class RunLogger:
             for k, v in results.items()
             if isinstance(v, int | float) and not isinstance(v, bool)
         }
-        self.evaluated = step
         self._metrics.write([{"step": step, "val": figures}])
         if self._events is not None:
             for key, value in figures.items():

@@ -29,8 +29,8 @@ class RunRecords:
     methods at the same steps.
 
     Attributes:
-      step: steps that were done when the run was opened.
-      evaluated: the last step that was evaluated; 0 before.
+      step: steps that were done when the run was resumed.
+      evaluated: the last step of which the checkpoint has an evaluation; 0 before.
     """
 
     def __init__(self, folder: Path, config: Config, plan: Plan, images: Dataset):
@@ -43,7 +43,7 @@ class RunRecords:
         self._waiting: list[tuple[range, Metrics]] = []
 
     def __enter__(self) -> "RunRecords":
-        """Closes checkpoints and log in the end."""
+        """These, to be closed in the end."""
         return self
 
     def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
@@ -62,25 +62,28 @@ class RunRecords:
     def resume(self, first: TrainState) -> TrainState:
         """The state of the newest checkpoint, or `first` when there is none."""
         state, self._meta = first, {}
-        if self._checkpoints and self._checkpoints.latest() is not None:
+        begun = self._checkpoints and self._checkpoints.latest() is not None
+        if self._checkpoints and begun:
             state, self._meta = self._checkpoints.restore(first, repair=True)
-        state = distributed.broadcast_arrays(state)
-        self._meta = distributed.broadcast(self._meta)
+        if distributed.broadcast(begun):
+            state = distributed.broadcast_arrays(state)
+            self._meta = distributed.broadcast(self._meta)
         self.step = int(state.step)
         if self.step:
             log.info(
                 "resuming %s at step %d of %d",
                 *(self._folder, self.step, self._plan.stop),
             )
+        self.evaluated = self._meta.get("threshold_step", 0)
         if self._checkpoints:
             self._logger = RunLogger(
                 self._config,
                 self._folder,
                 start=self.step,
+                evaluated=self.evaluated,
                 stop=self._plan.stop,
                 epoch=self._plan.steps_per_epoch,
             )
-        self.evaluated = distributed.broadcast(self._logger and self._logger.evaluated)
         self._policy = NonFinitePolicy(
             self._config.train,
             lambda i: ", ".join(self._names[j] for j in self._plan.indices(i).flat),
@@ -129,7 +132,6 @@ class RunRecords:
         self._meta |= {
             "threshold": results["optimistic"]["threshold"],
             "threshold_step": step,
-            "evaluated": step,
             "AP50": results["AP50"],
         }
         if self._logger:
@@ -148,7 +150,8 @@ class RunRecords:
         self.read()
         if not (self._checkpoints and self._logger):
             return
-        best = self._meta.get("AP50") if self._meta.get("evaluated") == step else None
+        evaluated = self._meta.get("threshold_step") == step
+        best = self._meta["AP50"] if evaluated else None
         meta = self._meta | {"left_out": list(self._policy.left_out)}
         self._checkpoints.save(step, state, meta, best=best)
         self._logger.start_clock(step)

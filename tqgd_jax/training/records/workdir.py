@@ -13,17 +13,17 @@ from typing import Any
 from tqgd_jax.config import Config, differences, from_dict
 from tqgd_jax.io import atomic
 
+# Where files lie; what they say is in the fingerprint of the data.
+PLACES = (
+    *("data.dir", "data.boxes", "data.crop.method", "data.split"),
+    "data.prepared_dir",
+)
 # How a run is carried out, not what it computes: these may change when it is resumed.
 MAY_CHANGE = (
-    "data.dir",
-    # Where these files lie; what they say is in the fingerprint of the data.
-    "data.boxes",
-    "data.crop.method",
-    "data.split",
+    *PLACES,
     "data.placement",
     "data.resident_mib",
     "data.prefetch",
-    "data.prepared_dir",
     "train.steps",
     "train.eval_every",
     "train.checkpoint_every",
@@ -51,15 +51,22 @@ def claimed(folder: Path) -> Iterator[None]:
       RuntimeError: another process is training there.
       OSError: the folder cannot be written.
     """
+    if folder.is_file():
+        raise OSError(f"--workdir: {folder} is a file; name a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".lock").touch()
+        lock = contextlib.ExitStack()
+        lock.enter_context(atomic.lock(folder / ".lock"))
     except OSError as error:
+        with contextlib.suppress(OSError):
+            (folder / ".lock").unlink()
+            folder.rmdir()
         raise OSError(
             f"--workdir: {folder} cannot be written ({error.strerror}); choose another, "
             "or make room for it"
         ) from error
-    with atomic.lock(folder / ".lock"):
+    with lock:
         try:
             yield
         except BaseException:

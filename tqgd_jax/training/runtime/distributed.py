@@ -20,11 +20,12 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from tqgd_jax.config import Config, differences, from_dict
+from tqgd_jax.training.records import workdir
 
 log = logging.getLogger("tqgd_jax")
 
 START_S, SILENCE_S, LEAVE_S = 300, 60, 15  # how long one process waits for another
-OWN = ("data.dir", "data.boxes", "data.prepared_dir", "data.prefetch")  # of each host
+OWN = (*workdir.PLACES, "data.prefetch", "data.resident_mib")  # of each host
 WATCHER = """
 import signal, sys
 for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -151,10 +152,12 @@ def broadcast_arrays(tree: Any) -> Any:
     if count() == 1:
         return tree
     leaves, structure = jax.tree.flatten(jax.tree.map(np.asarray, tree))
-    data, received = _sent(b"".join(x.tobytes() for x in leaves)), []
-    for x in leaves:
-        received.append(np.frombuffer(data[: x.nbytes], x.dtype).reshape(x.shape))
-        data = data[x.nbytes :]
+    data = _sent(b"".join(x.tobytes() for x in leaves))
+    ends = np.cumsum([x.nbytes for x in leaves])
+    received = [
+        np.frombuffer(data, x.dtype, x.size, end - x.nbytes).reshape(x.shape)
+        for x, end in zip(leaves, ends, strict=True)
+    ]
     return jax.tree.unflatten(structure, received)
 
 

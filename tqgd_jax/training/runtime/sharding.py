@@ -86,7 +86,7 @@ def steps_per_call(config: Config, steps_per_epoch: int, *, resident: bool) -> i
 class CompiledSteps:
     """Steps `(state, *constant, *inputs, hyper) -> (state, metrics)`, compiled once.
 
-    It is a loop of up to `steps` steps on the device, whose number is an argument: what
+    It is a loop of up to `at_most` steps on the device, whose number is an argument: what
     a step computes is the same however many go before or after it in one call.
 
     The state that a step gets is packed (`runtime.flat_state`), see `place` and `one`.
@@ -100,10 +100,10 @@ class CompiledSteps:
         config: Config,
         step: Callable[..., Any],
         constant: tuple[Any, ...] = (),
-        steps: int = 1,
+        at_most: int = 1,
     ):
         """Compiles lazily, at the first call."""
-        self.steps = steps
+        self.at_most = at_most
         self.devices = devices(config)
         self._config = config
         self._pmap = config.train.parallel == "pmap"
@@ -186,22 +186,22 @@ class CompiledSteps:
 
         Args:
           state: placed.
-          inputs: of each step, at most `steps` of them; `rows` of the batch.
+          inputs: of each step, at most `at_most` of them; `rows` of the batch.
           hyper: rows of each of these steps.
 
         Returns:
-          The state, and the metrics with a leading axis of `steps`, of which the first
+          The state, and the metrics with a leading axis of `at_most`, of which the first
           `len(inputs)` are meant. They are not waited for, but on several CPU devices.
 
         Raises:
           OutOfMemory: of a device.
         """
         n = len(inputs)
-        full = [*inputs, *[inputs[-1]] * (self.steps - n)]
+        full = [*inputs, *[inputs[-1]] * (self.at_most - n)]
         stacked = jax.tree.map(
             lambda *x: x[0][None] if len(x) == 1 else np.stack(x), *full
         )
-        rows = Hyper(*(np.resize(a, (self.steps,)) for a in hyper))
+        rows = Hyper(*(np.resize(a, (self.at_most,)) for a in hyper))
         n = np.int32(n)
         with self.memory():
             if self._pmap:

@@ -55,13 +55,14 @@ class Signals:
 
     def agree(self) -> None:
         """A signal of one process becomes one of all; all have to ask."""
-        self.caught = distributed.most(self._own)
+        # The handler may have set it meanwhile.
+        self.caught = max(self.caught, distributed.most(self._own))
 
     def interruptible(self, function: Callable[..., Any], *args: Any) -> Any:
         """What the function returns; None when a signal of this process ended it."""
         try:
             self._may_interrupt = True
-            return function(*args)
+            return None if self._own else function(*args)
         except _Interrupted:
             return None
         finally:

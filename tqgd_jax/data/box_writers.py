@@ -1,4 +1,4 @@
-"""Boxes of a prepared set as YOLO, VOC or COCO files, in a folder that `export` fills.
+"""Boxes of a prepared set as YOLO, VOC or COCO files, in a folder that `convert` fills.
 
 Numbers are written with all their digits; `export` reads the files back and compares.
 """
