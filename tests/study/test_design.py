@@ -117,6 +117,16 @@ def test_a_study_comes_back_may_grow_and_refuses_other_settings(tmp_path):
         design.read(tmp_path / "nothing")
 
 
+def test_a_data_folder_may_be_named_in_full(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    full = study().with_data({"set": str(tmp_path / "d")})
+    design.write(study(), tmp_path)
+    design.write(full, tmp_path)
+    assert design.read(tmp_path) == full
+    with pytest.raises(ValueError, match=r"data.dir was .* and is 'e'"):
+        design.write(study().with_data({"set": "e"}), tmp_path)
+
+
 def test_cells_are_chosen_by_a_part_of_their_names():
     names = [c.name for c in design.chosen(study(), Path(), ["ours", "fold-1"])]
     assert len(names) == 6

@@ -117,7 +117,13 @@ def _designed(args: argparse.Namespace) -> "Study":
         for name, equals, folder in pairs:
             if not (name and equals and folder):
                 raise ValueError(f"--data: NAME=DIR, got {name + equals + folder!r}")
-        study = study.with_data({name: folder for name, _, folder in pairs})
+        # a cell runs in any folder, and on another machine
+        study = study.with_data(
+            {
+                name: str(Path(folder).expanduser().absolute())
+                for name, _, folder in pairs
+            }
+        )
     if args.folds is not None:
         sets = [dataclasses.replace(d, folds=args.folds) for d in study.data]
         study = dataclasses.replace(study, data=tuple(sets))

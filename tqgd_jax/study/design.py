@@ -284,7 +284,12 @@ def _same_cells(before: Study, now: Study, root: Path) -> None:
     for cell in now.cells(root):
         if cell.name not in planned:
             continue
-        if changed := differences(planned[cell.name], cell.config):
+        changed = differences(planned[cell.name], cell.config)
+        if "data.dir" in changed:
+            old, new = map(Path, changed["data.dir"])
+            if old.absolute() == new.absolute():
+                del changed["data.dir"]
+        if changed:
             listed = "; ".join(
                 f"{name} was {old!r} and is {new!r}"
                 for name, (old, new) in changed.items()
