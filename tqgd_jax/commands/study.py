@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
     run.add_argument("--address", help="of a Ray cluster [one on this machine]")
     run.add_argument(
-        "--gpus", type=float, help="of a cell: ray, slurm [1 if there are]"
+        "--gpus", type=float, help="of a cell: ray [1 if there are], slurm [none]"
     )
     run.add_argument("--cpus", type=float, default=1, help="of a cell: ray, slurm [1]")
     run.add_argument("--submit", action="store_true", help="slurm: submits the array")

@@ -10,7 +10,7 @@ from pathlib import Path
 from tqgd_jax.io import atomic
 from tqgd_jax.study.design import Cell
 
-SCRIPT, CELLS = "slurm.sh", "slurm-cells.txt"
+SCRIPT = "slurm.sh"
 TEMPLATE = """\
 #!/bin/bash
 #SBATCH --job-name=tqgd
@@ -20,11 +20,14 @@ TEMPLATE = """\
 {gpus}#SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --signal=TERM@120
-#SBATCH --output={root}/slurm-%A_%a.txt
+#SBATCH --output={output}
 # The time of a job may be shorter than a cell: two minutes before its end the cell saves
 # its state, and the job goes back into the queue.
-name=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" {cells})
-srun {python} -m tqgd_jax study cell "$name" --out {root}
+cells=(
+{cells}
+)
+srun --cpus-per-task={cpus} \\
+  {python} -m tqgd_jax study cell "${{cells[SLURM_ARRAY_TASK_ID]}}" --out {root}
 status=$?
 if [ $status = 143 ]; then
   scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
@@ -54,26 +57,27 @@ def submit(
       What was done, and what comes next.
 
     Raises:
-      ValueError: there is nothing to do, or Slurm refuses the job.
+      ValueError: there is nothing to do, a part of a GPU is asked for, or Slurm refuses
+        the job.
     """
     if not todo:
         raise ValueError(f"{root}: no cell is left to run")
+    if gpus and gpus != round(gpus):
+        raise ValueError(f"--gpus: Slurm gives whole GPUs, got {gpus:g}")
     root = root.absolute()
-    quoted = shlex.quote(str(root))
+    output = str(root).replace("%", "%%") + "/slurm-%A_%a.txt"
     text = TEMPLATE.format(
         last=len(todo) - 1,
         cpus=max(1, round(cpus)),
-        gpus=f"#SBATCH --gpus-per-task={gpus:g}\n" if gpus else "",
-        root=quoted,
-        cells=shlex.quote(str(root / CELLS)),
+        gpus=f"#SBATCH --gres=gpu:{gpus:.0f}\n" if gpus else "",
+        output=shlex.quote(output),
+        # in the script, of which Slurm keeps a copy: another list may be written meanwhile
+        cells="\n".join(shlex.quote(cell.name) for cell in todo),
         python=shlex.quote(sys.executable),
+        root=shlex.quote(str(root)),
     )
-    for name, content in (
-        (CELLS, "".join(f"{cell.name}\n" for cell in todo)),
-        (SCRIPT, text),
-    ):
-        with atomic.file(root / name) as partial:
-            partial.write_text(content)
+    with atomic.file(root / SCRIPT) as partial:
+        partial.write_text(text)
     command = ["sbatch", str(root / SCRIPT)]
     if not now:
         return (
