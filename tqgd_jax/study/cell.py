@@ -35,16 +35,16 @@ class Failed(RuntimeError):
 
 
 class Interrupted(RuntimeError):
-    """A signal ended a cell after its state was saved.
+    """A signal ended cells after their state was saved.
 
     Attributes:
-      status: of the process that it ended.
+      status: of a process that it ended.
     """
 
-    def __init__(self, cell: Cell, status: int):
-        """Names the cell."""
+    def __init__(self, what: str, status: int):
+        """Names the cell, or the whole of the study."""
         self.status = status
-        super().__init__(f"{cell.name}: interrupted; the same command goes on")
+        super().__init__(f"{what}: interrupted; the same command goes on")
 
 
 def commands(cell: Cell, root: Path) -> list[list[str]]:
@@ -103,7 +103,7 @@ def run(cell: Cell, root: Path) -> None:
             for attempt in range(RETRIES + 1):
                 status = _process(command, folder / LOG, lock)
                 if status in GIVEN_BACK:
-                    raise Interrupted(cell, status)
+                    raise Interrupted(cell.name, status)
                 if not status:
                     break
                 reason = _last_line(folder / LOG) or f"status {status}"
