@@ -18,6 +18,7 @@ from bench.profile import __main__ as profile
 from bench.profile import hlo, icicle
 from bench.speed import __main__ as whole
 from bench.speed import network, ours, report
+from tests.xla import JAXLIB
 
 ROOT = Path(__file__).parents[1]
 
@@ -87,6 +88,9 @@ def test_the_class_of_an_operation_is_that_of_the_work_inside_it():
     assert kinds["add.1"] == "batch norm, activation"
 
 
+@pytest.mark.skipif(
+    JAXLIB >= (0, 12), reason="jaxlib 0.12's reader of profiles aborts on this trace"
+)
 def test_a_traced_product_is_found_in_its_scope(tmp_path):
     def f(x):
         with jax.named_scope("Detector"), jax.named_scope("pan"):

@@ -8,6 +8,7 @@ COMPILES_QUICKLY = (
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
     " --xla_cpu_parallel_codegen_split_count=1"
 )
+JAXLIB = tuple(map(int, version("jaxlib").split(".")[:2]))
 # XLA ends the process at a flag that it does not know; later versions have no other loops.
-if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 12):
+if JAXLIB < (0, 12):
     COMPILES_QUICKLY += " --xla_cpu_use_fusion_emitters=false"

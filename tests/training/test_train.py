@@ -19,6 +19,7 @@ from tests.training.tiny import (
     same_bits,
     squares,
 )
+from tests.xla import JAXLIB
 from tqgd_jax.config import Data, Optim
 from tqgd_jax.data.batches.resident import fits
 from tqgd_jax.training import train as story
@@ -65,6 +66,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     assert (tmp_path / "metrics.jsonl").read_text() == whole[1]
 
 
+@pytest.mark.skipif(
+    JAXLIB >= (0, 12) and "optimization_level=0" in os.environ["XLA_FLAGS"],
+    reason="compiled quickly, jaxlib 0.12 rounds the two programs differently; "
+    "`XLA_FLAGS= pytest` runs it",
+)
 def test_stream_trains_the_bits_of_resident_and_resumes_to_them(whole, tmp_path):
     cfg = config(optim=WAITING.optim)
     cfg.data.placement = "stream"
