@@ -57,16 +57,20 @@ def home(tmp_path_factory) -> Path:
     return home
 
 
-def start(home: Path, *words: str) -> subprocess.Popen[str]:
-    env = {
+def environment(home: Path) -> dict[str, str]:
+    """One device, and a cache of the module."""
+    return os.environ | {
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "configs")]),
         "TQGD_CACHE": str(home / "cache"),
         "XLA_FLAGS": COMPILES_QUICKLY,
     }
+
+
+def start(home: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tqgd_jax", *words],
         cwd=home,
-        env=os.environ | env,
+        env=environment(home),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",

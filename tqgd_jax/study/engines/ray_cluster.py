@@ -74,7 +74,7 @@ def run(
             signal.signal(signum, handler)
 
     try:
-        need = _needed(ray.nodes(), cpus, gpus)
+        need = needed(ray.nodes(), cpus, gpus)
         task: Any = ray.remote(
             num_cpus=need["CPU"], num_gpus=need["GPU"], max_retries=LOST
         )(_task())
@@ -118,10 +118,15 @@ def _task() -> Callable[[list[str]], tuple[int, str]]:
     return start
 
 
-def _needed(
+def needed(
     nodes: list[dict[str, Any]], cpus: float, gpus: float | None
 ) -> dict[str, float]:
     """What a cell asks Ray for, which one machine at least must have.
+
+    Args:
+      nodes: of the cluster, as `ray.nodes()` has them.
+      cpus: cores that a cell needs.
+      gpus: GPUs that it needs [1 where a machine has any].
 
     Raises:
       ValueError: none has.
