@@ -20,7 +20,7 @@ demo: $(VENV)/.ready
 	@echo "The report, on patients that were not trained on: runs/demo-$(PRESET)/eval-test/report.html"
 
 study: $(VENV)/.ready
-	$(BIN)/tqgd phantom --out runs/phantom-smoke --patients 8 --slices 8 --size 128
+	$(BIN)/tqgd phantom --out runs/phantom-smoke --patients 8 --slices 8
 	$(BIN)/tqgd study run --config=paper:smoke --data gated=runs/phantom-smoke --out $(STUDY)
 	$(BIN)/tqgd study report --out $(STUDY)
 

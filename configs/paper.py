@@ -6,7 +6,9 @@ and one more row here, or in a file like this one.
 
 from dataclasses import replace
 
-from tqgd_jax.config import Augment, Config, Data, Loss, Model, Optim, Train
+from demo import get_config as demonstration  # configs/demo.py
+
+from tqgd_jax.config import Config, Data
 from tqgd_jax.study.design import DataSet, Row, Study
 
 
@@ -77,24 +79,9 @@ def _paper() -> Study:
 
 
 def _phantom() -> Study:
-    """A small network on a small image, with heads that are fine enough for it."""
-    base = Config(
-        model=Model(size="n", heads=(2, 3)),
-        data=Data(
-            slices="positive",
-            hold_out=0.15,
-            window=(-150.0, 750.0),
-            pad_value=0.0,
-            image_size=256,
-        ),
-        # YOLOv5 scales objectness with the area of the image; at 256 px little is left
-        loss=Loss(obj=60.0, box=0.4),
-        augment=Augment(mosaic=0.0, scale=0.2, value=0.1),
-        optim=Optim(
-            lr=0.03, lr_end=0.003, clip_norm=20.0, warmup_min_steps=50, ema_tau=100.0
-        ),
-        train=Train(epochs=22, eval_every=0, checkpoint_every=22),
-    )
+    """The demonstration's small network and image, with the paper's stem."""
+    base = demonstration()
+    base = replace(base, model=replace(base.model, stem="thr"))
     return Study(base, ROWS, (DataSet("gated", {"data.dir": "runs/phantom-gated"}),))
 
 
@@ -102,7 +89,9 @@ def _smoke() -> Study:
     study = _phantom()
     base = replace(
         study.base,
-        data=replace(study.base.data, image_size=64),
+        # so few boxes that none can be fitted
+        model=replace(study.base.model, anchors="3,3 4,4 6,6 | 6,6 8,8 12,12"),
+        data=replace(study.base.data, image_size=128),
         train=replace(study.base.train, epochs=2, checkpoint_every=2),
     )
     return replace(study, base=base, data=(replace(study.data[0], folds=2),))

@@ -15,7 +15,7 @@ from tqgd_jax.evaluation.paired import Difference, Drawn
 from tqgd_jax.report.comparison.models import Model
 from tqgd_jax.study import effects, tables
 from tqgd_jax.study.design import Cell, Row
-from tqgd_jax.study.effects import Effect
+from tqgd_jax.study.effects import Effect, Effects
 from tqgd_jax.study.results import RowResults
 
 
@@ -91,18 +91,18 @@ def test_main_effects_are_means_over_the_networks_of_the_others():
             without = tuple(m for m in modules if m != "gd")
             rows.append(network(*modules, hits=hits[without]))
     ap = {key: rows_of(rows, key) for key in hits}
-    found = {e.name: e for e in effects.modules(rows, "ap.yolo.0.5", DRAWN)}
+    found = {e.name: e for e in Effects(rows, "ap.yolo.0.5", DRAWN).modules()}
     thr = (ap[("thr",)] - ap[()] + ap[("thr", "queen")] - ap[("queen",)]) / 2
     assert found["ThrConvs"].row["difference"] == pytest.approx(thr)
     assert found["ThrConvs"].pairs == 4
     assert found["gather-and-distribute"].row["difference"] == pytest.approx(0)
-    interaction = {e.name: e for e in effects.interactions(rows, "ap.yolo.0.5", DRAWN)}[
-        "ThrConvs x Queen-fusion"
-    ]
+    interaction = {
+        e.name: e for e in Effects(rows, "ap.yolo.0.5", DRAWN).interactions()
+    }["ThrConvs x Queen-fusion"]
     expected = (ap[("thr", "queen")] - ap[("queen",)] - ap[("thr",)] + ap[()]) / 2
     assert interaction.row["difference"] == pytest.approx(expected)
     assert interaction.row["p"] is None
-    assert effects.modules(rows[:-1], "ap.yolo.0.5", DRAWN) == []
+    assert Effects(rows[:-1], "ap.yolo.0.5", DRAWN).modules() == []
 
 
 def rows_of(rows: list[RowResults], modules: tuple[str, ...]) -> float:
@@ -120,7 +120,7 @@ def test_rows_are_compared_with_the_reference_and_holm_counts_them():
         network(hits=5, name="a"),
         network(hits=1, name="b"),
     ]
-    two = effects.against(rows, rows[0], "ap.yolo.0.5", DRAWN)
+    two = Effects(rows, "ap.yolo.0.5", DRAWN).against(rows[0])
     assert [e.name for e in two] == ["a", "b"]
     assert two[0].row["p_holm"] == pytest.approx(min(1, 2 * two[0].row["p"]))
     # Exchanges of 6 patients, all of them: 4 differ, so 2 of 2^4 are as large.

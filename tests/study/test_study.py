@@ -60,7 +60,7 @@ def home(tmp_path_factory) -> Path:
 def environment(home: Path) -> dict[str, str]:
     """One device, and a cache of the module."""
     return os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "configs")]),
+        "PYTHONPATH": str(ROOT),
         "TQGD_CACHE": str(home / "cache"),
         "XLA_FLAGS": COMPILES_QUICKLY,
     }

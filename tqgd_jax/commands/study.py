@@ -111,7 +111,7 @@ def _designed(args: argparse.Namespace) -> "Study":
             raise ValueError("--data, --folds, --seeds and --set need --config")
         return study
     name, _, preset = args.config.partition(":")
-    study = design.load(_file(name), preset)
+    study = design.load(_file(name), preset, INSTALLED)
     if args.data:
         pairs = [word.partition("=") for word in args.data]
         for name, equals, folder in pairs:

@@ -125,8 +125,11 @@ def flush(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def lock(path: Path, waiting: str = "") -> Iterator[None]:
+def lock(path: Path, waiting: str = "") -> Iterator[int]:
     """Keeps other processes out; one that is killed gives its lock back by itself.
+
+    It is that of an open file, whose descriptor this gives: a child that inherits it has
+    the lock too.
 
     Args:
       path: file of the lock; it stays.
@@ -151,4 +154,4 @@ def lock(path: Path, waiting: str = "") -> Iterator[None]:
             opened.truncate(0)
             opened.write(str(os.getpid()))
             opened.flush()
-        yield
+        yield opened.fileno()

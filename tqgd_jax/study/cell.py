@@ -4,15 +4,12 @@ Whoever runs it, and however often it is killed and run again, its results are t
 undisturbed run: `tqgd train` resumes to the bit, and `tqgd eval` writes all or nothing.
 """
 
-import contextlib
 import dataclasses
-import fcntl
 import json
 import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +18,7 @@ from tqgd_jax.study.design import Cell
 
 RESULTS = "eval-test/results.json"
 FAILED, LOG, SETTINGS, LOCK = "failed.json", "log.txt", "settings.json", ".cell"
-GIVEN_BACK = (
-    128 + signal.SIGINT,
-    128 + signal.SIGTERM,
-)  # saved; goes on when run again
+GIVEN_BACK = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # goes on when run again
 # It would end the same way again.
 NOT_RETRIED = ("not finite", "the device has no memory left", "is in use by process")
 RETRIES = 1
@@ -92,7 +86,8 @@ def run(cell: Cell, root: Path) -> None:
     """
     folder = root / cell.name
     folder.mkdir(parents=True, exist_ok=True)
-    with _claimed(folder / LOCK) as lock:
+    waiting = f"{cell.name}: waiting for another process that has it in hand"
+    with atomic.lock(folder / LOCK, waiting) as lock:
         if (folder / RESULTS).is_file():
             return
         settings = json.dumps(dataclasses.asdict(cell.config), indent=2) + "\n"
@@ -140,23 +135,14 @@ def _process(command: list[str], log: Path, lock: int) -> int:
     return status if status >= 0 else 128 - status
 
 
-@contextlib.contextmanager
-def _claimed(path: Path) -> Iterator[int]:
-    """The lock of a cell as a file descriptor; waits for it."""
-    with path.open("a") as opened:
-        fcntl.flock(opened, fcntl.LOCK_EX)
-        yield opened.fileno()
-
-
 def _locked(path: Path) -> bool:
     if not path.exists():
         return False
-    with path.open("a") as opened:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    try:
+        with atomic.lock(path):
+            return False
+    except RuntimeError:
+        return True
 
 
 def _last_line(log: Path) -> str:

@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import importlib.util
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -204,8 +205,10 @@ def overridden(config: Config, settings: Mapping[str, Any], where: str) -> Confi
         raise ValueError(f"{where}: {error}") from error
 
 
-def load(file: str, preset: str = "") -> Study:
+def load(file: str, preset: str = "", beside: Sequence[Path] = ()) -> Study:
     """The study that `get_study(preset)` of a Python file makes.
+
+    The file may import its neighbours, as a script may, and what lies `beside`.
 
     Raises:
       ValueError: there is no such file, or it makes no study.
@@ -217,7 +220,12 @@ def load(file: str, preset: str = "") -> Study:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    before = [*sys.path]
+    sys.path[:0] = [str(folder) for folder in (path.absolute().parent, *beside)]
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path[:] = before
     if not hasattr(module, "get_study"):
         raise ValueError(
             f"--config: {path} has no get_study(preset); see configs/paper.py"

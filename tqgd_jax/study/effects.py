@@ -15,7 +15,6 @@ from scipy import optimize, stats
 from tqgd_jax.evaluation import paired
 from tqgd_jax.evaluation.paired import Difference, Drawn
 from tqgd_jax.report.comparison.differences import holm
-from tqgd_jax.report.comparison.models import Model
 from tqgd_jax.study.results import RowResults
 
 LEVEL, POWER = 0.95, 0.8
@@ -86,42 +85,103 @@ def patients_for(size: float, sd: float, alpha: float = 1 - LEVEL) -> int:
     return high
 
 
-def against(
-    rows: Sequence[RowResults], reference: RowResults, key: str, drawn: Drawn
-) -> list[Effect]:
-    """Each further row minus the reference, as far as both have pooled folds."""
-    others = [row for row in rows if row is not reference]
-    return _adjusted(
-        effect
-        for row in others
-        if (effect := _effect(row.row.label, [(row, reference)], (), key, drawn))
-    )
+class Effects:
+    """Effects on one figure of the rows of a data set; each pair is compared once."""
 
+    def __init__(self, rows: Sequence[RowResults], key: str, drawn: Drawn):
+        """Compares nothing yet.
 
-def modules(rows: Sequence[RowResults], key: str, drawn: Drawn) -> list[Effect]:
-    """The main effect of each module, over all pairs of rows that differ in it alone."""
-    by_modules = _by_modules(rows)
-    return _adjusted(
-        effect
-        for module, name in MODULES.items()
-        if (effect := _effect(name, _pairs(by_modules, module), (), key, drawn))
-    )
+        Args:
+          rows: of the data set.
+          key: figure, as `results.json` names it.
+          drawn: how often patients are resampled and exchanged.
+        """
+        self._rows, self._key, self._drawn = rows, key, drawn
+        self._compared: dict[tuple[str, str, int], Difference] = {}
 
+    def against(self, reference: RowResults) -> list[Effect]:
+        """Each further row minus the reference, as far as both have pooled folds."""
+        others = [row for row in self._rows if row is not reference]
+        return _adjusted(
+            effect
+            for row in others
+            if (effect := self._effect(row.row.label, [(row, reference)]))
+        )
 
-def interactions(rows: Sequence[RowResults], key: str, drawn: Drawn) -> list[Effect]:
-    """For each two modules: half of what one gains more with the other than without it.
+    def modules(self) -> list[Effect]:
+        """The main effect of each module, over the pairs of rows that differ in it."""
+        return _adjusted(
+            effect
+            for module, name in MODULES.items()
+            if (effect := self._effect(name, self._pairs(module)))
+        )
 
-    There is no p: to exchange networks in a patient would exchange main effects too.
-    """
-    by_modules = _by_modules(rows)
-    effects = []
-    for one, other in itertools.combinations(MODULES, 2):
-        pairs = _pairs(by_modules, one)
-        signs = [1 if other in (p[0].row.modules or ()) else -1 for p in pairs]
-        name = f"{MODULES[one]} x {MODULES[other]}"
-        if effect := _effect(name, pairs, signs, key, drawn):
-            effects.append(effect)
-    return effects
+    def interactions(self) -> list[Effect]:
+        """For each two modules: half of what one gains more with the other than without.
+
+        There is no p: to exchange networks in a patient would exchange main effects too.
+        """
+        effects = []
+        for one, other in itertools.combinations(MODULES, 2):
+            pairs = self._pairs(one)
+            signs = [1 if other in (p[0].row.modules or ()) else -1 for p in pairs]
+            name = f"{MODULES[one]} x {MODULES[other]}"
+            if effect := self._effect(name, pairs, signs):
+                effects.append(effect)
+        return effects
+
+    def _pairs(self, module: str) -> list[Pair]:
+        """Rows with and without a module; empty unless there are all of them."""
+        rows = {
+            frozenset(row.row.modules): row
+            for row in self._rows
+            if row.row.modules is not None
+        }
+        others, pairs = [m for m in MODULES if m != module], []
+        for n in range(len(others) + 1):
+            for rest in itertools.combinations(others, n):
+                without = rows.get(frozenset(rest))
+                having = rows.get(frozenset({*rest, module}))
+                if without is None or having is None:
+                    return []
+                pairs.append((having, without))
+        return pairs
+
+    def _effect(
+        self, name: str, pairs: list[Pair], signs: Sequence[int] = ()
+    ) -> Effect | None:
+        """The mean over pairs and seeds; None while a pair has no seed with all folds."""
+        compared, by_cell, sign_of = [], [], []
+        for i, (having, without) in enumerate(pairs):
+            seeds = sorted(having.pooled.keys() & without.pooled.keys())
+            if not seeds:
+                return None
+            sign = signs[i] if signs else 1
+            for seed in seeds:
+                compared.append(self._paired(having, without, seed))
+                sign_of.append(sign)
+            for at in sorted(having.done.keys() & without.done.keys()):
+                a, b = (value(row.done[at], self._key) for row in (having, without))
+                if a is not None and b is not None:
+                    by_cell.append(sign * (a - b))
+        if not compared:
+            return None
+        mean = paired.mean(compared, sign_of if signs else ())
+        row = mean.row(LEVEL) | {"p_holm": None}
+        sd = float(mean.resampled.std(ddof=1) * math.sqrt(mean.patients))
+        return Effect(name, len(compared), row, sd, mean.patients, by_cell)
+
+    def _paired(self, a: RowResults, b: RowResults, seed: int) -> Difference:
+        which = a.row.name, b.row.name, seed
+        if which not in self._compared:
+            one, other = (row.pooled[seed].eval_set for row in (a, b))
+            self._compared[which] = paired.differences(
+                *(one.images, one.thresholds, other.images, other.thresholds),
+                one.classes,
+                [self._key],
+                self._drawn,
+            )[self._key]
+        return self._compared[which]
 
 
 def sentence(effect: Effect) -> str:
@@ -140,65 +200,6 @@ def sentence(effect: Effect) -> str:
         f"{effect.name}: cannot be told with these {effect.patients} patients: "
         f"{size}{many}."
     )
-
-
-def _by_modules(rows: Sequence[RowResults]) -> dict[frozenset[str], RowResults]:
-    return {
-        frozenset(row.row.modules): row for row in rows if row.row.modules is not None
-    }
-
-
-def _pairs(by_modules: dict[frozenset[str], RowResults], module: str) -> list[Pair]:
-    """Rows with and without a module; empty unless there are all of them."""
-    others = [m for m in MODULES if m != module]
-    pairs = []
-    for n in range(len(others) + 1):
-        for rest in itertools.combinations(others, n):
-            without = by_modules.get(frozenset(rest))
-            having = by_modules.get(frozenset({*rest, module}))
-            if without is None or having is None:
-                return []
-            pairs.append((having, without))
-    return pairs
-
-
-def _effect(
-    name: str, pairs: list[Pair], signs: Sequence[int], key: str, drawn: Drawn
-) -> Effect | None:
-    """The mean over pairs and seeds; None while a pair has no seed with all folds."""
-    compared, by_cell, sign_of = [], [], []
-    for i, (having, without) in enumerate(pairs):
-        seeds = sorted(having.pooled.keys() & without.pooled.keys())
-        if not seeds:
-            return None
-        sign = signs[i] if signs else 1
-        for seed in seeds:
-            compared.append(
-                _paired(having.pooled[seed], without.pooled[seed], key, drawn)
-            )
-            sign_of.append(sign)
-        for at in sorted(having.done.keys() & without.done.keys()):
-            a, b = value(having.done[at], key), value(without.done[at], key)
-            if a is not None and b is not None:
-                by_cell.append(sign * (a - b))
-    if not compared:
-        return None
-    mean = paired.mean(compared, sign_of if signs else ())
-    row = mean.row(LEVEL)
-    sd = float(mean.resampled.std(ddof=1) * math.sqrt(mean.patients))
-    return Effect(
-        name, len(compared), row | {"p_holm": None}, sd, mean.patients, by_cell
-    )
-
-
-def _paired(a: Model, b: Model, key: str, drawn: Drawn) -> Difference:
-    one, other = a.eval_set, b.eval_set
-    return paired.differences(
-        *(one.images, one.thresholds, other.images, other.thresholds),
-        one.classes,
-        [key],
-        drawn,
-    )[key]
 
 
 def value(results: dict[str, Any], key: str, protocol: str = "") -> float | None:

@@ -32,17 +32,22 @@ def measured(study: Study, root: Path, steps: int) -> dict[str, dict[str, Any]]:
       ValueError: a row cannot be trained; its own message.
     """
     same_folds(study, root)
-    path = root / NETWORKS
-    known = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    known = measured_before(root)
     first: dict[str, Cell] = {}
     for cell in study.cells(root):
         first.setdefault(cell.row, cell)
     for name, cell in tqdm(first.items(), "measure", unit="row"):
         if name not in known:
             known[name] = _pilot(cell, root, steps)
-            with atomic.file(path) as partial:
+            with atomic.file(root / NETWORKS) as partial:
                 partial.write_text(json.dumps(known, indent=1) + "\n")
     return known
+
+
+def measured_before(root: Path) -> dict[str, dict[str, Any]]:
+    """What stands in `networks.json`, by row."""
+    path = root / NETWORKS
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
 
 def _pilot(cell: Cell, root: Path, steps: int) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """Tables and a page from what is done of a study, at any time, from its files alone."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 from tqgd_jax.evaluation.paired import Drawn
 from tqgd_jax.evaluation.settings import EvaluationSettings
@@ -11,13 +9,15 @@ from tqgd_jax.io import tables as csv
 from tqgd_jax.report.html.page import environment, part
 from tqgd_jax.report.text import markup
 from tqgd_jax.study import design, effects, paper_values, results, tables
-from tqgd_jax.study.plan import NETWORKS
+from tqgd_jax.study.effects import Effect, Effects
+from tqgd_jax.study.plan import measured_before
 from tqgd_jax.study.results import RowResults
 from tqgd_jax.study.tables import Table
 
 KEY, KEY_NAME = "ap.yolo.0.5", "AP50"
 
 PAGE = "report.html"
+NOTHING = "The eight networks of Table 2 are not all done: nothing is said."
 
 
 def make(root: Path, bootstraps: int, repeats: int) -> Path:
@@ -34,16 +34,20 @@ def make(root: Path, bootstraps: int, repeats: int) -> Path:
             f"{root}: no run of the study is done; `tqgd study run --out {root}` first"
         )
     drawn = Drawn(bootstraps, repeats, settings.seed)
-    networks = _networks(root)
+    networks = measured_before(root)
     sections = []
     out = root / "report"
     out.mkdir(exist_ok=True)
     for name, rows in by_data.items():
         if not any(row.done for row in rows):
             continue
-        made = _tables(rows, study.reference, drawn, networks)
-        sentences, disclaimers = _sentences(rows, drawn), _disclaimers(rows)
-        sections.append((name, made, sentences, disclaimers))
+        of_rows = Effects(rows, KEY, drawn)
+        modules = of_rows.modules()
+        made = _tables(rows, study.reference, of_rows, modules, drawn)
+        made.append(tables.costs(rows, networks))
+        sentences = [effects.sentence(effect) for effect in modules] or [NOTHING]
+        made = [table for table in made if table.rows]
+        sections.append((name, made, sentences, _disclaimers(rows)))
         folder = out / name
         folder.mkdir(exist_ok=True)
         for table in made:
@@ -69,7 +73,11 @@ def make(root: Path, bootstraps: int, repeats: int) -> Path:
 
 
 def _tables(
-    rows: list[RowResults], reference: str, drawn: Drawn, networks: dict[str, Any]
+    rows: list[RowResults],
+    reference: str,
+    of_rows: Effects,
+    modules: list[Effect],
+    drawn: Drawn,
 ) -> list[Table]:
     base = next(row for row in rows if row.row.name == reference)
     made = []
@@ -87,7 +95,7 @@ def _tables(
         tables.effects(
             "differences",
             f"Each row minus {base.row.label}",
-            effects.against(rows, base, KEY, drawn),
+            of_rows.against(base),
             [how],
         )
     )
@@ -95,7 +103,7 @@ def _tables(
         tables.effects(
             "modules",
             "Table 2 as a factorial design: what each module adds",
-            effects.modules(rows, KEY, drawn) + effects.interactions(rows, KEY, drawn),
+            modules + of_rows.interactions(),
             [
                 how,
                 "A module: mean over its four pairs of networks that differ in it alone. "
@@ -104,21 +112,9 @@ def _tables(
             ],
         )
     )
-    return [table for table in (*made, tables.costs(rows, networks)) if table.rows]
-
-
-def _sentences(rows: list[RowResults], drawn: Drawn) -> list[str]:
-    sentences = [effects.sentence(e) for e in effects.modules(rows, KEY, drawn)]
-    return sentences or [
-        "The eight networks of Table 2 are not all done: nothing is said."
-    ]
+    return made
 
 
 def _disclaimers(rows: list[RowResults]) -> list[str]:
     stamps = [r["stamp"] for row in rows for r in row.done.values()]
     return [*dict.fromkeys(filter(None, stamps))]
-
-
-def _networks(root: Path) -> dict[str, Any]:
-    path = root / NETWORKS
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}

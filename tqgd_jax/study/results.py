@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tqgd_jax.evaluation import results as assemble
 from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report import result_folder
+from tqgd_jax.report.comparison import models
 from tqgd_jax.report.comparison.models import Model
-from tqgd_jax.report.comparison.pooling import pool
 from tqgd_jax.study import cell as cells
 from tqgd_jax.study.design import Cell, Row, Study
 
@@ -42,16 +41,20 @@ def read(
     study: Study, root: Path, settings: EvaluationSettings
 ) -> dict[str, list[RowResults]]:
     """The rows of each data set, in the order of the study."""
+    by_row: dict[tuple[str, str], list[Cell]] = {}
+    for cell in study.cells(root):
+        by_row.setdefault((cell.data, cell.row), []).append(cell)
     return {
-        data.name: [_row(row, data.name, study, root, settings) for row in study.rows]
+        data.name: [
+            _row(row, by_row[data.name, row.name], root, settings) for row in study.rows
+        ]
         for data in study.data
     }
 
 
 def _row(
-    row: Row, data: str, study: Study, root: Path, settings: EvaluationSettings
+    row: Row, own: list[Cell], root: Path, settings: EvaluationSettings
 ) -> RowResults:
-    own = [c for c in study.cells(root) if (c.data, c.row) == (data, row.name)]
     folders = {
         (cell.seed, cell.fold): root / cell.name / EVALUATION
         for cell in own
@@ -59,17 +62,9 @@ def _row(
     }
     done = {at: result_folder.read_results(folder) for at, folder in folders.items()}
     pooled = {}
-    for seed in study.seeds:
+    for seed in dict.fromkeys(cell.seed for cell in own):
         of_seed = [c for c in own if c.seed == seed]
         parts = [folders[c.seed, c.fold] for c in of_seed if (seed, c.fold) in folders]
         if len(parts) == len(of_seed):
-            pooled[seed] = _pooled(row.label, parts, settings)
+            pooled[seed] = models.pooled(row.label, parts, settings)
     return RowResults(row, own, done, pooled)
-
-
-def _pooled(name: str, folders: list[Path], settings: EvaluationSettings) -> Model:
-    eval_set = pool(folders).eval_set
-    results = assemble.results(
-        eval_set, settings, assemble.evaluators(eval_set, settings)
-    )
-    return Model(name, tuple(folders), eval_set, results)

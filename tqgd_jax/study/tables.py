@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tqgd_jax.report.text.comparison_text import p_text
 from tqgd_jax.study import paper_values
 from tqgd_jax.study.effects import Effect, value
 from tqgd_jax.study.results import RowResults
@@ -213,13 +214,6 @@ def pooled(row: RowResults, key: str, protocol: str) -> str:
 def shown(number: float | None, form: str = ".3f") -> str:
     """A number, or a dash."""
     return NONE if number is None else f"{number:{form}}"
-
-
-def p_text(p: float | None) -> str:
-    """As papers print it."""
-    if p is None:
-        return NONE
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _count(row: RowResults) -> str:

@@ -76,7 +76,8 @@ def train(
             steps.memory(),
         ):
             state = steps.place(records.resume(state))
-            log.info("the first step compiles the network, minutes on a CPU")
+            if records.step < plan.stop:
+                log.info("the first step compiles the network, minutes on a CPU")
             batches = inputs.start(records.step)
             for call in plan.calls(
                 records.step, steps.at_most, evaluated=records.evaluated

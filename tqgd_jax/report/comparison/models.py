@@ -55,11 +55,26 @@ def load(runs: Sequence[Path], settings: EvaluationSettings) -> list[Model]:
                     "compared with itself"
                 )
         if len(folders) == 1:
-            eval_set, results = result_folder.read(folders[0])
-        else:
-            eval_set, results = _pooled(run, folders, settings)
-        models.append(Model(name, folders, eval_set, results))
+            models.append(Model(name, folders, *result_folder.read(folders[0])))
+            continue
+        if whole := [
+            f for f in folders if not result_folder.read_results(f)["settings"]["part"]
+        ]:
+            raise ValueError(
+                f"{run}: {len(folders)} results, and {whole[0]} is no fold of several; "
+                f"name one of them: {', '.join(map(str, folders[:4]))}"
+            )
+        models.append(pooled(name, folders, settings))
     return models
+
+
+def pooled(name: str, folders: Sequence[Path], settings: EvaluationSettings) -> Model:
+    """The folds of a cross-validation as one model; ValueError as `pooling.pool`."""
+    eval_set = pooling.pool(folders).eval_set
+    results = assemble.results(
+        eval_set, settings, assemble.evaluators(eval_set, settings)
+    )
+    return Model(name, tuple(folders), eval_set, results)
 
 
 def results_of(run: Path) -> tuple[Path, ...]:
@@ -91,19 +106,3 @@ def names(runs: Sequence[Path]) -> list[str]:
         if len({path[-n:] for path in paths}) == len(paths)
     )
     return ["/".join(path[-length:]) for path in paths]
-
-
-def _pooled(
-    run: Path, folders: Sequence[Path], settings: EvaluationSettings
-) -> tuple[EvaluationSet, dict[str, Any]]:
-    if whole := [
-        f for f in folders if not result_folder.read_results(f)["settings"]["part"]
-    ]:
-        raise ValueError(
-            f"{run}: {len(folders)} results, and {whole[0]} is no fold of several; name "
-            f"one of them: {', '.join(map(str, folders[:4]))}"
-        )
-    eval_set = pooling.pool(folders).eval_set
-    return eval_set, assemble.results(
-        eval_set, settings, assemble.evaluators(eval_set, settings)
-    )

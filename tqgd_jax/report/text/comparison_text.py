@@ -105,10 +105,11 @@ def _difference(row: dict[str, Any] | None) -> tuple[str, str, str]:
     shown = f"{row['difference']:+.3f}"
     if row["low"] is not None:
         shown += f" ({row['low']:+.3f} to {row['high']:+.3f})"
-    return shown, _p(row["p"]), _p(row["p_holm"])
+    return shown, p_text(row["p"]), p_text(row["p_holm"])
 
 
-def _p(value: float | None) -> str:
+def p_text(value: float | None) -> str:
+    """As papers print it."""
     if value is None:
         return "-"
     return "<0.001" if value < 0.001 else f"{value:.3f}"
