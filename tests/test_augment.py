@@ -1,6 +1,4 @@
-import colorsys
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from tqgd_jax.augment import augment, draw, hsv_to_rgb, jitter, letterbox, rgb_to_hsv
+from tests.augmented import MOVING, STILL, S, boxed, compiled, make_batch, noise
+from tqgd_jax.augment import augment, draw
 from tqgd_jax.augment_geometry import (
     Place,
     letterbox_place,
@@ -16,50 +15,9 @@ from tqgd_jax.augment_geometry import (
     sampling_matrix,
 )
 from tqgd_jax.config import Augment, Data
-from tqgd_jax.structures.batch import Batch
-
-S = 64
-STILL = Augment(mosaic=0, scale=0, translate=0, flip=0, hue=0, value=0)
-MOVING = Augment(hue=0, value=0)  # all of the geometry, no change of values
-
-
-def make_batch(images, boxes=None, rows=2):
-    """A batch from [b][t] arrays (h, w) or (h, w, c) and [b][t] lists of boxes."""
-    b, t = len(images), len(images[0])
-    size = np.array([[im.shape[:2] for im in tiles] for tiles in images], np.int32)
-    c = images[0][0].shape[2] if images[0][0].ndim == 3 else 1
-    stored = np.zeros((b, t, *size.max((0, 1)), c), images[0][0].dtype)
-    stored_boxes = np.zeros((b, t, rows, 4), np.float32)
-    valid = np.zeros((b, t, rows), bool)
-    for i in range(b):
-        for j in range(t):
-            h, w = size[i, j]
-            stored[i, j, :h, :w] = images[i][j].reshape(h, w, c)
-            for k, box in enumerate((boxes or {}).get((i, j), [])):
-                stored_boxes[i, j, k], valid[i, j, k] = box, True
-    labels = np.arange(b * t * rows, dtype=np.int32).reshape(b, t, rows)
-    return Batch(stored, size, stored_boxes, labels, valid, np.zeros((b, t), np.int32))
-
-
-def compiled(cfg=MOVING, channels=1, **data):
-    data = Data(image_size=S, **data)
-    return jax.jit(functools.partial(augment, cfg=cfg, data=data, channels=channels))
-
 
 MOVE = compiled()
 DRAW = jax.jit(lambda key, size: draw(key, size, MOVING, S))
-
-
-def boxed(batch, channels=1, **data):
-    data = Data(image_size=S, **data)
-    fn = functools.partial(letterbox, data=data, channels=channels)
-    return jax.jit(fn)(jax.tree.map(jnp.asarray, batch))
-
-
-def noise(*shape, seed=0, dtype=np.uint8):
-    info = np.iinfo(dtype)
-    rng = np.random.default_rng(seed)
-    return rng.integers(info.min, info.max, shape, dtype, endpoint=True)
 
 
 def painted_extent(image):
@@ -219,21 +177,6 @@ def test_the_long_side_fills_the_input_exactly(size):
         assert (place.low >= 0).all()
 
 
-def test_windows_of_every_stored_type():
-    hu = noise(64, 64, dtype=np.int16) // 20  # -1638 to 1638
-    out, _ = boxed(make_batch([[hu]]))
-    back = np.asarray(out[0, ..., 0], np.float64) * 3000 - 1200
-    np.testing.assert_allclose(back, np.clip(hu, -1200, 1800), atol=0.01)
-
-    wide = noise(64, 64, dtype=np.uint16)
-    out, _ = boxed(make_batch([[wide]]))
-    np.testing.assert_array_equal(np.round(out[0, ..., 0] * 65535), wide)
-
-    out, _ = boxed(make_batch([[wide]]), window=(100.0, 1100.0))
-    expected = (np.clip(wide, 100, 1100).astype(np.float64) - 100) / 1000
-    np.testing.assert_allclose(out[0, ..., 0], expected, atol=1e-6)
-
-
 def test_images_of_different_size_do_not_touch_each_other_or_their_padding():
     images = [noise(64, 40, seed=1), noise(20, 32, seed=2)]
     stored = make_batch([[im] for im in images])
@@ -329,69 +272,6 @@ def test_a_flip_mirrors_pixels_and_boxes():
     np.testing.assert_allclose(out[0, :, 12:52, 0], image[:, ::-1] / 255, atol=1e-7)
     # Padding 12 px: 15..32 before, 64 - 32 .. 64 - 15 after.
     np.testing.assert_allclose(targets.boxes[0, 0], (32, 5, 49, 30))
-
-
-def test_brightness_gains_are_uniform_and_clipped():
-    grey = jnp.array([0.5, 0.9])[None, :, None]
-    keys = jax.random.split(jax.random.key(0), 500)
-    out = jax.vmap(lambda k: jitter(k, grey, Augment(value=0.4)))(keys)
-    gains = np.asarray(out[:, 0, 0, 0]) / 0.5
-    assert 0.6 <= gains.min() < 0.62
-    assert 1.38 < gains.max() <= 1.4
-    np.testing.assert_allclose(out[:, 0, 1, 0], np.minimum(gains * 0.9, 1), rtol=1e-6)
-
-
-def test_hsv_is_that_of_colorsys_and_inverts():
-    rgb = np.random.default_rng(0).uniform(size=(50, 3)).astype(np.float32)
-    rgb[:4] = [(0, 0, 0), (1, 1, 1), (0.5, 0.5, 0.5), (1, 0, 0)]
-    expected = [colorsys.rgb_to_hsv(*map(float, x)) for x in rgb]
-    hsv = rgb_to_hsv(jnp.asarray(rgb))
-    np.testing.assert_allclose(hsv, expected, atol=1e-5)
-    np.testing.assert_allclose(hsv_to_rgb(hsv), rgb, atol=1e-5)
-
-
-def test_hue_moves_colours_but_not_greys():
-    cfg = Augment(hue=0.5, saturation=0.5, value=0)
-    image = jnp.array([[[0.3, 0.3, 0.3], [0.2, 0.6, 0.4]]])
-    out = jitter(jax.random.key(0), image, cfg)
-    np.testing.assert_allclose(out[0, 0], image[0, 0], atol=1e-6)
-    assert not np.allclose(out[0, 1], image[0, 1], atol=0.01)
-    assert jnp.max(out[0, 1]) == pytest.approx(0.6, abs=1e-6)  # the value is kept
-
-
-def test_slices_of_a_scan_are_no_colours():
-    hu = noise(64, 64, 3).astype(np.int16) * 4 - 200
-    cfg = dataclasses.replace(STILL, hue=0.5, saturation=0.5)
-    batch = make_batch([[hu]])
-    data = Data(image_size=64, hu_window=(-200, 900))
-    out, _, _ = augment(jax.random.key(0), batch, cfg=cfg, data=data, channels=3)
-    # hue and saturation would mix or spread the channels
-    np.testing.assert_allclose(out[0], (hu + 200.0) / 1100, atol=1e-6)
-
-
-@pytest.mark.parametrize("window", [(-1200.0, 1800.0), (-150.0, 750.0)])
-def test_hounsfield_units_come_back_from_the_device(window):
-    low, high = window
-    hu = np.arange(-1200, 1801).astype(np.int16)
-    hu = hu[(hu >= low) & (hu <= high)]
-    image = np.resize(hu, (64, 64)).astype(np.int16)
-    out, _ = boxed(make_batch([[image]]), channels=1, hu_window=window)
-    back = np.asarray(out[0, ..., 0], np.float64) * (high - low) + low
-    assert np.abs(back - image).max() <= 0.5  # float32 alone: about 2e-4
-
-
-def test_channels_follow_the_model():
-    grey, colour = noise(64, 64), noise(64, 64, 3)
-    three, _ = boxed(make_batch([[grey]]), channels=3)
-    one, _ = boxed(make_batch([[grey]]), channels=1)
-    np.testing.assert_array_equal(three, np.repeat(one, 3, axis=-1))
-    out, _ = boxed(make_batch([[colour]]), channels=3)
-    np.testing.assert_allclose(out[0], colour / 255, atol=1e-7)
-    out, _ = boxed(make_batch([[colour]]), channels=1)
-    luma = colour @ np.array([0.299, 0.587, 0.114]) / 255
-    np.testing.assert_allclose(out[0, ..., 0], luma, atol=1e-6)
-    with pytest.raises(ValueError, match="2 channels, the model wants 3"):
-        boxed(make_batch([[noise(8, 8, 2)]]), channels=3)
 
 
 def test_two_tiles_are_refused():

@@ -22,6 +22,7 @@ FLOORS = [
     {"evaluation"},
     {"inference", "recalibration", "training", "description"},
     {"predictor"},
+    {"trained"},
     {"report"},
     {"study"},
     {"commands"},

@@ -18,7 +18,8 @@ from tqgd_jax.evaluation.calcium.boxes import calcium_mask
 from tqgd_jax.evaluation.calcium.conventions import CONVENTIONS
 from tqgd_jax.evaluation.calcium.score import score
 from tqgd_jax.io import weights
-from tqgd_jax.predictor import USUAL_THRESHOLD, Lesions
+from tqgd_jax.predictor import Lesions
+from tqgd_jax.trained import USUAL_THRESHOLD
 
 pytestmark = pytest.mark.slow
 

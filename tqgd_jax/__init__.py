@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from tqgd_jax.evaluation.calcium.agatston import agatston
     from tqgd_jax.evaluation.evaluator import evaluate
     from tqgd_jax.io.volumes import read_volume as read_scan
-    from tqgd_jax.predictor import Predictor, load
+    from tqgd_jax.predictor import Predictor
     from tqgd_jax.structures.image import Image
+    from tqgd_jax.trained import load
     from tqgd_jax.training.train import train
 
 __version__ = "0.1.0"
@@ -36,7 +37,7 @@ _HOMES = {
     "Predictor": "predictor.Predictor",
     "agatston": "evaluation.calcium.agatston.agatston",
     "evaluate": "evaluation.evaluator.evaluate",
-    "load": "predictor.load",
+    "load": "trained.load",
     "read_scan": "io.volumes.read_volume",
     "train": "training.train.train",
 }

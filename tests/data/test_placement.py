@@ -1,5 +1,6 @@
 """`stream`, `resident` and `load` give the same batches, bit for bit."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 
 from tests.image_sets import config, small
+from tests.training.tiny import squares
 from tqgd_jax.commands.pack import pack
-from tqgd_jax.config import Config
+from tqgd_jax.config import Config, Data
 from tqgd_jax.data.batches import order
-from tqgd_jax.data.batches.resident import arrays, take
+from tqgd_jax.data.batches.resident import arrays, fits, take
 from tqgd_jax.data.batches.stream import stream
 from tqgd_jax.data.dataset import Dataset, load
 from tqgd_jax.data.open import open_data
@@ -193,7 +195,7 @@ READ = """
 import sys
 from tests.image_sets import config
 from tqgd_jax.data.open import open_data
-from tqgd_jax.data.batches.resident import arrays, take
+from tqgd_jax.data.batches.resident import arrays, fits, take
 from pathlib import Path
 banned = sys.argv[3].split()
 for name in sys.argv[4].split():
@@ -217,3 +219,12 @@ def test_resident_needs_no_tensorflow_and_packed_needs_numpy_alone(
     done = python("-c", READ, where, cache, banned, absent)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "[]\n"
+
+
+def test_a_set_beyond_the_budget_streams_and_says_so(caplog):
+    # 300 images of 64 x 64 bytes are 1.2 MiB.
+    source = dataclasses.replace(squares(), names=[str(i) for i in range(300)])
+    assert fits(source, Config(data=Data(resident_mib=2)))
+    assert not fits(source, Config(data=Data(resident_mib=1)))
+    assert "300 images as 64x64x1 need 1 MiB, the budget is 1 MiB" in caplog.text
+    assert not fits(source, Config(data=Data(placement="stream")))

@@ -1,7 +1,6 @@
 """A run is the same however it is cut, and ends in order."""
 
 import copy
-import dataclasses
 import itertools
 import os
 import signal
@@ -20,8 +19,7 @@ from tests.training.tiny import (
     squares,
 )
 from tests.xla import JAXLIB
-from tqgd_jax.config import Data, Optim
-from tqgd_jax.data.batches.resident import fits
+from tqgd_jax.config import Optim
 from tqgd_jax.training import train as story
 from tqgd_jax.training.inputs import Inputs
 from tqgd_jax.training.non_finite import NonFinitePolicy
@@ -283,15 +281,6 @@ def test_out_of_memory_names_the_settings_and_changes_none(
         patch.setattr(waiting.steps, "_compiled", at_once)
         with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
             waiting.train(tmp_path / "other", 7)
-
-
-def test_a_set_beyond_the_budget_streams_and_says_so(caplog):
-    # 300 images of 64 x 64 bytes are 1.2 MiB.
-    source = dataclasses.replace(squares(), names=[str(i) for i in range(300)])
-    assert fits(source, config(data=Data(resident_mib=2)))
-    assert not fits(source, config(data=Data(resident_mib=1)))
-    assert "300 images as 64x64x1 need 1 MiB, the budget is 1 MiB" in caplog.text
-    assert not fits(source, config(data=Data(placement="stream")))
 
 
 def test_a_network_that_cannot_be_built_is_refused_and_leaves_no_folder(tmp_path):

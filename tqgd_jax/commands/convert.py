@@ -22,9 +22,7 @@ from absl import flags
 from jaxtyping import Integer, UInt
 
 from tqgd_jax.commands.line import config_flags
-from tqgd_jax.config import IMAGE_FORMATS, Config, Data, one_of
-from tqgd_jax.data.discover.layout import discover
-from tqgd_jax.data.read import validation
+from tqgd_jax.config import IMAGE_FORMATS, Config, one_of
 from tqgd_jax.io import atomic
 from tqgd_jax.io.images import read_image
 from tqgd_jax.io.tables import write_table
@@ -38,8 +36,6 @@ logger = logging.getLogger("tqgd_jax")
 
 PIXELS = ("raw", "window8")
 OFFSET = 32768  # of int16 stored as uint16
-SAME = 1e-6  # px that a box may move on its way through a file
-KEPT = ("sub_pixel", "out_of_image")  # problems of boxes that "clip" keeps
 
 
 def export(
@@ -67,6 +63,7 @@ def export(
     from tqdm import tqdm
 
     from tqgd_jax.data.box_writers import WRITERS
+    from tqgd_jax.data.read_back import read_back
 
     one_of("--format", format, IMAGE_FORMATS)
     one_of("--pixels", pixels, PIXELS)
@@ -95,7 +92,7 @@ def export(
         WRITERS[format](partial, splits, stems)
         _write_split(partial, splits, stems)
         settings = {"data.format": format, "data.classes": list(source.classes)}
-        settings["data.bad_labels"] = _read_back(partial, splits, stems, format)
+        settings["data.bad_labels"] = read_back(partial, splits, stems, format)
         lost = _beyond(splits)
         facts = _facts(source, pixels, window, settings)
         facts |= {"counts": counts, "beyond": lost}
@@ -201,47 +198,6 @@ def _write_split(root: Path, splits: Mapping[str, "Dataset"], stems: "Stems") ->
         for stem, group in zip(stems[part], of.patients, strict=True)
     ]
     write_table(root / "split.csv", ("image", "split", "group"), rows)
-
-
-def _read_back(
-    root: Path, splits: Mapping[str, "Dataset"], stems: "Stems", format: str
-) -> str:
-    """The `data.bad_labels` that reads `root` as what was given; ValueError if none."""
-    from tqgd_jax.data.index_dataset import index_dataset
-
-    classes = next(iter(splits.values())).classes
-    data = Data(dir=str(root), format=format, classes=classes, bad_labels="clip")
-    dataset = index_dataset(Config(data=data), discover(data))
-    faults = validation.faults(dataset.problems)
-    wrong = [f"{p}" for p in faults if p.kind not in KEPT]
-    for part, of in splits.items():
-        samples = {sample.path.stem: sample for sample in dataset.parts.get(part, [])}
-        if samples.keys() != set(stems[part]):
-            wrong.append(f"{part} has {len(samples)} images for {len(stems[part])}")
-            continue
-        for i, stem in enumerate(stems[part]):
-            sample = samples[stem]
-            # a reader sees what is inside the image
-            inside = np.clip(of.boxes[i], 0, of.sizes[i, [1, 0, 1, 0]])
-            seen = (inside[:, :2] < inside[:, 2:]).all(axis=1)
-            if (
-                sample.patient != of.patients[i]
-                or list(sample.header[:2]) != of.sizes[i].tolist()
-                or sample.labels.tolist() != of.labels[i][seen].tolist()
-                or (np.abs(sample.boxes - inside[seen]) > SAME).any()
-            ):
-                wrong.append(
-                    f"{stem} ({of.patients[i]}) has {len(sample.boxes)} boxes, patient "
-                    f"{sample.patient!r}, {sample.header} for {seen.sum()} boxes of "
-                    f"{of.sizes[i].tolist()}"
-                )
-    if wrong:
-        raise ValueError(
-            f"{format} does not hold this data set, read back it differs in "
-            f"{len(wrong)} places: {'; '.join(wrong[:3])}. Choose another format, or "
-            "rename what it cannot name"
-        )
-    return "clip" if faults else "error"
 
 
 def _facts(

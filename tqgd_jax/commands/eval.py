@@ -75,10 +75,10 @@ def _main(_: list[str]) -> None:
     from tqgd_jax.evaluation.evaluator import best_threshold
     from tqgd_jax.evaluation.inputs import held_out
     from tqgd_jax.evaluation.settings import EvaluationSettings
-    from tqgd_jax.predictor import load
     from tqgd_jax.report import result_folder
     from tqgd_jax.report.text import terminal
     from tqgd_jax.structures.evaluation_set import checked
+    from tqgd_jax.trained import load
     from tqgd_jax.training.runtime import compile_cache, sharding
 
     given = flags.FLAGS

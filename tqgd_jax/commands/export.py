@@ -27,8 +27,8 @@ def main() -> None:
 
 def _main(_: list[str]) -> None:
     from tqgd_jax.commands.line.config_flags import make_room
-    from tqgd_jax.predictor import load
     from tqgd_jax.report.html.numbers import cut
+    from tqgd_jax.trained import load
 
     out = Path(flags.FLAGS.out).expanduser()
     make_room(out)

@@ -44,8 +44,8 @@ def _main(_: list[str]) -> None:
     from tqgd_jax.data.discover import scan_folder
     from tqgd_jax.data.unlabelled import of_arrays, of_folder
     from tqgd_jax.io import volumes
-    from tqgd_jax.predictor import load
     from tqgd_jax.report.html.numbers import cut
+    from tqgd_jax.trained import load
     from tqgd_jax.training.runtime import compile_cache
 
     given = flags.FLAGS

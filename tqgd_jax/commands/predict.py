@@ -46,7 +46,7 @@ def _main(_: list[str]) -> None:
     """Weights, pixels, boxes, files."""
     from tqgd_jax.evaluation.calcium.conventions import convention
     from tqgd_jax.io import volumes
-    from tqgd_jax.predictor import load
+    from tqgd_jax.trained import load
     from tqgd_jax.training.runtime import compile_cache
 
     given = flags.FLAGS

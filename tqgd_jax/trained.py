@@ -1,0 +1,107 @@
+"""Where a predictor comes from: the folder of a run, or one file of weights."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from tqgd_jax.config import Config, from_dict
+from tqgd_jax.detector import Detector
+from tqgd_jax.io import weights
+from tqgd_jax.predictor import Predictor
+
+USUAL_THRESHOLD = 0.25  # YOLOv5's, where no validation has chosen one
+
+
+def load(path: str | Path, step: str | None = None) -> Predictor:
+    """The detector of a run's folder, or of a file that `Predictor.save` wrote.
+
+    Args:
+      path: folder that `train.py` made, or `*.safetensors`.
+      step: of a run: number of a checkpoint, or "best" in validation [the newest].
+
+    Raises:
+      ValueError, FileNotFoundError: nothing there, or it cannot be read.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir() or path.suffix != weights.SUFFIX:
+        return _from_run(path, step)
+    if step is not None:
+        raise ValueError(f"step={step!r}: {path} is a file of weights and has one")
+    variables, meta = weights.read(path)
+    try:
+        config = from_dict(Config, meta["config"], str(path))
+        predictor = Predictor(
+            config,
+            tuple(meta["classes"]),
+            np.array(meta["anchors"], np.float32),
+            variables,
+            meta["threshold"] or USUAL_THRESHOLD,
+            meta["threshold"] is not None,
+            meta["provenance"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path}: its settings are incomplete ({error})") from error
+    _fit(predictor, path)
+    return predictor
+
+
+def _from_run(folder: Path, step: str | None) -> Predictor:
+    from tqgd_jax.training import state
+    from tqgd_jax.training.records import workdir
+    from tqgd_jax.training.records.checkpoint import Checkpoints
+
+    config, run = workdir.read(folder)
+    detector = Detector(config.model, len(run["classes"]))
+    checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
+    now, meta = checkpoints.restore(
+        state.create(detector, config), checkpoints.named(step)
+    )
+    checkpoints.close()
+    step_number = int(now.step)
+    validated = (
+        meta.get("threshold") if meta.get("threshold_step") == step_number else None
+    )
+    # One that was chosen with batch statistics taken anew is not for the running ones.
+    threshold = None if config.eval.recalibrate else validated
+    provenance = {
+        "run": folder.resolve().name,
+        "step": step_number,
+        "validated_threshold": validated,
+        "data_fingerprint": run["fingerprint"],
+        "stamp": run.get("stamp", ""),
+    }
+    return Predictor(
+        config,
+        tuple(run["classes"]),
+        np.array(run["anchors"], np.float32),
+        now.ema,
+        threshold or USUAL_THRESHOLD,
+        threshold is not None,
+        provenance,
+    )
+
+
+def _fit(predictor: Predictor, path: Path) -> None:
+    """Refuses arrays that are not those of the network, naming the first."""
+    channels = predictor.config.model.in_channels
+    image = jax.ShapeDtypeStruct((1, 64, 64, channels), np.float32)
+    wanted = jax.eval_shape(
+        lambda key, x: predictor.detector.init(key, x, train=False),
+        jax.random.key(0),
+        image,
+    )
+    stored, needed = (
+        {
+            jax.tree_util.keystr(k, simple=True, separator="/"): v.shape
+            for k, v in jax.tree.leaves_with_path(tree)
+        }
+        for tree in (dict(predictor.variables), wanted)
+    )
+    for name in sorted({*stored, *needed}):
+        if stored.get(name) != needed.get(name):
+            raise ValueError(
+                f"{path}: array {name} is {stored.get(name, 'not there')}, the network "
+                f"of its settings has {needed.get(name, 'none')}; export it again with "
+                "the version that trained it"
+            )
