@@ -13,6 +13,7 @@ from tests.commands.datasets import HU, noise, source
 from tests.image_sets import small
 from tqgd_jax.commands import convert as convert_module
 from tqgd_jax.commands.convert import export
+from tqgd_jax.data import read_back
 from tqgd_jax.io import atomic
 from tqgd_jax.io.images import read_image
 
@@ -43,9 +44,13 @@ def test_an_end_half_way_leaves_nothing(tmp_path, splits, monkeypatch):
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for name in ("write_png", "_write_split", "_read_back"):
+    for module, name in (
+        (convert_module, "write_png"),
+        (convert_module, "_write_split"),
+        (read_back, "read_back"),
+    ):
         with monkeypatch.context() as patch:
-            patch.setattr(convert_module, name, killed)
+            patch.setattr(module, name, killed)
             with pytest.raises(KeyboardInterrupt):
                 export(splits, tmp_path / "out", "coco", "raw", HU)
         assert list(tmp_path.iterdir()) == []
