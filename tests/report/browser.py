@@ -70,7 +70,7 @@ def visit(opened: Any, path: Path, **context: Any) -> Iterator[Any]:
     """A page of its own; at the end there were no errors and no request but for it."""
     events: list[str] = []
     place = opened.new_context(**context)
-    place.set_default_timeout(10_000)
+    place.set_default_timeout(60_000)  # on a busy machine
     page = place.new_page()
     page.on("console", lambda m: events.append(f"console {m.type}: {m.text}"))
     page.on("pageerror", lambda error: events.append(f"error: {error}"))
