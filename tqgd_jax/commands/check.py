@@ -1,6 +1,6 @@
 """Prints what is in a folder of images or scans, and everything wrong with it.
 
-tqgd check DIR [--image_size 640] [--anchors coco] ...
+tqgd check DIR [--image_size 640] [--anchors coco] [--picture areas.png] ...
 
 Exit code 0: clean, 1: problems found, 2: unusable.
 """
@@ -9,6 +9,7 @@ import argparse
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -27,8 +28,13 @@ SIZES = 8  # kinds of images listed one by one
 AREAS = ((0, 10), (10, 100), (100, 200), (200, np.inf))  # px, the paper's bins
 
 
-def examine(config: Config) -> int:
-    """Prints the report and returns the exit code."""
+def examine(config: Config, picture: Path | None = None) -> int:
+    """Prints the report and returns the exit code.
+
+    Args:
+      config: settings of the data, the anchors and the image size.
+      picture: PNG to draw of the areas of boxes, beside the paper's (Fig. 2).
+    """
     from tqgd_jax.data.index_dataset import index_dataset
 
     try:
@@ -47,6 +53,8 @@ def examine(config: Config) -> int:
     problems = sorted([*dataset.problems, *_damaged(samples)])
     _summary(dataset, samples, problems)
     _boxes(samples)
+    if picture is not None:
+        _picture(picture, dataset, samples)
     unusable = not samples
     try:
         _anchors(dataset, samples, config)
@@ -123,9 +131,21 @@ def _boxes(samples: list[Sample]) -> None:
             f"median {middle:g}, 5 % below {low:g}, 5 % above {high:g}"
         )
     print("areas")
-    for (low, high), n in zip(AREAS, area_counts(wh), strict=True):
-        name = f"> {low:g} px" if high == np.inf else f"{low:g}-{high:g} px"
-        print(f"  {name:>11}  {n:6d}  {'#' * round(50 * n / len(wh))}")
+    for name, n in zip(_area_names(), area_counts(wh), strict=True):
+        print(f"  {name + ' px':>11}  {n:6d}  {'#' * round(50 * n / len(wh))}")
+
+
+def _picture(path: Path, dataset: DatasetIndex, samples: list[Sample]) -> None:
+    from tqgd_jax.phantom.dataset import simulated
+    from tqgd_jax.report import size_histogram
+    from tqgd_jax.study import paper_values
+
+    own, (name, counts) = area_counts(_sides(samples)), paper_values.AREAS
+    bars = {dataset.root.resolve().name: own, name: counts}
+    remark = "simulated patients" * simulated(dataset.root)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    size_histogram.draw(path, bars, _area_names(), remark)
+    print(f"picture   {path}: areas as in the paper's Fig. 2, beside {name}")
 
 
 def _anchors(dataset: DatasetIndex, samples: list[Sample], config: Config) -> None:
@@ -154,6 +174,10 @@ def _sides(samples: list[Sample], side: int = 0) -> Float[np.ndarray, "n 2"]:
     boxes = [i.boxes * np.float32(g) for i, g in zip(samples, gains, strict=True)]
     every = np.concatenate([np.zeros((0, 4), np.float32), *boxes])
     return every[:, 2:] - every[:, :2]
+
+
+def _area_names() -> list[str]:
+    return [f"> {a:g}" if b == np.inf else f"{a:g}-{b:g}" for a, b in AREAS]
 
 
 def area_counts(wh: Float[np.ndarray, "n 2"]) -> list[int]:
@@ -189,14 +213,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     crop = Crop().method
     parser.add_argument("--crop", default=crop, help="as data.crop.method")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--picture", type=Path, metavar="PNG", help="draws the areas of boxes (Fig. 2)"
+    )
     values = vars(parser.parse_args(argv))
+    picture = values.pop("picture")
     seed, anchors, heads = (values.pop(name) for name in ("seed", "anchors", "heads"))
     values["classes"] = tuple(name for name in values["classes"].split(",") if name)
     logging.basicConfig(level=logging.WARNING)
     try:
         values["crop"] = Crop(method=values.pop("crop"))
         model = Model(anchors=anchors, heads=_levels(heads))
-        return examine(Config(seed=seed, model=model, data=Data(**values)))
+        return examine(Config(seed=seed, model=model, data=Data(**values)), picture)
     except ValueError as error:
         print(f"unusable: {error}")
         return 2

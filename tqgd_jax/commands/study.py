@@ -96,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     report = action("report", "tables and pages of what is done")
     report.add_argument("--bootstraps", type=int, default=2000, help="resamples [2000]")
     report.add_argument("--repeats", type=int, default=10_000, help="exchanges [10000]")
+    report.add_argument("--rows", nargs="+", default=[], help="that Fig. 8 shows [all]")
     return parser
 
 
@@ -240,6 +241,6 @@ def _cell(args: argparse.Namespace) -> int:
 def _report(args: argparse.Namespace) -> int:
     from tqgd_jax.study import report
 
-    folder = report.make(args.out, args.bootstraps, args.repeats)
+    folder = report.make(args.out, args.bootstraps, args.repeats, args.rows)
     print(f"written to {folder}; open {folder / 'report.html'}")
     return 0

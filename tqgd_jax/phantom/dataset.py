@@ -26,6 +26,11 @@ DONE = "phantom.json"
 BEGUN = "phantom.partial"  # a folder: the parameters and each finished patient's facts
 
 
+def simulated(folder: Path) -> bool:
+    """Whether the patients of a folder are those that `simulate` wrote."""
+    return (folder / DONE).is_file()
+
+
 def simulate(
     out: Path,
     *,

@@ -1,17 +1,31 @@
 """Tables and a page from what is done of a study, at any time, from its files alone."""
 
+import base64
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from tqgd_jax.config import one_of
 from tqgd_jax.evaluation.paired import Drawn
 from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.io import atomic
-from tqgd_jax.io import tables as csv
 from tqgd_jax.report.html.page import environment, part
-from tqgd_jax.report.text import markup
-from tqgd_jax.study import design, effects, paper_values, results, tables
+from tqgd_jax.study import (
+    design,
+    effects,
+    figures,
+    files,
+    honest_tables,
+    paper_values,
+    results,
+    tables,
+)
 from tqgd_jax.study.effects import Effect, Effects
+from tqgd_jax.study.figures import PaperFigure
 from tqgd_jax.study.plan import measured_before
 from tqgd_jax.study.results import RowResults
+from tqgd_jax.study.run import simulated
 from tqgd_jax.study.tables import Table
 
 KEY, KEY_NAME = "ap.yolo.0.5", "AP50"
@@ -20,13 +34,37 @@ PAGE = "report.html"
 NOTHING = "The eight networks of Table 2 are not all done: nothing is said."
 
 
-def make(root: Path, bootstraps: int, repeats: int) -> Path:
-    """Writes `ROOT/report/`: for each data set Markdown, LaTeX, csv; and one page.
+class Section(NamedTuple):
+    """What the page says of a data set.
+
+    Attributes:
+      name: of the data set.
+      stamps: why nothing is a result; mostly empty.
+      sentences: one for each module.
+      tables, figures: their captions hold what every reader must know.
+    """
+
+    name: str
+    stamps: list[str]
+    sentences: list[str]
+    tables: list[Table]
+    figures: list[PaperFigure]
+
+
+def make(root: Path, bootstraps: int, repeats: int, chosen: Sequence[str] = ()) -> Path:
+    """Writes `ROOT/report/`: for each data set Markdown, LaTeX, csv, PNG; and one page.
+
+    Args:
+      root: folder of the study.
+      bootstraps, repeats: resamples and exchanges of the patients.
+      chosen: names of the rows that Fig. 8 shows; empty: all.
 
     Raises:
-      ValueError: no study there, or nothing of it is done.
+      ValueError: no study there, nothing of it is done, or no such row.
     """
     study = design.read(root)
+    for name in chosen:
+        one_of("--rows", name, [row.name for row in study.rows])
     settings = EvaluationSettings(bootstraps=bootstraps).checked()
     by_data = results.read(study, root, settings)
     if not any(row.done for rows in by_data.values() for row in rows):
@@ -37,27 +75,39 @@ def make(root: Path, bootstraps: int, repeats: int) -> Path:
     networks = measured_before(root)
     sections = []
     out = root / "report"
-    out.mkdir(exist_ok=True)
     for name, rows in by_data.items():
         if not any(row.done for row in rows):
             continue
+        folder = out / name
+        folder.mkdir(parents=True, exist_ok=True)
+        stamps = [r["stamp"] for row in rows for r in row.done.values()]
+        stamps = [*dict.fromkeys(filter(None, stamps))]
+        remarks = [f"NOT A RESULT: {text}" for text in stamps]
+        if simulated(rows[0].cells[0].config.data.dir, root / name):
+            remarks.insert(0, "Simulated patients")
+        remark = ". ".join(remarks)
         of_rows = Effects(rows, KEY, drawn)
         modules = of_rows.modules()
         made = _tables(rows, study.reference, of_rows, modules, drawn)
         made.append(tables.costs(rows, networks))
-        sentences = [effects.sentence(effect) for effect in modules] or [NOTHING]
-        made = [table for table in made if table.rows]
-        sections.append((name, made, sentences, _disclaimers(rows)))
-        folder = out / name
-        folder.mkdir(exist_ok=True)
-        for table in made:
-            csv.write_table(folder / f"{table.name}.csv", table.columns, table.rows)
-        for file, render in (
-            ("tables.md", markup.markdown_table),
-            ("tables.tex", markup.latex_table),
-        ):
-            with atomic.file(folder / file) as partial:
-                partial.write_text("\n".join(render(*table[1:]) for table in made))
+        fig_8, in_numbers = figures.slices(folder, rows, root, chosen, remark)
+        drawings = [figures.areas(folder, rows, name, remark), fig_8]
+        section = Section(
+            name,
+            stamps,
+            [effects.sentence(effect) for effect in modules] or [NOTHING],
+            [
+                table._replace(title=". ".join([table.title, *remarks]))
+                for table in [*made, in_numbers]
+                if table.rows
+            ],
+            [
+                dataclasses.replace(each, title=". ".join([each.title, *remarks]))
+                for each in drawings
+            ],
+        )
+        files.write(folder, section.tables, section.figures)
+        sections.append(section)
     with atomic.file(out / PAGE) as partial:
         partial.write_text(
             environment()
@@ -65,6 +115,11 @@ def make(root: Path, bootstraps: int, repeats: int) -> Path:
             .render(
                 title=f"Study {root.resolve().name}",
                 sections=sections,
+                images={
+                    (section.name, figure.name): _base64(out / section.name, figure)
+                    for section in sections
+                    for figure in section.figures
+                },
                 errata=paper_values.ERRATA,
                 css=part("page.css"),
             )
@@ -85,6 +140,9 @@ def _tables(
         if any(number in row.row.tables for row in rows):
             made += [tables.of_paper(number, rows), tables.honest(number, rows)]
     made += [tables.folds(row) for row in rows if 4 in row.row.tables]
+    made += [honest_tables.thresholds(rows, p) for p in honest_tables.PROTOCOLS]
+    made += [honest_tables.froc(rows, unit) for unit in honest_tables.FROC]
+    made.append(honest_tables.sizes(rows))
     how = (
         f"{KEY_NAME}, folds pooled. Intervals and p over patients ({drawn.bootstraps:,} "
         f"resamples, {drawn.repeats:,} exchanges), p Holm over the rows of the table. SD "
@@ -115,6 +173,8 @@ def _tables(
     return made
 
 
-def _disclaimers(rows: list[RowResults]) -> list[str]:
-    stamps = [r["stamp"] for row in rows for r in row.done.values()]
-    return [*dict.fromkeys(filter(None, stamps))]
+def _base64(folder: Path, figure: PaperFigure) -> str:
+    """The picture for the page; empty where it is missing."""
+    if figure.missing:
+        return ""
+    return base64.b64encode((folder / f"{figure.name}.png").read_bytes()).decode()

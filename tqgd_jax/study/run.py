@@ -7,9 +7,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tqgd_jax.data.split import fold_manifest, folds
+from tqgd_jax.phantom import dataset as phantom
 from tqgd_jax.study import cell as cells
 from tqgd_jax.study.design import Cell, Study, manifest, overridden
 
+SIMULATED = "simulated.txt"
 log = logging.getLogger("tqgd_jax")
 
 
@@ -21,6 +23,8 @@ def same_folds(study: Study, root: Path) -> None:
     """
     for data in study.data:
         file = manifest(root, data)
+        config = overridden(study.base, data.settings, f"data set {data.name}")
+        simulated(config.data.dir, root / data.name)
         if not data.folds:
             continue
         if file.exists():
@@ -34,10 +38,21 @@ def same_folds(study: Study, root: Path) -> None:
         from tqgd_jax.data.index_dataset import slices
 
         log.info("making %d folds of %s", data.folds, data.name)
-        config = overridden(study.base, data.settings, f"data set {data.name}")
         made = folds.assign(slices(config), data.folds, 0, "patient")
         file.parent.mkdir(parents=True, exist_ok=True)
         fold_manifest.write(made, file)
+
+
+def simulated(data_dir: str, folder: Path) -> bool:
+    """Whether the patients of a data set are a phantom's.
+
+    Kept in the study's folder of the data set: reports say it when the data have gone.
+    """
+    note = folder / SIMULATED
+    if not note.exists() and phantom.simulated(Path(data_dir).expanduser()):
+        folder.mkdir(parents=True, exist_ok=True)
+        note.write_text("The patients are simulated (tqgd phantom).\n")
+    return note.exists()
 
 
 def missing(todo: Sequence[Cell], root: Path, *, again: bool) -> list[Cell]:

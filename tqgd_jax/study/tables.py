@@ -81,7 +81,7 @@ def of_paper(number: int, rows: Sequence[RowResults]) -> Table:
         published_values = [
             f"{of[row.row.name][3]:.3f}" for of, _ in published if row.row.name in of
         ]
-        cells.append([row.row.label, _count(row), *seen, *published_values])
+        cells.append([row.row.label, count(row), *seen, *published_values])
     return Table(
         f"table-{number}-paper",
         f"{TITLES[number]}, as the paper counts",
@@ -98,7 +98,7 @@ def honest(number: int, rows: Sequence[RowResults]) -> Table:
     """The same rows on all slices: folds pooled, threshold frozen on validation."""
     own = [row for row in rows if number in row.row.tables]
     cells = [
-        [row.row.label, _count(row), *(pooled(row, key, p) for _, key, p in HONEST)]
+        [row.row.label, count(row), *(pooled(row, key, p) for _, key, p in HONEST)]
         for row in own
     ]
     return Table(
@@ -219,5 +219,6 @@ def shown(number: float | None, form: str = ".3f") -> str:
     return NONE if number is None else f"{number:{form}}"
 
 
-def _count(row: RowResults) -> str:
+def count(row: RowResults) -> str:
+    """How many of its runs are done."""
     return f"{len(row.done)} of {len(row.cells)}"

@@ -83,7 +83,7 @@ def precision_recall_figure(
 
     Dotted beyond the highest recall that is reached.
     """
-    figure, axes = _axes(4.4, 3.9)
+    figure, axes = empty_axes(4.4, 3.9)
     colour, dash = MARKS[protocol]
     if curve["recall"]:
         recall, precision = np.array([curve["recall"], curve["precision"]])
@@ -110,7 +110,7 @@ def froc(
     alt: str,
 ) -> Markup:
     """Sensitivity over false alarms per unit, log2 axis; `dots` at the seven rates."""
-    figure, axes = _axes(4.0, 3.4)
+    figure, axes = empty_axes(4.0, 3.4)
     colour, dash = MARKS[protocol]
     # A logarithmic axis has no 0; what lies left of 1/8 is outside it anyway.
     rate = np.maximum(_numbers(curve["fp"]), 1e-6)
@@ -140,7 +140,7 @@ def froc(
 def bars(groups: dict[str, Sequence[Bar]], name: str, axis: str, alt: str) -> Markup:
     """Bars from 0 to 1 with intervals, side by side by group; hatching tells groups."""
     names = [bar.name for bar in next(iter(groups.values()), ())]
-    figure, axes = _axes(max(4.4, 1.0 + 0.95 * len(names)), 3.4)
+    figure, axes = empty_axes(max(4.4, 1.0 + 0.95 * len(names)), 3.4)
     width = 0.8 / max(1, len(groups))
     for k, (group, row) in enumerate(groups.items()):
         x = np.arange(len(row)) + (k - (len(groups) - 1) / 2) * width
@@ -185,7 +185,7 @@ def bland_altman(
     alt: str,
 ) -> Markup:
     """Differences over means; `lines` are lower limit, bias and upper limit."""
-    figure, axes = _axes(4.4, 3.6)
+    figure, axes = empty_axes(4.4, 3.6)
     axes.axhline(0, color=INK, lw=0.6)
     bias = lines[1]
     if bias is not None:
@@ -213,7 +213,7 @@ def any_letters() -> Iterator[None]:
         yield
 
 
-def _axes(width: float, height: float) -> tuple[Figure, Axes]:
+def empty_axes(width: float, height: float) -> tuple[Figure, Axes]:
     """Empty axes with a pale grid; sizes in inches, which the page scales."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.patch.set_alpha(0)

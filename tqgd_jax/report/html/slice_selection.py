@@ -42,7 +42,7 @@ def select_slices(
         missing = most - len(chosen)
         batch, left = left[:missing], left[missing:]
         for k in sorted(batch):  # scan after scan, so that none is read twice
-            if (seen := _grey(pixels, k, window)) is not None:
+            if (seen := grey(pixels, k, window)) is not None:
                 image = eval_set.images[k]
                 chosen[k] = SelectedSlice(
                     image=image.name,
@@ -76,7 +76,7 @@ def ranked(eval_set: EvaluationSet, rows: Sequence[Sequence[Row]]) -> list[int]:
     return sorted(range(len(errors)), key=order)
 
 
-def _grey(
+def grey(
     pixels: Pixels, k: int, window: tuple[float, float] | None
 ) -> Float[np.ndarray, "h w"] | None:
     """Image k windowed, of colours their mean; None where its pixels are not known."""

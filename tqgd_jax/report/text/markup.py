@@ -13,6 +13,8 @@ LATEX = {
     **{char: f"\\{char}" for char in "&%$#_{}"},
 }
 
+FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+
 
 def markdown_table(
     title: str,
@@ -37,10 +39,12 @@ def latex_table(
     notes: Sequence[str] = (),
     *,
     names: int = 1,
+    fitted: bool = False,
 ) -> str:
     """A table with the rules of the package booktabs; title and notes are its caption.
 
-    A row whose first cell is not empty begins a group.
+    A row whose first cell is not empty begins a group. `fitted`: one that is wider than
+    the text is made as narrow, by the package graphicx.
     """
     grouped = any(not row[0] for row in rows)
     caption = " ".join(f"{line.rstrip('.')}." for line in (title, *notes) if line)
@@ -48,6 +52,7 @@ def latex_table(
         r"\begin{table}",
         rf"\caption{{{latex(caption)}}}",
         r"\centering",
+        *([FITTED] * fitted),
         rf"\begin{{tabular}}{{{'l' * names}{'r' * (len(columns) - names)}}}",
         r"\toprule",
         _line([latex(cell) for cell in columns]),
@@ -58,7 +63,8 @@ def latex_table(
             lines.append(r"\addlinespace")
         numbers = [re.sub(r"-(?=\d)", "$-$", latex(cell)) for cell in row[names:]]
         lines.append(_line([*map(latex, row[:names]), *numbers]))
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+    lines += [r"\bottomrule", r"\end{tabular}", *(["}"] * fitted), r"\end{table}", ""]
+    return "\n".join(lines)
 
 
 def markdown(cell: str) -> str:
