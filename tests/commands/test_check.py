@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.image_sets import picture, small, voc, voc_set
 from tqgd_jax.commands import check
+from tqgd_jax.report import size_histogram
 
 
 def run(capsys, *words: str) -> tuple[int, str]:
@@ -35,6 +36,25 @@ def test_a_clean_folder(tmp_path, capsys):
     areas = [("0-10", "0"), ("10-100", "5"), ("100-200", "0"), ("> 200", "1")]
     assert counts == areas
     assert "problems: none" in text
+
+
+def test_the_areas_are_drawn(tmp_path, capsys, monkeypatch):
+    bars = {}
+    draw = size_histogram.draw
+
+    def seen(path, counts, *words):
+        bars.update(counts)
+        draw(path, counts, *words)
+
+    monkeypatch.setattr(size_histogram, "draw", seen)
+    folder, file = small(tmp_path / "set"), tmp_path / "new" / "areas.png"
+    code, text = run(capsys, str(folder), "--picture", str(file))
+    assert code == 0
+    assert f"picture   {file}" in text
+    with Image.open(file) as image:
+        assert min(image.size) > 400
+    assert bars["set"] == [0, 5, 0, 1]  # as `test_a_clean_folder` counts them
+    assert len(bars) == 2
 
 
 def test_bins_end_with_their_upper_edge():

@@ -4,7 +4,7 @@ Floats are written with all their digits, so what is read is what was judged. A 
 a spreadsheet would take for a formula has an apostrophe before it (`FORMULA`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,10 +64,21 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
     tables.write_table(path, columns, cells)
 
 
-def read(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+def read(
+    path: Path,
+    columns: Sequence[str],
+    wanted: Callable[[Sequence[str]], bool] = lambda _: True,
+) -> Iterator[dict[str, str]]:
     """The rows of a csv, one by one.
 
-    Raises ValueError when it is missing, has other columns, or is no csv any more.
+    Args:
+      path: of the csv.
+      columns: that it must have.
+      wanted: whether a row is, by its cells; most of lesions.csv may be far below the
+        threshold.
+
+    Raises:
+      ValueError: when it is missing, has other columns, or is no csv any more.
     """
     lines = tables.read_cells(path)
     _, header = next(lines, (1, []))
@@ -82,10 +93,11 @@ def read(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
                 f"{path}:{line}: not {len(columns)} cells; the file was changed or cut: "
                 "evaluate again"
             )
-        yield {
-            name: text.removeprefix("'")
-            for name, text in zip(columns, cells, strict=True)
-        }
+        if wanted(cells):
+            yield {
+                name: text.removeprefix("'")
+                for name, text in zip(columns, cells, strict=True)
+            }
 
 
 def images(

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tqgd_jax.report import result_tables
-from tqgd_jax.report.html.gallery import drawn
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 PLACE = ("crop_x0", "crop_y0", "crop_x1", "crop_y1", "height", "width")
-Row = Mapping[str, str]
+KIND, ABOVE = (result_tables.LESIONS.index(name) for name in ("kind", "above"))
+Row = dict[str, str]
 
 
 class Judged(NamedTuple):
@@ -78,8 +78,9 @@ def read(folders: Sequence[Path]) -> dict[str, Judged]:
             for row in result_tables.read(folder / "slices.csv", result_tables.SLICES)
         }
         rows: dict[str, list[Row]] = {name: [] for name in slices}
-        for row in result_tables.read(folder / "lesions.csv", result_tables.LESIONS):
-            if drawn(row, None) and row["image"] in rows:
+        lesions = folder / "lesions.csv"
+        for row in result_tables.read(lesions, result_tables.LESIONS, _counts):
+            if row["image"] in rows:
                 rows[row["image"]].append(row)
         judged |= {
             name: Judged(row, rows[name])
@@ -87,6 +88,11 @@ def read(folders: Sequence[Path]) -> dict[str, Judged]:
             if row["threshold"]
         }
     return judged
+
+
+def _counts(cells: Sequence[str]) -> bool:
+    """Whether a row of lesions.csv is a labelled box, or a detection that counts."""
+    return cells[KIND] == result_tables.BOX or cells[ABOVE] == "1"
 
 
 def difficulties(networks: Sequence[Mapping[str, Judged]]) -> dict[str, float]:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from tqdm import tqdm
 
 from tqgd_jax.data.open import open_data
 from tqgd_jax.evaluation.inputs import image_pixels
 from tqgd_jax.evaluation.measures.strata import size_names
 from tqgd_jax.report import result_tables, size_histogram
+from tqgd_jax.report.html.pixels import Pixels
 from tqgd_jax.report.html.slice_selection import grey
 from tqgd_jax.study import difficulty, paper_values, slices_figure
 from tqgd_jax.study.difficulty import Judged, Shown
@@ -27,6 +29,8 @@ class PaperFigure:
       title: first words of the caption.
       caption: the others.
       alt: what a reader who cannot see it must know.
+      least: width on the page below which it is scrolled, rem.
+      most: greatest width on the page, as css has it.
       missing: why it could not be drawn; empty when it is there.
     """
 
@@ -34,10 +38,14 @@ class PaperFigure:
     title: str
     caption: str = ""
     alt: str = ""
+    least: int = 0
+    most: str = "none"
     missing: str = ""
 
 
-def areas(folder: Path, rows: Sequence[RowResults], data: str, remark: str) -> PaperFigure:
+def areas(
+    folder: Path, rows: Sequence[RowResults], data: str, remark: str
+) -> PaperFigure:
     """Draws the areas of the labelled boxes beside the paper's: Fig. 2.
 
     From the results of the row that has most runs, of one seed.
@@ -64,13 +72,16 @@ def areas(folder: Path, rows: Sequence[RowResults], data: str, remark: str) -> P
     if len(others) == len(names):
         bars[other] = others
     size_histogram.draw(folder / "fig-2.png", bars, names, remark)
-    tested = f"{len(done)} of {of_seed} test folds" if len(done) < of_seed else "all folds"
+    tested = (
+        f"{len(done)} of {of_seed} test folds" if len(done) < of_seed else "all folds"
+    )
     said = ", ".join(f"{n} of {name} px" for n, name in zip(counts, names, strict=True))
     return PaperFigure(
         "fig-2",
         "Fig. 2: areas of the labelled boxes",
         f"Boxes of {tested}, in the paper's bins: {said}. {paper_values.AREAS_SOURCE}",
         f"Bars: share of the labelled boxes by area; {said}.",
+        most="44rem",
     )
 
 
@@ -96,7 +107,10 @@ def slices(
       The figure, and the same in numbers; the table has no rows where there are no slices.
     """
     name, title = "fig-8", "Fig. 8: slices, and what each network found in them"
-    judged = {row.row.name: difficulty.read(_evaluations(row, root)) for row in rows}
+    judged = {
+        row.row.name: difficulty.read(_evaluations(row, root))
+        for row in tqdm(rows, name, unit="row", delay=2)
+    }
     judged = {row: of for row, of in judged.items() if of}
     of = difficulty.difficulties([*judged.values()]) if judged else {}
     shown = difficulty.at_quantiles(of)
@@ -129,7 +143,9 @@ def slices(
     if left := [row.row.label for row in rows if row.row.name not in judged]:
         caption += f" Not judged yet: {', '.join(left)}."
     alt = f"{len(shown)} slices in rows; labels and {len(networks)} networks in columns"
-    return PaperFigure(name, title, caption, f"{alt}. The table has the numbers."), table
+    alt += ". The table has the numbers."
+    wide = 10 * (1 + len(networks))
+    return PaperFigure(name, title, caption, alt, wide, f"{2 * wide}rem"), table
 
 
 def _evaluations(row: RowResults, root: Path) -> list[Path]:
@@ -159,9 +175,7 @@ def _in_numbers(
     )
 
 
-def _pixels(
-    shown: Sequence[Judged], row: RowResults
-) -> list[Float[np.ndarray, "_ _"]]:
+def _pixels(shown: Sequence[Judged], row: RowResults) -> list[Float[np.ndarray, "_ _"]]:
     """The slices in the window of the runs, 0 black and 1 white.
 
     Raises:
@@ -175,9 +189,10 @@ def _pixels(
     if folder.suffix == ".npz":
         tests = [open_data(config)["test"] for config in own]
 
-        def pixels(k: int) -> np.ndarray | None:
+        def packed(k: int) -> np.ndarray:
             return tests[k].image(tests[k].names.index(images[k].name))
 
+        pixels: Pixels = packed
     else:
         sizes = [(int(one.slice["height"]), int(one.slice["width"])) for one in shown]
         pixels = image_pixels.from_folder(folder, images, sizes)

@@ -38,7 +38,9 @@ def latex(table: Table) -> str:
         rows.append([first, *(value for value, _, _ in parts)])
         if any(rest for _, _, rest in parts):
             rows.append(["", *(rest and f"({rest}" for _, _, rest in parts)])
-    return markup.latex_table(table.title, table.columns, rows, table.notes, fitted=True)
+    return markup.latex_table(
+        table.title, table.columns, rows, table.notes, fitted=True
+    )
 
 
 def _markdown_figure(figure: PaperFigure) -> str:

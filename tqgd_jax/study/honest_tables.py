@@ -70,11 +70,15 @@ def sizes(rows: Sequence[RowResults]) -> Table:
     done = [results for row in rows for results in row.done.values()]
     names = size_names(done[0]["settings"]["size_px"])
     keys = [f"size.px.{name}.{how}" for how in ("recall", "centre") for name in names]
-    columns = [f"{name} px" for name in names] + [f"{name} px, centre" for name in names]
+    columns = [f"{name} px" for name in names] + [
+        f"{name} px, centre" for name in names
+    ]
     first = next((row for row in rows if row.pooled), None)
     cells = _cells(rows, keys, "clinical")
     if first is not None and cells:
-        of = next(iter(first.pooled.values())).results["protocols"]["clinical"]["figures"]
+        of = next(iter(first.pooled.values())).results["protocols"]["clinical"][
+            "figures"
+        ]
         counts = [f"{of[f'size.px.{name}.boxes']['value']:.0f}" for name in names]
         cells.insert(0, ["labelled boxes", "", *counts, *counts])
     return Table(
@@ -83,8 +87,8 @@ def sizes(rows: Sequence[RowResults]) -> Table:
         ["", "runs", *columns],
         cells,
         [
-            "At the frozen threshold, at IoU .5 and by the distance of centres. Areas as in "
-            f"Fig. 2 of the paper: above the first number, up to the second. {POOLED}"
+            "At the frozen threshold, at IoU .5 and by the distance of centres. Areas as "
+            f"in the paper's Fig. 2: above the first number, up to the second. {POOLED}"
         ],
     )
 

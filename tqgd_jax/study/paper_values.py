@@ -47,8 +47,8 @@ FOLDS = {
 # Fig. 2: labelled boxes by area, 0-10, 10-100, 100-200 and above 200 px.
 AREAS = ("OrCaScore, development copy", (14, 172, 27, 11))
 AREAS_SOURCE = (
-    "The paper prints Fig. 2 without numbers, and says that most deposits of OrCaScore have "
-    "10-100 px and that more of Concord's have 0-10 px; beside, as counted in a public "
+    "The paper prints Fig. 2 without numbers; it says that most deposits of OrCaScore have "
+    "10-100 px, and that more of Concord's have 0-10 px. Beside: as counted in a public "
     "development copy of its OrCaScore set (155 slices)."
 )
 ERRATA = (

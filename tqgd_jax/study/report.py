@@ -56,7 +56,8 @@ def make(root: Path, bootstraps: int, repeats: int, chosen: Sequence[str] = ()) 
 
     Args:
       root: folder of the study.
-      bootstraps, repeats: resamples and exchanges of the patients.
+      bootstraps: resamples of the patients.
+      repeats: exchanges of the networks in some patients.
       chosen: names of the rows that Fig. 8 shows; empty: all.
 
     Raises:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report import result_folder
 from tqgd_jax.report.comparison import models
@@ -46,7 +48,8 @@ def read(
         by_row.setdefault((cell.data, cell.row), []).append(cell)
     return {
         data.name: [
-            _row(row, by_row[data.name, row.name], root, settings) for row in study.rows
+            _row(row, by_row[data.name, row.name], root, settings)
+            for row in tqdm(study.rows, f"read {data.name}", unit="row", delay=2)
         ]
         for data in study.data
     }

@@ -80,7 +80,8 @@ def draw(
 
 def described(one: Shown) -> str:
     """What stands below the labels of a slice."""
-    return f"quantile {one.quantile:g}: {one.difficulty:.2f} errors\n{one.name}"
+    errors = f"{one.difficulty:.2f} errors a network"
+    return f"quantile {one.quantile:g}: {errors}\n{one.name}"
 
 
 def said(judged: Judged) -> str:
@@ -161,7 +162,9 @@ def _panel(
     show(axes, image, "")
     axes.axis("off")
     left, top, side = window
-    axes.add_patch(Rectangle((left, top), side, side, fill=False, color="white", lw=0.5))
+    axes.add_patch(
+        Rectangle((left, top), side, side, fill=False, color="white", lw=0.5)
+    )
     inset = INSET * min(height, width)
     at = (corner[0] / width, 1 - (corner[1] + inset) / height)
     small = axes.inset_axes((*at, inset / width, inset / height))
