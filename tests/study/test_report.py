@@ -170,7 +170,7 @@ def test_figures_are_drawn_and_stand_in_the_page(home):
     assert ((blue > 200) & (red < 120)).any()  # labels
     assert ((red > 200) & (green < 120)).any()  # detections
     rows = lines(folder / "ct" / "fig-8-slices.csv")
-    assert rows[0] == ["", "quantile", "errors", "base & 50 %", "a_b & 50 %"]
+    assert rows[0] == ["", "quantile", "errors a network", "base & 50 %", "a_b & 50 %"]
     assert [float(row[1]) for row in rows[1:]] == [*difficulty.QUANTILES]
     for row in rows[1:]:
         (_, missed_a, alarms_a), (_, missed_b, alarms_b) = (
@@ -192,7 +192,7 @@ def test_without_the_data_the_report_says_what_is_missing(home, tmp_path):
     for of in captions(folder).values():
         assert all(SIMULATED in caption for caption in of)  # it was written down
     rows = lines(folder / "ct" / "fig-8-slices.csv")
-    assert rows[0] == ["", "quantile", "errors", "a_b & 50 %"]
+    assert rows[0] == ["", "quantile", "errors a network", "a_b & 50 %"]
     with pytest.raises(ValueError, match="--rows"):
         report.make(tmp_path / "study", 20, 20, ["none"])
 

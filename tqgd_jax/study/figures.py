@@ -169,7 +169,7 @@ def _in_numbers(
     return Table(
         name,
         title,
-        ["", "quantile", "errors", *networks],
+        ["", "quantile", "errors a network", *networks],
         cells,
         ["Of each network: boxes found, boxes missed, false alarms."],
     )

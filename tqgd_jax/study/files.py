@@ -1,5 +1,6 @@
 """Tables and figures of a data set as Markdown, LaTeX and csv."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from tqgd_jax.io import tables as csv
 from tqgd_jax.report.text import markup
 from tqgd_jax.study.figures import PaperFigure
 from tqgd_jax.study.tables import Table
+
+SIZE = r"width=\linewidth,height=.7\textheight,keepaspectratio"
 
 
 def write(
@@ -31,16 +34,26 @@ def write(
 
 
 def latex(table: Table) -> str:
-    """A table no wider than the text: what is in brackets stands on a line below."""
+    """A table no wider than the text: what is in brackets stands below, and small."""
     rows = []
     for first, *cells in table.rows:
         parts = [cell.partition(" (") for cell in cells]
         rows.append([first, *(value for value, _, _ in parts)])
         if any(rest for _, _, rest in parts):
-            rows.append(["", *(rest and f"({rest}" for _, _, rest in parts)])
-    return markup.latex_table(
-        table.title, table.columns, rows, table.notes, fitted=True
+            below = [rest and f"({rest}" for _, _, rest in parts]
+            dash = "\N{EN DASH}"
+            rows.append(
+                ["", *(b if "-" in b else b.replace(" to ", dash) for b in below)]
+            )
+    text = markup.latex_table(
+        _of_the_paper(table.title), table.columns, rows, table.notes, fitted=True
     )
+    return re.sub(r"(?<=& )\([^()&]*\)", r"{\\scriptsize \g<0>}", text)
+
+
+def _of_the_paper(title: str) -> str:
+    """LaTeX has numbers of its own for tables and figures."""
+    return f"The paper's {title}" if title.startswith(("Table ", "Fig. ")) else title
 
 
 def _markdown_figure(figure: PaperFigure) -> str:
@@ -52,10 +65,11 @@ def _markdown_figure(figure: PaperFigure) -> str:
 
 
 def _latex_figure(figure: PaperFigure) -> str:
-    caption = f"{figure.title}. {figure.caption}"
-    image = rf"\includegraphics[width=\linewidth]{{{figure.name}.png}}"
+    title = _of_the_paper(figure.title)
+    caption = f"{title}. {figure.caption}"
+    image = rf"\includegraphics[{SIZE}]{{{figure.name}.png}}"
     if figure.missing:
-        caption, image = f"{figure.title}. Missing: {figure.missing}", ""
+        caption, image = f"{title}. Missing: {figure.missing}", ""
     lines = [r"\begin{figure}", r"\centering", image]
     lines += [rf"\caption{{{markup.latex(caption)}}}", r"\end{figure}", ""]
     return "\n".join(filter(None, lines)) + "\n"

@@ -79,7 +79,8 @@ def of_paper(number: int, rows: Sequence[RowResults]) -> Table:
     for row in own:
         seen = [spread(row, key, protocol) for _, key, protocol in PAPER]
         published_values = [
-            f"{of[row.row.name][3]:.3f}" for of, _ in published if row.row.name in of
+            f"{of[row.row.name][3]:.3f}" if row.row.name in of else NONE
+            for of, _ in published
         ]
         cells.append([row.row.label, count(row), *seen, *published_values])
     return Table(

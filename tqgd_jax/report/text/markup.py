@@ -13,7 +13,10 @@ LATEX = {
     **{char: f"\\{char}" for char in "&%$#_{}"},
 }
 
-FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+FITTED = (
+    r"\setlength{\tabcolsep}{3pt}"
+    r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+)
 
 
 def markdown_table(
