@@ -59,7 +59,10 @@ def test_slices_stand_at_quantiles_and_equal_ones_by_name(values, names):
 
 def test_what_stands_below_a_slice():
     of = judged("found", "hit", "missed", "false alarm", "ignored")
-    assert slices_figure.said(of) == "1 of 2 found, 1 false alarm\nthreshold 0.250"
+    assert (
+        slices_figure.outcomes_text(of)
+        == "1 of 2 found, 1 false alarm\nthreshold 0.250"
+    )
     text = slices_figure.described(Shown(0.25, "s", 1 / 3))
     assert text == "quantile 0.25: 0.33 errors a network\ns"
 

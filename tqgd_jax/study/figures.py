@@ -75,12 +75,14 @@ def areas(
     tested = (
         f"{len(done)} of {of_seed} test folds" if len(done) < of_seed else "all folds"
     )
-    said = ", ".join(f"{n} of {name} px" for n, name in zip(counts, names, strict=True))
+    listed = ", ".join(
+        f"{n} of {name} px" for n, name in zip(counts, names, strict=True)
+    )
     return PaperFigure(
         "fig-2",
         "Fig. 2: areas of the labelled boxes",
-        f"Boxes of {tested}, in the paper's bins: {said}. {paper_values.AREAS_SOURCE}",
-        f"Bars: share of the labelled boxes by area; {said}.",
+        f"Boxes of {tested}, in the paper's bins: {listed}. {paper_values.AREAS_SOURCE}",
+        f"Bars: share of the labelled boxes by area; {listed}.",
         most="44rem",
     )
 
@@ -164,8 +166,8 @@ def _in_numbers(
     cells = []
     for one in shown:
         each = [judged[one.name].outcomes for judged in networks.values()]
-        said = [f"{of['found']}, {of['missed']}, {of['false alarm']}" for of in each]
-        cells.append([one.name, f"{one.quantile:g}", f"{one.difficulty:.2f}", *said])
+        texts = [f"{of['found']}, {of['missed']}, {of['false alarm']}" for of in each]
+        cells.append([one.name, f"{one.quantile:g}", f"{one.difficulty:.2f}", *texts])
     return Table(
         name,
         title,
@@ -198,8 +200,8 @@ def _pixels(shown: Sequence[Judged], row: RowResults) -> list[Float[np.ndarray, 
         pixels = image_pixels.from_folder(folder, images, sizes)
     seen = []
     for k, (image, config) in enumerate(zip(images, own, strict=True)):
-        found = pixels(k)
-        window = None if found is None else config.data.window_of(found.dtype)
+        values = pixels(k)
+        window = None if values is None else config.data.window_of(values.dtype)
         drawn = grey(pixels, k, window)
         if drawn is None:
             raise LookupError(f"{folder} has no {image.name}")

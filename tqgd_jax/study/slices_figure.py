@@ -52,11 +52,11 @@ def draw(
     for k, (one, image) in enumerate(zip(slices, pixels, strict=True)):
         each = [judged[one.name] for judged in networks.values()]
         window = zoomed(each, image.shape)
-        seen = [row for judged in each for row in judged.rows]
-        corner = free_corner(seen, window, image.shape)
+        rows_of_all = [row for judged in each for row in judged.rows]
+        corner = free_corner(rows_of_all, window, image.shape)
         columns = [("labels", each[0].boxes, described(one))]
         columns += [
-            (name, judged.detections, said(judged))
+            (name, judged.detections, outcomes_text(judged))
             for name, judged in zip(networks, each, strict=True)
         ]
         height = heights[k] - TEXT
@@ -84,7 +84,7 @@ def described(one: Shown) -> str:
     return f"quantile {one.quantile:g}: {errors}\n{one.name}"
 
 
-def said(judged: Judged) -> str:
+def outcomes_text(judged: Judged) -> str:
     """What stands below a network's detections."""
     of = judged.outcomes
     alarms = of["false alarm"]
