@@ -9,12 +9,12 @@ from tqgd_jax.io import tables as csv
 from tqgd_jax.report.html.page import environment, part
 from tqgd_jax.report.text import markup
 from tqgd_jax.study import design, effects, paper_values, results, tables
-from tqgd_jax.study.effects import Effect, Effects
+from tqgd_jax.study.effects import KEY, Effect, Effects
 from tqgd_jax.study.plan import measured_before
 from tqgd_jax.study.results import RowResults
 from tqgd_jax.study.tables import Table
 
-KEY, KEY_NAME = "ap.yolo.0.5", "AP50"
+KEY_NAME = "AP50"
 
 PAGE = "report.html"
 NOTHING = "The eight networks of Table 2 are not all done: nothing is said."
