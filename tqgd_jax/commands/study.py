@@ -103,15 +103,15 @@ def _designed(args: argparse.Namespace) -> "Study":
     """The study of the command line, or the one that is in the folder."""
     import dataclasses
 
-    from tqgd_jax.study import design
+    from tqgd_jax.study import overrides, study_file
 
     if args.config is None:
-        study = design.read(args.out)
+        study = study_file.read(args.out)
         if args.data or args.seeds or args.set or args.folds is not None:
             raise ValueError("--data, --folds, --seeds and --set need --config")
         return study
     name, _, preset = args.config.partition(":")
-    study = design.load(_file(name), preset, INSTALLED)
+    study = study_file.load(_file(name), preset, INSTALLED)
     if args.data:
         pairs = [word.partition("=") for word in args.data]
         for name, equals, folder in pairs:
@@ -129,9 +129,9 @@ def _designed(args: argparse.Namespace) -> "Study":
         study = dataclasses.replace(study, data=tuple(sets))
     if args.seeds:
         study = dataclasses.replace(study, seeds=tuple(args.seeds))
-    settings = design.parsed(study.base, args.set)
+    settings = overrides.parsed(study.base, args.set)
     return dataclasses.replace(
-        study, base=design.overridden(study.base, settings, "--set")
+        study, base=overrides.overridden(study.base, settings, "--set")
     )
 
 
@@ -151,14 +151,14 @@ def _plan(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from tqgd_jax.study import design
+    from tqgd_jax.study import design, study_file
     from tqgd_jax.study import run as runs
     from tqgd_jax.study.cell import Interrupted
     from tqgd_jax.study.engines import ray_cluster, slurm_array
 
     study = _designed(args)
     runs.same_folds(study, args.out)
-    design.write(study, args.out)
+    study_file.write(study, args.out)
     todo = runs.missing(
         design.chosen(study, args.out, args.only), args.out, again=args.again
     )
@@ -182,9 +182,9 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _states(args: argparse.Namespace) -> "list[tuple[Cell, str]]":
-    from tqgd_jax.study import cell, design
+    from tqgd_jax.study import cell, study_file
 
-    study = design.read(args.out)
+    study = study_file.read(args.out)
     return [(each, cell.state(each, args.out)) for each in study.cells(args.out)]
 
 
@@ -208,19 +208,19 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from tqgd_jax.study import cell, design
+    from tqgd_jax.study import cell, design, study_file
     from tqgd_jax.study import run as runs
 
-    todo = design.chosen(design.read(args.out), args.out, args.only)
+    todo = design.chosen(study_file.read(args.out), args.out, args.only)
     for each in runs.missing(todo, args.out, again=True):
         print(shlex.join(cell.words(each, args.out)))
     return 0
 
 
 def _cell(args: argparse.Namespace) -> int:
-    from tqgd_jax.study import cell, design
+    from tqgd_jax.study import cell, study_file
 
-    by_name = {each.name: each for each in design.read(args.out).cells(args.out)}
+    by_name = {each.name: each for each in study_file.read(args.out).cells(args.out)}
     if args.name not in by_name:
         raise ValueError(
             f"{args.out} has no cell {args.name!r}; `tqgd study list` prints them, such "

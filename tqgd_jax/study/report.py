@@ -8,7 +8,7 @@ from tqgd_jax.io import atomic
 from tqgd_jax.io import tables as csv
 from tqgd_jax.report.html.page import environment, part
 from tqgd_jax.report.text import markup
-from tqgd_jax.study import design, effects, paper_values, results, tables
+from tqgd_jax.study import effects, paper_values, results, study_file, tables
 from tqgd_jax.study.effects import KEY, Effect, Effects
 from tqgd_jax.study.plan import measured_before
 from tqgd_jax.study.results import RowResults
@@ -26,7 +26,7 @@ def make(root: Path, bootstraps: int, repeats: int) -> Path:
     Raises:
       ValueError: no study there, or nothing of it is done.
     """
-    study = design.read(root)
+    study = study_file.read(root)
     settings = EvaluationSettings(bootstraps=bootstraps).checked()
     by_data = results.read(study, root, settings)
     if not any(row.done for rows in by_data.values() for row in rows):

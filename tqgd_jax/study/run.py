@@ -8,7 +8,8 @@ from tqdm import tqdm
 
 from tqgd_jax.data.split import fold_manifest, folds
 from tqgd_jax.study import cell as cells
-from tqgd_jax.study.design import Cell, Study, manifest, overridden
+from tqgd_jax.study.design import Cell, Study, manifest
+from tqgd_jax.study.overrides import overridden
 
 log = logging.getLogger("tqgd_jax")
 
