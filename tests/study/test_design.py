@@ -83,7 +83,7 @@ def test_what_cannot_run_is_refused_by_name(changes, message):
 def test_settings_of_the_command_line_take_the_type_of_the_setting():
     words = ["train.epochs=3", "model.neck=('gd',)", "optim.lr=1", "data.dir=7"]
     settings = overrides.parsed(Config(), words)
-    config = overrides.overridden(Config(), settings, "--set")
+    config = overrides.overridden(Config(), settings, "--config")
     assert (config.train.epochs, config.model.neck) == (3, ("gd",))
     assert (config.optim.lr, type(config.optim.lr)) == (1.0, float)
     assert config.data.dir == "7"
@@ -94,7 +94,9 @@ def test_settings_of_the_command_line_take_the_type_of_the_setting():
         ("train.tensorboard=1", "train.tensorboard is a bool, got 1"),
     ):
         with pytest.raises(ValueError, match=message):
-            overrides.overridden(Config(), overrides.parsed(Config(), [word]), "--set")
+            overrides.overridden(
+                Config(), overrides.parsed(Config(), [word]), "--config"
+            )
 
 
 def test_a_study_comes_back_may_grow_and_refuses_other_settings(tmp_path):

@@ -9,7 +9,7 @@ from tqgd_jax.config import Config, from_dict, one_of
 
 
 def parsed(config: Config, words: Sequence[str]) -> dict[str, Any]:
-    """Settings from SETTING=VALUE, each VALUE of the type that the setting has now.
+    """Settings from words SETTING=VALUE, each VALUE of the type that the setting has now.
 
     Raises:
       ValueError: a word without "=".
@@ -18,7 +18,7 @@ def parsed(config: Config, words: Sequence[str]) -> dict[str, Any]:
     for word in words:
         name, equals, text = word.partition("=")
         if not equals:
-            raise ValueError(f"--set: SETTING=VALUE, got {word!r}")
+            raise ValueError(f"--config.SETTING=VALUE, got --config.{word}")
         before: Any = config
         for part in name.split("."):
             before = getattr(before, part, None)
