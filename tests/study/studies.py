@@ -10,10 +10,9 @@ from tests.report.studies import undrawn
 from tqgd_jax.config import Config
 from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report import result_folder
-from tqgd_jax.study import design
+from tqgd_jax.study import study_file
 from tqgd_jax.study.design import DataSet, Row, Study
 
-MODULES = {"base": (), "a_b": ("queen",)}
 FOLDS = 2
 
 
@@ -31,7 +30,7 @@ def write(root: Path, data: Path, rows: tuple[str, ...] = ("base", "a_b")) -> St
         data=(DataSet("ct", {"data.dir": str(data)}, folds=FOLDS),),
         reference=rows[0],
     )
-    design.write(study, root)
+    study_file.write(study, root)
     data.mkdir(exist_ok=True)
     for cell in study.cells(root):
         fold = str(cell.fold)

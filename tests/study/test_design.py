@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tqgd_jax.config import Config
-from tqgd_jax.study import design
+from tqgd_jax.study import design, overrides, study_file
 from tqgd_jax.study.design import DataSet, Row, Study
 
 ROOT = Path(__file__).parents[2]
@@ -82,8 +82,8 @@ def test_what_cannot_run_is_refused_by_name(changes, message):
 
 def test_settings_of_the_command_line_take_the_type_of_the_setting():
     words = ["train.epochs=3", "model.neck=('gd',)", "optim.lr=1", "data.dir=7"]
-    settings = design.parsed(Config(), words)
-    config = design.overridden(Config(), settings, "--set")
+    settings = overrides.parsed(Config(), words)
+    config = overrides.overridden(Config(), settings, "--config")
     assert (config.train.epochs, config.model.neck) == (3, ("gd",))
     assert (config.optim.lr, type(config.optim.lr)) == (1.0, float)
     assert config.data.dir == "7"
@@ -94,37 +94,39 @@ def test_settings_of_the_command_line_take_the_type_of_the_setting():
         ("train.tensorboard=1", "train.tensorboard is a bool, got 1"),
     ):
         with pytest.raises(ValueError, match=message):
-            design.overridden(Config(), design.parsed(Config(), [word]), "--set")
+            overrides.overridden(
+                Config(), overrides.parsed(Config(), [word]), "--config"
+            )
 
 
 def test_a_study_comes_back_may_grow_and_refuses_other_settings(tmp_path):
-    design.write(study(), tmp_path)
-    assert design.read(tmp_path) == study()
+    study_file.write(study(), tmp_path)
+    assert study_file.read(tmp_path) == study()
     grown = study(rows=(PLAIN, OURS, dataclasses.replace(OURS, name="more")))
-    design.write(grown, tmp_path)
-    assert design.read(tmp_path) == grown
+    study_file.write(grown, tmp_path)
+    assert study_file.read(tmp_path) == grown
     other = dataclasses.replace(Config(), seed=3)
     other.optim.lr = 0.5
     with pytest.raises(
         ValueError, match=r"set/plain/fold-1/seed-0 .*optim.lr was 0.01 and is 0.5"
     ):
-        design.write(study(base=other), tmp_path)
-    assert design.read(tmp_path) == grown
-    (tmp_path / design.FILE).write_text('{"schema": "other"}')
+        study_file.write(study(base=other), tmp_path)
+    assert study_file.read(tmp_path) == grown
+    (tmp_path / study_file.FILE).write_text('{"schema": "other"}')
     with pytest.raises(ValueError, match="is no study"):
-        design.read(tmp_path)
+        study_file.read(tmp_path)
     with pytest.raises(ValueError, match="is missing"):
-        design.read(tmp_path / "nothing")
+        study_file.read(tmp_path / "nothing")
 
 
 def test_a_data_folder_may_be_named_in_full(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     full = study().with_data({"set": str(tmp_path / "d")})
-    design.write(study(), tmp_path)
-    design.write(full, tmp_path)
-    assert design.read(tmp_path) == full
+    study_file.write(study(), tmp_path)
+    study_file.write(full, tmp_path)
+    assert study_file.read(tmp_path) == full
     with pytest.raises(ValueError, match=r"data.dir was .* and is 'e'"):
-        design.write(study().with_data({"set": "e"}), tmp_path)
+        study_file.write(study().with_data({"set": "e"}), tmp_path)
 
 
 def test_cells_are_chosen_by_a_part_of_their_names():
@@ -138,10 +140,11 @@ def test_cells_are_chosen_by_a_part_of_their_names():
 
 
 @pytest.mark.parametrize(
-    ("preset", "cells"), [("", 60), ("smoke", 18), ("phantom", 45)]
+    ("preset", "cells"),
+    [("", 60), ("smoke", 18), ("phantom", 45), ("phantom-paper", 45)],
 )
 def test_the_papers_study_is_whole(preset, cells):
-    paper = design.load(str(ROOT / "configs" / "paper.py"), preset)
+    paper = study_file.load(str(ROOT / "configs" / "paper.py"), preset)
     assert len([*paper.cells(Path())]) == cells
     modules = [row.modules for row in paper.rows if row.modules is not None]
     assert len({frozenset(m) for m in modules}) == len(modules) == 8
@@ -151,10 +154,10 @@ def test_the_papers_study_is_whole(preset, cells):
 
 def test_a_file_that_makes_no_study_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no file"):
-        design.load(str(tmp_path / "x.py"))
+        study_file.load(str(tmp_path / "x.py"))
     (tmp_path / "x.py").write_text("get_config = dict\n")
     with pytest.raises(ValueError, match="has no get_study"):
-        design.load(str(tmp_path / "x.py"))
+        study_file.load(str(tmp_path / "x.py"))
     (tmp_path / "x.py").write_text("get_study = dict\n")
     with pytest.raises((ValueError, TypeError)):
-        design.load(str(tmp_path / "x.py"))
+        study_file.load(str(tmp_path / "x.py"))

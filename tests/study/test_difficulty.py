@@ -2,8 +2,8 @@
 
 import pytest
 
-from tqgd_jax.study import difficulty, slices_figure
-from tqgd_jax.study.difficulty import PLACE, Judged, Shown
+from tqgd_jax.study.figures import difficulty, slices_figure
+from tqgd_jax.study.figures.difficulty import PLACE, Judged, Shown
 
 
 def judged(*outcomes: str, crop: str = "0") -> Judged:

@@ -110,7 +110,7 @@ def test_a_ray_cluster_loses_a_machine(home):
 @pytest.mark.slow
 @needs_ray
 def test_a_signal_gives_the_cells_of_ray_back(home):
-    long = ["--set", "train.steps=100000", "--out", "stopped", "--engine=ray"]
+    long = ["--config.train.steps=100000", "--out", "stopped", "--engine=ray"]
     process = start(home, "study", "run", *STUDY, *long)
     folder = home / "stopped"
     wait_for(lambda: process.poll() is not None or [*folder.rglob("checkpoints/1")])

@@ -20,15 +20,9 @@ from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.io.tables import read_cells
 from tqgd_jax.report import size_histogram
 from tqgd_jax.report.comparison.models import Model
-from tqgd_jax.study import (
-    design,
-    difficulty,
-    figures,
-    honest_tables,
-    report,
-    results,
-)
+from tqgd_jax.study import honest_tables, report, results, study_file
 from tqgd_jax.study.design import Cell, Row
+from tqgd_jax.study.figures import difficulty, paper_figures
 from tqgd_jax.study.results import RowResults
 
 LATEX = r"""\documentclass[a4paper]{article}
@@ -203,8 +197,10 @@ def test_areas_are_counted_over_folds(home, monkeypatch, tmp_path):
         size_histogram, "draw", lambda _, counts, bins, __: bars.update(counts)
     )
     study = home / "study"
-    rows = results.read(design.read(study), study, EvaluationSettings(bootstraps=20))
-    figure = figures.areas(tmp_path, rows["ct"], "ct", "")
+    rows = results.read(
+        study_file.read(study), study, EvaluationSettings(bootstraps=20)
+    )
+    figure = paper_figures.areas(tmp_path, rows["ct"], "ct", "")
     by_hand = [0, 0, 0, 0]
     for fold in (1, 2):
         for image in evaluation_set(fold=str(fold), seed=fold)[0].images:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tqgd_jax")
 ENGINES = ("foreground", "ray", "slurm")
+SETTING = "--config."
 EPILOG = """
 tqgd study plan   --config paper:phantom --data gated=runs/phantom-gated --out runs/study
 tqgd study run    --config paper:phantom --data gated=runs/phantom-gated --out runs/study
@@ -31,7 +32,11 @@ tqgd study report --out runs/study     tables and pages of what is done
 
 def main(argv: list[str] | None = None) -> int:
     """Parses the command line; returns the exit status."""
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args, more = parser.parse_known_args(argv)
+    args.settings = [word.removeprefix(SETTING) for word in more]
+    if others := [word for word in more if not word.startswith(SETTING)]:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
     actions = {
         "plan": _plan,
         "run": _run,
@@ -57,17 +62,14 @@ def _parser() -> argparse.ArgumentParser:
     def designed(name: str, text: str) -> argparse.ArgumentParser:
         added = action(name, text)
         add = added.add_argument
-        add("--config", metavar="FILE[:PRESET]", help="[the study that is in --out]")
+        add(
+            "--config",
+            metavar="FILE[:PRESET]",
+            help="[the study in --out]; --config.train.epochs=20 changes all rows",
+        )
         add("--data", nargs="+", metavar="NAME=DIR", help="these data sets alone")
         add("--folds", type=int, help="of each data set; 0: its own split")
         add("--seeds", type=int, nargs="+", help="a run of each row for each of them")
-        add(
-            "--set",
-            nargs="+",
-            default=[],
-            metavar="SETTING=VALUE",
-            help="of all rows, such as train.epochs=20",
-        )
         return added
 
     plan = designed("plan", "what would run: size, time, disk, and what it can show")
@@ -104,35 +106,34 @@ def _designed(args: argparse.Namespace) -> "Study":
     """The study of the command line, or the one that is in the folder."""
     import dataclasses
 
-    from tqgd_jax.study import design
+    from tqgd_jax.study import overrides, study_file
 
     if args.config is None:
-        study = design.read(args.out)
-        if args.data or args.seeds or args.set or args.folds is not None:
-            raise ValueError("--data, --folds, --seeds and --set need --config")
+        study = study_file.read(args.out)
+        if args.data or args.seeds or args.settings or args.folds is not None:
+            raise ValueError("--data, --folds, --seeds and settings need --config")
         return study
     name, _, preset = args.config.partition(":")
-    study = design.load(_file(name), preset, INSTALLED)
+    study = study_file.load(_file(name), preset, INSTALLED)
+    folders = {data.name: data.settings["data.dir"] for data in study.data}
     if args.data:
         pairs = [word.partition("=") for word in args.data]
         for name, equals, folder in pairs:
             if not (name and equals and folder):
                 raise ValueError(f"--data: NAME=DIR, got {name + equals + folder!r}")
-        # a cell runs in any folder, and on another machine
-        study = study.with_data(
-            {
-                name: str(Path(folder).expanduser().absolute())
-                for name, _, folder in pairs
-            }
-        )
+        folders = {name: folder for name, _, folder in pairs}
+    # a cell runs in any folder, and on another machine
+    study = study.with_data(
+        {n: str(Path(dir).expanduser().absolute()) for n, dir in folders.items()}
+    )
     if args.folds is not None:
         sets = [dataclasses.replace(d, folds=args.folds) for d in study.data]
         study = dataclasses.replace(study, data=tuple(sets))
     if args.seeds:
         study = dataclasses.replace(study, seeds=tuple(args.seeds))
-    settings = design.parsed(study.base, args.set)
+    settings = overrides.parsed(study.base, args.settings)
     return dataclasses.replace(
-        study, base=design.overridden(study.base, settings, "--set")
+        study, base=overrides.overridden(study.base, settings, "--config")
     )
 
 
@@ -152,14 +153,14 @@ def _plan(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from tqgd_jax.study import design
+    from tqgd_jax.study import design, study_file
     from tqgd_jax.study import run as runs
     from tqgd_jax.study.cell import Interrupted
     from tqgd_jax.study.engines import ray_cluster, slurm_array
 
     study = _designed(args)
     runs.same_folds(study, args.out)
-    design.write(study, args.out)
+    study_file.write(study, args.out)
     todo = runs.missing(
         design.chosen(study, args.out, args.only), args.out, again=args.again
     )
@@ -183,9 +184,9 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _states(args: argparse.Namespace) -> "list[tuple[Cell, str]]":
-    from tqgd_jax.study import cell, design
+    from tqgd_jax.study import cell, study_file
 
-    study = design.read(args.out)
+    study = study_file.read(args.out)
     return [(each, cell.state(each, args.out)) for each in study.cells(args.out)]
 
 
@@ -209,19 +210,19 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from tqgd_jax.study import cell, design
+    from tqgd_jax.study import cell, design, study_file
     from tqgd_jax.study import run as runs
 
-    todo = design.chosen(design.read(args.out), args.out, args.only)
+    todo = design.chosen(study_file.read(args.out), args.out, args.only)
     for each in runs.missing(todo, args.out, again=True):
         print(shlex.join(cell.words(each, args.out)))
     return 0
 
 
 def _cell(args: argparse.Namespace) -> int:
-    from tqgd_jax.study import cell, design
+    from tqgd_jax.study import cell, study_file
 
-    by_name = {each.name: each for each in design.read(args.out).cells(args.out)}
+    by_name = {each.name: each for each in study_file.read(args.out).cells(args.out)}
     if args.name not in by_name:
         raise ValueError(
             f"{args.out} has no cell {args.name!r}; `tqgd study list` prints them, such "

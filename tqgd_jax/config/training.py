@@ -128,8 +128,8 @@ class Train:
       checkpoint_steps: iterations between further checkpoints; 0 means none.
       keep: newest checkpoints to keep, beside the one that was best in validation.
       steps_per_call: iterations that the device does by itself between two looks of the
-        host, with placement "resident"; 0 means an epoch, at most 100, on accelerators
-        and 1 on a CPU. It does not change a bit of the result. A signal waits for them.
+        host, with placement "resident"; 0 means at most 100 on accelerators and 1 on a
+        CPU. It does not change a bit of the result. A signal waits for them.
       non_finite: what a loss or gradient that is not finite does. It never changes the
         state. "stop" ends the run, "skip" goes on without the iteration. Neither is
         silent.

@@ -98,6 +98,16 @@ class Difference:
     patients: int
     why: str
 
+    @property
+    def sd(self) -> float:
+        """Between patients, of what a patient adds to the difference; NaN if unknown.
+
+        Resamples in which the figure is undefined do not count.
+        """
+        seen = self.resampled[~np.isnan(self.resampled)]
+        spread = seen.std(ddof=1) if len(seen) > 1 else np.nan
+        return float(spread * np.sqrt(self.patients))
+
     def row(self, level: float) -> dict[str, Any]:
         """`difference`, `low`, `high`, `p` (None for none) and `reason`."""
         seen, n = self.a - self.b, self.patients

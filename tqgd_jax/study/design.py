@@ -1,19 +1,12 @@
 """What a study compares: rows (networks) on data sets, over folds and seeds."""
 
-import ast
 import dataclasses
-import importlib.util
-import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqgd_jax.config import Config, differences, from_dict, one_of
-from tqgd_jax.io import atomic
-
-FILE = "study.json"
-SCHEMA = "tqgd_jax.study/1"
+from tqgd_jax.config import Config, one_of
+from tqgd_jax.study.overrides import overridden
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,159 +146,6 @@ class Study:
 def manifest(root: Path, data: DataSet) -> Path:
     """The file of a data set's folds: the same patients for every row and seed."""
     return root.absolute() / data.name / "folds.json"
-
-
-def parsed(config: Config, words: Sequence[str]) -> dict[str, Any]:
-    """Settings from SETTING=VALUE, each VALUE of the type that the setting has now.
-
-    Raises:
-      ValueError: a word without "=".
-    """
-    settings = {}
-    for word in words:
-        name, equals, text = word.partition("=")
-        if not equals:
-            raise ValueError(f"--set: SETTING=VALUE, got {word!r}")
-        before: Any = config
-        for part in name.split("."):
-            before = getattr(before, part, None)
-        try:
-            value = text if isinstance(before, str) else ast.literal_eval(text)
-        except (SyntaxError, ValueError):
-            value = text  # `overridden` refuses it with what is wanted
-        settings[name] = value
-    return settings
-
-
-def overridden(config: Config, settings: Mapping[str, Any], where: str) -> Config:
-    """The settings with some replaced, by dotted name.
-
-    Raises:
-      ValueError: begins with `where`, and names the setting, the value and the rule.
-    """
-    values = dataclasses.asdict(config)
-    for name, value in settings.items():
-        *sections, last = name.split(".")
-        inner = values
-        for section in sections:
-            sections_here = [k for k, v in inner.items() if isinstance(v, dict)]
-            one_of(f"{where}: {name}: section", section, sections_here)
-            inner = inner[section]
-        one_of(f"{where}: {name}: setting", last, inner)
-        before = inner[last]
-        number = isinstance(before, float) and type(value) is int
-        if not (number or isinstance(value, type(before))) or isinstance(before, dict):
-            raise ValueError(
-                f"{where}: {name} is a {type(before).__name__}, got {value!r}"
-            )
-        inner[last] = float(value) if number else value
-    try:
-        return from_dict(Config, values)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
-
-
-def load(file: str, preset: str = "", beside: Sequence[Path] = ()) -> Study:
-    """The study that `get_study(preset)` of a Python file makes.
-
-    The file may import its neighbours, as a script may, and what lies `beside`.
-
-    Raises:
-      ValueError: there is no such file, or it makes no study.
-    """
-    path = Path(file).expanduser()
-    if not path.is_file():
-        raise ValueError(f"--config: no file {path}; configs/paper.py is the paper's")
-    spec = importlib.util.spec_from_file_location("study_config", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    before = [*sys.path]
-    sys.path[:0] = [str(folder) for folder in (path.absolute().parent, *beside)]
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path[:] = before
-    if not hasattr(module, "get_study"):
-        raise ValueError(
-            f"--config: {path} has no get_study(preset); see configs/paper.py"
-        )
-    study = module.get_study(preset)
-    if not isinstance(study, Study):
-        raise ValueError(f"--config: get_study of {path} makes no Study but {study!r}")
-    return study
-
-
-def write(study: Study, root: Path) -> None:
-    """Writes `study.json`; a study that is there may grow, but no cell may change.
-
-    Raises:
-      ValueError: names the first cell that has other settings there, and these.
-    """
-    path = root / FILE
-    if path.exists():
-        _same_cells(read(root), study, root)
-    document = dataclasses.asdict(study) | {"schema": SCHEMA}
-    root.mkdir(parents=True, exist_ok=True)
-    with atomic.file(path) as partial:
-        partial.write_text(json.dumps(document, indent=1) + "\n")
-
-
-def read(root: Path) -> Study:
-    """The study of a folder.
-
-    Raises:
-      ValueError: there is none, or it cannot be read.
-    """
-    path = root / FILE
-    if not path.is_file():
-        raise ValueError(f"{path} is missing: `tqgd study run --out {root}` makes it")
-    try:
-        document = json.loads(path.read_text("utf-8"))
-        if document.pop("schema") != SCHEMA:
-            raise KeyError("schema")
-        lists = {"rows": Row, "data": DataSet}
-        for key, kind in lists.items():
-            document[key] = tuple(_plain(kind, row) for row in document[key])
-        document["seeds"] = tuple(document["seeds"])
-        document["base"] = from_dict(Config, document["base"], str(path))
-        return Study(**document)
-    except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{path} is no study ({type(error).__name__}: {error}); give another --out"
-        ) from error
-
-
-def _plain(kind: Any, row: Mapping[str, Any]) -> Any:
-    """A row or a data set from JSON, whose lists are tuples here."""
-
-    def thawed(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: thawed(v) for k, v in value.items()}
-        return tuple(value) if isinstance(value, list) else value
-
-    return kind(**{name: thawed(value) for name, value in row.items()})
-
-
-def _same_cells(before: Study, now: Study, root: Path) -> None:
-    planned = {cell.name: cell.config for cell in before.cells(root)}
-    for cell in now.cells(root):
-        if cell.name not in planned:
-            continue
-        changed = differences(planned[cell.name], cell.config)
-        if "data.dir" in changed:
-            old, new = map(Path, changed["data.dir"])
-            if old.absolute() == new.absolute():
-                del changed["data.dir"]
-        if changed:
-            listed = "; ".join(
-                f"{name} was {old!r} and is {new!r}"
-                for name, (old, new) in changed.items()
-            )
-            raise ValueError(
-                f"{root} holds a study in which {cell.name} has other settings: {listed}. "
-                "Give the settings of before, or another --out"
-            )
 
 
 def chosen(study: Study, root: Path, only: Sequence[str]) -> list[Cell]:

@@ -17,6 +17,7 @@ from tqgd_jax.evaluation.paired import Difference, Drawn
 from tqgd_jax.report.comparison.differences import holm
 from tqgd_jax.study.results import RowResults
 
+KEY = "ap.yolo.0.5"  # what differences are of
 LEVEL, POWER = 0.95, 0.8
 MODULES = {"thr": "ThrConvs", "queen": "Queen-fusion", "gd": "gather-and-distribute"}
 Pair = tuple[RowResults, RowResults]  # with, without
@@ -168,8 +169,7 @@ class Effects:
             return None
         mean = paired.mean(compared, sign_of if signs else ())
         row = mean.row(LEVEL) | {"p_holm": None}
-        sd = float(mean.resampled.std(ddof=1) * math.sqrt(mean.patients))
-        return Effect(name, len(compared), row, sd, mean.patients, by_cell)
+        return Effect(name, len(compared), row, mean.sd, mean.patients, by_cell)
 
     def _paired(self, a: RowResults, b: RowResults, seed: int) -> Difference:
         which = a.row.name, b.row.name, seed

@@ -48,8 +48,8 @@ def measure(config: Config, steps: int) -> dict[str, Any]:
     step = inputs.step_from(partial(make_train_step, detector, config))
     compiled = CompiledSteps(config, step, inputs.constant, inputs.at_most)
     state, batches = compiled.place(create(detector, config)), inputs.start(0)
-    n, seconds = compiled.at_most, []
-    for call in range(min(1 + steps, plan.stop // n)):
+    n, seconds = max(1, min(compiled.at_most, plan.stop // (1 + steps))), []
+    for call in range(min(1 + steps, plan.stop)):
         at = slice(call * n, (call + 1) * n)
         start = time.perf_counter()
         state, metrics = compiled(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -12,15 +13,19 @@ from typing import Any
 from tqdm import tqdm
 
 from tqgd_jax.data.split import fold_manifest
+from tqgd_jax.evaluation import paired
+from tqgd_jax.evaluation.paired import Drawn
 from tqgd_jax.io import atomic
+from tqgd_jax.report.comparison import pooling
 from tqgd_jax.study import cell as cells
 from tqgd_jax.study.design import Cell, Study, manifest
-from tqgd_jax.study.effects import LEVEL, detectable, patients_for
+from tqgd_jax.study.effects import KEY, LEVEL, detectable, patients_for
 from tqgd_jax.study.run import same_folds
 
 NETWORKS = "networks.json"
 TENSORS = 3  # of a checkpoint for each parameter: itself, its average, its momentum
 GAINS = (0.01, 0.02, 0.04)  # of AP50, as the paper has them
+RESAMPLES = Drawn(bootstraps=2000, repeats=1, seed=0)
 
 
 def measured(study: Study, root: Path, steps: int) -> dict[str, dict[str, Any]]:
@@ -74,7 +79,8 @@ def text(study: Study, root: Path, steps: int, spread: float | None) -> str:
       study: what is planned.
       root: its folder.
       steps: to time of each row.
-      spread: SD between patients of a difference of AP50; None for what it would take.
+      spread: SD between patients of a difference of AP50; None takes the largest that
+        `piloted` finds.
     """
     networks = measured(study, root, steps)
     todo = [*study.cells(root)]
@@ -106,7 +112,41 @@ def text(study: Study, root: Path, steps: int, spread: float | None) -> str:
     ]
     if disk > free:
         lines.append(f"NOT ENOUGH ROOM in {root}: choose another disk for --out")
+    pilot = {} if spread is not None else piloted(study, root)
+    for name, (sd, patients) in pilot.items():
+        lines.append(
+            f"done already: {name} minus {study.reference}, SD between {patients} "
+            f"patients {sd:.3f}"
+        )
+    spread = max((sd for sd, _ in pilot.values()), default=spread)
     return "\n".join([*lines, *_power(study, _patients(study, root, networks), spread)])
+
+
+def piloted(study: Study, root: Path) -> dict[str, tuple[float, int]]:
+    """SD between patients of a difference of AP50 to the reference, by row.
+
+    From the folds of the first data set and seed that the row and the reference have done,
+    with their patients; rows whose SD cannot be told are left out.
+    """
+    done: dict[str, dict[int, Path]] = {}
+    for cell in study.cells(root):
+        first = cell.data == study.data[0].name and cell.seed == study.seeds[0]
+        if first and cells.state(cell, root) == "done":
+            folder = (root / cell.name / cells.RESULTS).parent
+            done.setdefault(cell.row, {})[cell.fold] = folder
+    base, spreads = done.pop(study.reference, {}), {}
+    for row, folders in done.items():
+        if not (both := sorted(base.keys() & folders.keys())):
+            continue
+        a, b = (pooling.pool([of[k] for k in both]).eval_set for of in (folders, base))
+        difference = paired.differences(
+            *(a.images, a.thresholds, b.images, b.thresholds, a.classes),
+            [KEY],
+            RESAMPLES,
+        )[KEY]
+        if not math.isnan(sd := difference.sd):
+            spreads[row] = (sd, difference.patients)
+    return spreads
 
 
 def _patients(study: Study, root: Path, networks: dict[str, dict[str, Any]]) -> int:
@@ -124,9 +164,9 @@ def _power(study: Study, patients: int, spread: float | None) -> list[str]:
     first = f"{study.data[0].name}: {patients} patients"
     if spread is None:
         return [
-            f"{first}; --spread, the SD between patients of a difference of AP50, tells "
-            "the smallest difference they can show (`tqgd study report` gives it for "
-            "what is done)"
+            f"{first}; the smallest difference that they can show is told once a row "
+            f"and {study.reference} have done a fold, or by --spread, the SD between "
+            "patients of a difference of AP50"
         ]
     if not spread > 0:
         raise ValueError(f"--spread must be above 0, got {spread}")

@@ -12,23 +12,23 @@ from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.io import atomic
 from tqgd_jax.report.html.page import environment, part
 from tqgd_jax.study import (
-    design,
     effects,
-    figures,
     files,
     honest_tables,
     paper_values,
     results,
+    study_file,
     tables,
 )
-from tqgd_jax.study.effects import Effect, Effects
-from tqgd_jax.study.figures import PaperFigure
+from tqgd_jax.study.effects import KEY, Effect, Effects
+from tqgd_jax.study.figures import paper_figures
+from tqgd_jax.study.figures.paper_figures import PaperFigure
 from tqgd_jax.study.plan import measured_before
 from tqgd_jax.study.results import RowResults
 from tqgd_jax.study.run import simulated
 from tqgd_jax.study.tables import Table
 
-KEY, KEY_NAME = "ap.yolo.0.5", "AP50"
+KEY_NAME = "AP50"
 
 PAGE = "report.html"
 NOTHING = "The eight networks of Table 2 are not all done: nothing is said."
@@ -63,7 +63,7 @@ def make(root: Path, bootstraps: int, repeats: int, chosen: Sequence[str] = ()) 
     Raises:
       ValueError: no study there, nothing of it is done, or no such row.
     """
-    study = design.read(root)
+    study = study_file.read(root)
     for name in chosen:
         one_of("--rows", name, [row.name for row in study.rows])
     settings = EvaluationSettings(bootstraps=bootstraps).checked()
@@ -91,8 +91,8 @@ def make(root: Path, bootstraps: int, repeats: int, chosen: Sequence[str] = ()) 
         modules = of_rows.modules()
         made = _tables(rows, study.reference, of_rows, modules, drawn)
         made.append(tables.costs(rows, networks))
-        fig_8, in_numbers = figures.slices(folder, rows, root, chosen, remark)
-        drawings = [figures.areas(folder, rows, name, remark), fig_8]
+        fig_8, in_numbers = paper_figures.slices(folder, rows, root, chosen, remark)
+        drawings = [paper_figures.areas(folder, rows, name, remark), fig_8]
         section = Section(
             name,
             stamps,

@@ -9,7 +9,8 @@ from tqdm import tqdm
 from tqgd_jax.data.split import fold_manifest, folds
 from tqgd_jax.phantom import dataset as phantom
 from tqgd_jax.study import cell as cells
-from tqgd_jax.study.design import Cell, Study, manifest, overridden
+from tqgd_jax.study.design import Cell, Study, manifest
+from tqgd_jax.study.overrides import overridden
 
 SIMULATED = "simulated.txt"
 log = logging.getLogger("tqgd_jax")

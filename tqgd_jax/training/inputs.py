@@ -44,9 +44,7 @@ class Inputs:
         self.constant = (np.asarray(plan.anchors), key)
         if self._resident:
             self.constant += (resident.arrays(images),)
-        self.at_most = sharding.steps_per_call(
-            config, plan.steps_per_epoch, resident=self._resident
-        )
+        self.at_most = sharding.steps_per_call(config, resident=self._resident)
 
     def step_from(self, make_step: Callable[[Any, Any], Step]) -> Callable[..., Any]:
         """The step on `(state, *constant, *inputs, hyper)`; `start` gives the inputs.

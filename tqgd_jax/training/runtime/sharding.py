@@ -23,7 +23,9 @@ from tqgd_jax.xla import compiler_options
 
 AXIS = "data"
 NO_MEMORY = ("RESOURCE_EXHAUSTED", "OUT_OF_MEMORY", "ALLOC_FAILED")
-EPOCH_AT_MOST = 100  # steps of a call that `train.steps_per_call=0` chooses
+# Of a call that `train.steps_per_call=0` chooses. Not less for a short epoch: a program
+# that depends on the number of images would be compiled anew for each fold.
+STEPS_OF_A_CALL = 100
 
 
 class OutOfMemory(RuntimeError):
@@ -73,14 +75,14 @@ def rows(config: Config) -> slice:
     return slice(own[0] * share, (own[-1] + 1) * share)
 
 
-def steps_per_call(config: Config, steps_per_epoch: int, *, resident: bool) -> int:
-    """Steps that the device does without the host, see `Train.steps_per_call`."""
+def steps_per_call(config: Config, *, resident: bool) -> int:
+    """Most steps that the device does without the host, see `Train.steps_per_call`."""
     if not resident:
         return 1
     if config.train.steps_per_call:
         return config.train.steps_per_call
     on_cpu = devices(config)[0].platform == "cpu"
-    return 1 if on_cpu else min(steps_per_epoch, EPOCH_AT_MOST)
+    return 1 if on_cpu else STEPS_OF_A_CALL
 
 
 class CompiledSteps:

@@ -14,7 +14,7 @@ from tqgd_jax.io import tables
 from tqgd_jax.report.html import charts
 from tqgd_jax.report.pictures import save, show
 from tqgd_jax.report.result_tables import BOX
-from tqgd_jax.study.difficulty import Judged, Row, Shown
+from tqgd_jax.study.figures.difficulty import Judged, Row, Shown
 
 BLUE, RED = "#3D9BFF", "#FF3B30"  # the paper's, light enough for a dark slice
 PANEL, DPI = 2.2, 150  # inches a side, px an inch

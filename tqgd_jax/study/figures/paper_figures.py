@@ -14,8 +14,9 @@ from tqgd_jax.evaluation.measures.strata import size_names
 from tqgd_jax.report import result_tables, size_histogram
 from tqgd_jax.report.html.pixels import Pixels
 from tqgd_jax.report.html.slice_selection import grey
-from tqgd_jax.study import difficulty, paper_values, slices_figure
-from tqgd_jax.study.difficulty import Judged, Shown
+from tqgd_jax.study import paper_values
+from tqgd_jax.study.figures import difficulty, slices_figure
+from tqgd_jax.study.figures.difficulty import Judged, Shown
 from tqgd_jax.study.results import EVALUATION, RowResults
 from tqgd_jax.study.tables import Table
 
