@@ -70,9 +70,7 @@ def sizes(rows: Sequence[RowResults]) -> Table:
     done = [results for row in rows for results in row.done.values()]
     names = size_names(done[0]["settings"]["size_px"])
     keys = [f"size.px.{name}.{how}" for how in ("recall", "centre") for name in names]
-    columns = [f"{name} px" for name in names] + [
-        f"{name} px, centre" for name in names
-    ]
+    columns = [*names, *(f"{name}, centre" for name in names)]
     first = next((row for row in rows if row.pooled), None)
     cells = _cells(rows, keys, "clinical")
     if first is not None and cells:
@@ -83,7 +81,7 @@ def sizes(rows: Sequence[RowResults]) -> Table:
         cells.insert(0, ["labelled boxes", "", *counts, *counts])
     return Table(
         "sizes",
-        "Recall by area of the labelled box, all slices",
+        "Recall by area of the labelled box in px, all slices",
         ["", "runs", *columns],
         cells,
         [
