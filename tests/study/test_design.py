@@ -54,6 +54,14 @@ def test_a_set_with_its_own_split_has_one_cell_a_row_and_seed():
         ({"reference": "plane"}, "did you mean 'plain'"),
         ({"data": (DataSet("set", {}, folds=1),)}, "folds must be 2 or more"),
         (
+            {
+                "rows": tuple(
+                    dataclasses.replace(r, modules=("gd",)) for r in (PLAIN, OURS)
+                )
+            },
+            "another row has the same modules",
+        ),
+        (
             {"rows": (dataclasses.replace(PLAIN, modules=("thr", "x")),)},
             "unknown value 'x'",
         ),
@@ -131,10 +139,13 @@ def test_a_data_folder_may_be_named_in_full(tmp_path, monkeypatch):
 
 def test_cells_are_chosen_by_a_part_of_their_names():
     names = [c.name for c in design.chosen(study(), Path(), ["ours", "fold-1"])]
-    assert len(names) == 6
-    assert "set/plain/fold-2/seed-0" not in names
+    assert names == [f"set/ours/fold-1/seed-{seed}" for seed in (0, 7)]
     one = design.chosen(study(), Path(), ["set/ours/fold-2/seed-7"])
     assert [c.name for c in one] == ["set/ours/fold-2/seed-7"]
+    both = design.chosen(study(), Path(), ["ours", "plain", "fold-1", "seed-7"])
+    assert [c.name for c in both] == [
+        f"set/{row}/fold-1/seed-7" for row in ("plain", "ours")
+    ]
     with pytest.raises(ValueError, match="'T-QF' is no data set"):
         design.chosen(study(), Path(), ["T-QF"])
 

@@ -94,7 +94,6 @@ def test_main_effects_are_means_over_the_networks_of_the_others():
     found = {e.name: e for e in Effects(rows, "ap.yolo.0.5", DRAWN).modules()}
     thr = (ap[("thr",)] - ap[()] + ap[("thr", "queen")] - ap[("queen",)]) / 2
     assert found["ThrConvs"].row["difference"] == pytest.approx(thr)
-    assert found["ThrConvs"].pairs == 4
     assert found["gather-and-distribute"].row["difference"] == pytest.approx(0)
     interaction = {
         e.name: e for e in Effects(rows, "ap.yolo.0.5", DRAWN).interactions()
@@ -102,7 +101,84 @@ def test_main_effects_are_means_over_the_networks_of_the_others():
     expected = (ap[("thr", "queen")] - ap[("queen",)] - ap[("thr",)] + ap[()]) / 2
     assert interaction.row["difference"] == pytest.approx(expected)
     assert interaction.row["p"] is None
+    # Of the one run: the same of the figures in its results, hits / 6.
+    assert interaction.by_cell == [pytest.approx((5 - 2 - (2 - 1)) / 6 / 2)]
+    assert found["ThrConvs"].by_cell == [pytest.approx((2 - 1 + 5 - 2) / 6 / 2)]
     assert Effects(rows[:-1], "ap.yolo.0.5", DRAWN).modules() == []
+
+
+def test_only_seeds_that_every_network_has_count():
+    """A seed of two of the eight networks must not weigh on their pairs alone."""
+    rows = [
+        network(*modules, hits=5 if "queen" in modules else 2)
+        for n in range(4)
+        for modules in itertools.combinations(("thr", "queen", "gd"), n)
+    ]
+    before = Effects(rows, "ap.yolo.0.5", DRAWN)
+    more = [
+        dataclasses.replace(row, pooled={**row.pooled, 1: row.pooled[0]})
+        if row.row.modules in ((), ("queen",))
+        else row
+        for row in rows
+    ]
+    after = Effects(more, "ap.yolo.0.5", DRAWN)
+    for one, other in (
+        (before.modules(), after.modules()),
+        (before.interactions(), after.interactions()),
+    ):
+        assert [e.row for e in one] == [e.row for e in other]
+    assert all(e.row["difference"] == 0 for e in after.interactions())
+
+
+def test_holm_counts_rows_whose_runs_are_missing():
+    base, a = network(hits=1, name="base"), network(hits=5, name="a")
+    waiting = dataclasses.replace(network(hits=5, name="b"), pooled={}, done={})
+    first, second = Effects([base, a, waiting], "ap.yolo.0.5", DRAWN).against(base)
+    assert first.row["p_holm"] == pytest.approx(2 * first.row["p"])
+    assert second.row == dict.fromkeys(("difference", "low", "high", "p", "p_holm")) | {
+        "reason": "runs are missing"
+    }
+    table = tables.effects("x", "X", [first, second], [])
+    assert table.rows[1][:4] == ["b", "0 of 1", "-", "-"]
+    assert table.notes == []
+
+
+def test_rows_on_other_images_are_named_and_the_others_are_told():
+    base, a = network(hits=1, name="base"), network(hits=5, name="a")
+    model = a.pooled[0]
+    fewer = model.eval_set._replace(images=model.eval_set.images[1:])
+    other = dataclasses.replace(
+        network(hits=2, name="b"), pooled={0: model._replace(eval_set=fewer)}
+    )
+    first, second = Effects([base, a, other], "ap.yolo.0.5", DRAWN).against(base)
+    assert first.row["difference"] > 0
+    assert "b and base cannot be compared" in second.row["reason"]
+    assert tables.effects("x", "X", [first, second], []).notes == [second.row["reason"]]
+
+
+def test_patients_needed_have_bounds():
+    def needed(difference: float, sd: float) -> int | None:
+        row = {"difference": difference}
+        return Effect("x", row, sd, 9, [], 1).needed
+
+    assert needed(1e-5, 1.0) == effects.MOST
+    assert needed(0.1, 0.0) is None
+    assert needed(0.1, math.nan) is None
+    assert needed(0.0, 1.0) is None
+
+
+def test_of_several_seeds_there_is_mean_and_sd():
+    row = network(hits=3, name="x")
+    model = row.pooled[0]
+    figures = {"figures": {"ap.yolo.0.5": {"value": 0.7, "low": 0.6, "high": 0.8}}}
+    results = {"protocols": {"clinical": figures, "paper": {"reason": "none"}}}
+    both = dataclasses.replace(
+        row, pooled={0: model, 1: model._replace(results=results)}
+    )
+    # Mean of .5 and .7; SD .1 * sqrt 2.
+    assert tables.pooled(both, "ap.yolo.0.5", "clinical") == "0.600 (0.141)"
+    one = dataclasses.replace(row, pooled={1: both.pooled[1]})
+    assert tables.pooled(one, "ap.yolo.0.5", "clinical") == "0.700 (0.600 to 0.800)"
 
 
 def rows_of(rows: list[RowResults], modules: tuple[str, ...]) -> float:
@@ -139,7 +215,7 @@ def test_rows_are_compared_with_the_reference_and_holm_counts_them():
 )
 def test_a_sentence_says_what_may_be_taken_from_it(low, high, p, words):
     row = {"difference": (low + high) / 2, "low": low, "high": high, "p": p}
-    effect = Effect("GD", 4, row | {"p_holm": p, "reason": ""}, 0.1, 40, [0.01])
+    effect = Effect("GD", row | {"p_holm": p, "reason": ""}, 0.1, 40, [0.01], 1)
     assert words in effects.sentence(effect)
 
 

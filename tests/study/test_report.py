@@ -1,5 +1,6 @@
 """Tables, captions and figures of a study's report."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -20,7 +21,7 @@ from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.io.tables import read_cells
 from tqgd_jax.report import size_histogram
 from tqgd_jax.report.comparison.models import Model
-from tqgd_jax.study import honest_tables, report, results, study_file
+from tqgd_jax.study import honest_tables, report, results, study_file, tables
 from tqgd_jax.study.design import Cell, Row
 from tqgd_jax.study.figures import difficulty, paper_figures
 from tqgd_jax.study.results import RowResults
@@ -67,9 +68,10 @@ def test_froc_has_the_values_of_results(unit):
     row = made_up_row()
     of = row.done[0, 1]["protocols"]["clinical"]["figures"]
     table = honest_tables.froc([row], unit)
-    assert table.columns == ["", "runs", *NAMES, "mean"]
+    assert table.columns == ["", "runs", *NAMES, "mean", "mean in a run"]
     keys = [f"froc.{unit}.{rate}" for rate in (*NAMES, "cpm")]
-    assert table.rows == [["X", "1 of 1", *(cell_of(of[key]) for key in keys)]]
+    expected = ["X", "1 of 1", *(cell_of(of[key]) for key in keys)]
+    assert table.rows == [[*expected, f"{of[keys[-1]]['value']:.3f}"]]
 
 
 def test_sizes_have_the_values_of_results():
@@ -92,9 +94,52 @@ def test_frozen_thresholds_stand_beside_the_best(protocol):
     keys = ["ap.yolo.0.5"]
     for kind in ("point.iou0.5", "optimistic"):
         keys += [f"{kind}.{name}" for name in ("precision", "recall", "f1")]
-    assert cells[2:] == [cell_of(of[key]) for key in [*keys, "optimistic.gain"]]
+    gain = f"{of['optimistic.gain']['value']:.3f}"
+    assert cells[2:] == [*(cell_of(of[key]) for key in keys), gain]
     row.done[0, 1]["protocols"][protocol] = {"reason": "not judged"}
     assert honest_tables.thresholds([row], protocol).rows == []
+
+
+def test_where_only_slices_with_a_lesion_were_judged_the_tables_say_so():
+    row = made_up_row()
+    of = row.done[0, 1]["protocols"]
+    of["clinical"] = {"reason": "not judged"}
+    figure = of["paper"]["figures"]["froc.scan.cpm"]
+    for table in (
+        tables.honest(
+            1, [dataclasses.replace(row, row=Row("x", "X", {}, tables=(1,)))]
+        ),
+        honest_tables.froc([row], "scan"),
+        honest_tables.sizes([row]),
+    ):
+        assert "slices with a lesion" in table.title
+        assert table.rows
+    assert honest_tables.froc([row], "scan").rows[0][-2] == cell_of(figure)
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ([(1, 0), (2, 0)], ["Folds pooled", "95 % intervals"]),
+        ([(0, 0)], ["own test split", "95 % intervals"]),
+        ([(1, 0), (2, 0), (1, 1), (2, 1)], ["Folds pooled", "mean (SD) over seeds"]),
+    ],
+)
+def test_notes_say_how_figures_come_from_runs(cells, words):
+    own = [Cell("d", "x", fold, seed, Config()) for fold, seed in cells]
+    text = tables.how_pooled([RowResults(Row("x", "X", {}), own, {}, {})])
+    assert all(word in text for word in words)
+    assert ("interval" in text) != ("over seeds" in text)
+
+
+def test_costs_are_those_that_were_measured():
+    row = made_up_row()
+    assert tables.costs([row], {}).rows == []
+    measured = {key: 2.0 for _, key, _ in tables.COSTS} | {"parameters": 1234567}
+    measured |= {"parameters_fused": 7, "device": "cpu: x", "steps": 3}
+    table = tables.costs([row], {"x": measured})
+    assert table.rows == [["X", "1,234,567", "7", "2.0", "2.0", "2.0"]]
+    assert "cpu: x" in table.notes[0]
 
 
 def test_outcomes_add_up_to_the_counts_of_results(home):
@@ -131,7 +176,7 @@ def captions(folder: Path) -> dict[str, list[str]]:
 def test_every_caption_says_that_patients_are_simulated(home):
     found = captions(home / "study" / "report")
     tables, drawn = (len(found[f"{name}.md"]) for name in ("tables", "figures"))
-    assert (tables, drawn) == (12, 2)
+    assert (tables, drawn) == (11, 2)
     assert {kind: len(of) for kind, of in found.items()} == {
         **{"tables.md": tables, "tables.tex": tables, "html": tables + drawn},
         **{"figures.md": drawn, "figures.tex": drawn},
@@ -187,6 +232,8 @@ def test_without_the_data_the_report_says_what_is_missing(home, tmp_path):
         assert all(SIMULATED in caption for caption in of)  # it was written down
     rows = lines(folder / "ct" / "fig-8-slices.csv")
     assert rows[0] == ["", "quantile", "errors a network", "a_b & 50 %"]
+    with pytest.raises(ValueError, match="--repeats must be 1 or more, got 0"):
+        report.make(tmp_path / "study", 20, 0)
     with pytest.raises(ValueError, match="--rows"):
         report.make(tmp_path / "study", 20, 20, ["none"])
 

@@ -73,13 +73,13 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     plan = designed("plan", "what would run: size, time, disk, and what it can show")
-    plan.add_argument("--steps", type=int, default=3, help="timed steps a row; 0: none")
+    plan.add_argument("--steps", type=int, default=3, help="timed steps a row")
     plan.add_argument(
         "--spread", type=float, help="SD between patients of a difference of AP50"
     )
     run = designed("run", "runs what is missing")
     run.add_argument(
-        "--only", nargs="+", default=[], help="data sets, rows, folds, seeds"
+        "--only", nargs="+", default=[], help="of these rows, folds, seeds, data sets"
     )
     run.add_argument("--again", action="store_true", help="also what has failed")
     run.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     action("status", "what is done, running, failed, missing")
     only = action("list", "a shell command for each cell that is not done")
     only.add_argument(
-        "--only", nargs="+", default=[], help="data sets, rows, folds, seeds"
+        "--only", nargs="+", default=[], help="of these rows, folds, seeds, data sets"
     )
     action("cell", "runs one cell").add_argument("name", help="DATA/ROW/fold-K/seed-S")
     report = action("report", "tables and pages of what is done")
@@ -167,7 +167,7 @@ def _run(args: argparse.Namespace) -> int:
     logger.info("%d cells to run", len(todo))
     try:
         if args.engine == "ray":
-            failed = ray_cluster.run(todo, args.out, args.address, args.cpus, args.gpus)
+            ray_cluster.run(todo, args.out, args.address, args.cpus, args.gpus)
         elif args.engine == "slurm":
             print(
                 slurm_array.submit(
@@ -176,11 +176,12 @@ def _run(args: argparse.Namespace) -> int:
             )
             return 0
         else:
-            failed = runs.foreground(todo, args.out)
+            runs.foreground(todo, args.out)
     except Interrupted as error:
         print(error, file=sys.stderr)
         return error.status
-    return _status(args) or (1 if failed else 0)
+    _status(args)
+    return int(any(state == "failed" for _, state in _states(args)))
 
 
 def _states(args: argparse.Namespace) -> "list[tuple[Cell, str]]":
@@ -206,6 +207,8 @@ def _status(args: argparse.Namespace) -> int:
     for cell, state in states:
         if state == "failed":
             print(f"failed: {cell.name}: {failure(cell, args.out)}")
+    if any(state == "failed" for _, state in states):
+        print("`tqgd study run --again` runs once more what has failed")
     return 0
 
 

@@ -97,6 +97,13 @@ class Study:
         for row in self.rows:
             for module in row.modules or ():
                 one_of(f"row {row.name}: modules", module, ("thr", "queen", "gd"))
+        factorial = [frozenset(r.modules) for r in self.rows if r.modules is not None]
+        for row in self.rows:
+            if row.modules is not None and factorial.count(frozenset(row.modules)) > 1:
+                raise ValueError(
+                    f"row {row.name}: another row has the same modules; give modules=None "
+                    "to one that does not belong to the factorial reading of Table 2"
+                )
         for data in self.data:
             if data.folds == 1 or data.folds < 0:
                 raise ValueError(
@@ -149,20 +156,36 @@ def manifest(root: Path, data: DataSet) -> Path:
 
 
 def chosen(study: Study, root: Path, only: Sequence[str]) -> list[Cell]:
-    """The cells whose names have one of the words as a part, such as "T-QFGD" or "fold-1".
+    """The cells of these data sets, rows, folds and seeds.
+
+    Args:
+      study: of which.
+      root: its folder.
+      only: parts of names, such as "T-QFGD" or "fold-1", or whole names. Words of one kind
+        add cells, another kind narrows them: "Y-PAN T-QFGD fold-1" are two cells.
 
     Raises:
       ValueError: a word is part of no name.
     """
     cells = [*study.cells(root)]
+    kinds: dict[int, set[str]] = {}
     for word in only:
-        if not any(word in cell.name.split("/") or word == cell.name for cell in cells):
+        at = {
+            k for cell in cells for k, part in enumerate(_parts(cell)) if part == word
+        }
+        if not at:
             raise ValueError(
                 f"--only: {word!r} is no data set, row, fold or seed of the study; there "
                 f"are cells such as {cells[0].name}"
             )
+        kinds.setdefault(min(at), set()).add(word)
     return [
         cell
         for cell in cells
-        if not only or any(w in cell.name.split("/") or w == cell.name for w in only)
+        if all(_parts(cell)[k] in words for k, words in kinds.items())
     ]
+
+
+def _parts(cell: Cell) -> list[str]:
+    """Data set, row, fold, seed, and the whole name."""
+    return [*cell.name.split("/"), cell.name]

@@ -7,7 +7,9 @@ an interaction how much of it another module takes away or adds.
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+import operator
+import statistics
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from scipy import optimize, stats
@@ -19,6 +21,7 @@ from tqgd_jax.study.results import RowResults
 
 KEY = "ap.yolo.0.5"  # what differences are of
 LEVEL, POWER = 0.95, 0.8
+MOST = 10**7  # patients that are counted
 MODULES = {"thr": "ThrConvs", "queen": "Queen-fusion", "gd": "gather-and-distribute"}
 Pair = tuple[RowResults, RowResults]  # with, without
 
@@ -28,25 +31,29 @@ class Effect(NamedTuple):
 
     Attributes:
       name: such as "ThrConvs" or a row's label.
-      pairs: how many pairs of networks it is the mean of, seeds included.
-      row: `difference`, `low`, `high`, `p`, `p_holm` and `reason`.
+      row: `difference`, `low`, `high`, `p`, `p_holm` and `reason`; None while runs are
+        missing.
       sd: between patients, of what a patient adds to the difference; NaN if unknown.
       patients: how many.
-      by_cell: the difference on each fold and seed, in each pair.
+      by_cell: the difference on each fold and seed, mean over the pairs of networks.
+      cells: how many folds and seeds there are in the study.
     """
 
     name: str
-    pairs: int
     row: dict[str, Any]
     sd: float
     patients: int
     by_cell: list[float]
+    cells: int
 
     @property
     def needed(self) -> int | None:
-        """Patients with which a difference of this size would show, 80 % power."""
+        """Patients with which a difference of this size would show, 80 % power.
+
+        By a paired t test, two-sided 5 %; None if unknown, `MOST` for more.
+        """
         size = self.row["difference"]
-        if not size or math.isnan(self.sd):
+        if not size or not self.sd > 0:
             return None
         return patients_for(abs(size), self.sd)
 
@@ -72,12 +79,12 @@ def detectable(sd: float, patients: int, alpha: float = 1 - LEVEL) -> float:
 
 
 def patients_for(size: float, sd: float, alpha: float = 1 - LEVEL) -> int:
-    """The fewest patients with which a difference of this size shows."""
+    """The fewest patients with which a difference of this size shows, `MOST` at most."""
     low, high = 1, 2
     while detectable(sd, high, alpha) > size:
         low, high = high, 2 * high
-        if high > 10**7:
-            return high
+        if high > MOST:
+            return MOST
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (
@@ -101,20 +108,23 @@ class Effects:
         self._compared: dict[tuple[str, str, int], Difference] = {}
 
     def against(self, reference: RowResults) -> list[Effect]:
-        """Each further row minus the reference, as far as both have pooled folds."""
+        """Each further row minus the reference, on seeds whose folds both have done."""
         others = [row for row in self._rows if row is not reference]
         return _adjusted(
-            effect
-            for row in others
-            if (effect := self._effect(row.row.label, [(row, reference)]))
+            [self._effect(row.row.label, [(row, reference)]) for row in others]
         )
 
     def modules(self) -> list[Effect]:
-        """The main effect of each module, over the pairs of rows that differ in it."""
+        """The main effect of each module, over the pairs of rows that differ in it.
+
+        None where the study has not all of the networks.
+        """
         return _adjusted(
-            effect
-            for module, name in MODULES.items()
-            if (effect := self._effect(name, self._pairs(module)))
+            [
+                self._effect(name, pairs)
+                for module, name in MODULES.items()
+                if (pairs := self._pairs(module))
+            ]
         )
 
     def interactions(self) -> list[Effect]:
@@ -124,11 +134,10 @@ class Effects:
         """
         effects = []
         for one, other in itertools.combinations(MODULES, 2):
-            pairs = self._pairs(one)
-            signs = [1 if other in (p[0].row.modules or ()) else -1 for p in pairs]
-            name = f"{MODULES[one]} x {MODULES[other]}"
-            if effect := self._effect(name, pairs, signs):
-                effects.append(effect)
+            if pairs := self._pairs(one):
+                signs = [1 if other in (p[0].row.modules or ()) else -1 for p in pairs]
+                name = f"{MODULES[one]} x {MODULES[other]}"
+                effects.append(self._effect(name, pairs, signs))
         return effects
 
     def _pairs(self, module: str) -> list[Pair]:
@@ -150,37 +159,44 @@ class Effects:
 
     def _effect(
         self, name: str, pairs: list[Pair], signs: Sequence[int] = ()
-    ) -> Effect | None:
-        """The mean over pairs and seeds; None while a pair has no seed with all folds."""
-        compared, by_cell, sign_of = [], [], []
-        for i, (having, without) in enumerate(pairs):
-            seeds = sorted(having.pooled.keys() & without.pooled.keys())
-            if not seeds:
-                return None
-            sign = signs[i] if signs else 1
-            for seed in seeds:
-                compared.append(self._paired(having, without, seed))
-                sign_of.append(sign)
-            for at in sorted(having.done.keys() & without.done.keys()):
-                a, b = (value(row.done[at], self._key) for row in (having, without))
-                if a is not None and b is not None:
-                    by_cell.append(sign * (a - b))
-        if not compared:
-            return None
-        mean = paired.mean(compared, sign_of if signs else ())
+    ) -> Effect:
+        """The mean over pairs, on the seeds whose folds are done in all of them."""
+        cells = len(pairs[0][0].cells)
+        rows = [row for pair in pairs for row in pair]
+        seeds = sorted(set.intersection(*({*row.pooled} for row in rows)))
+        if not seeds:
+            return _unknown(name, "runs are missing", cells)
+        try:
+            compared = [self._paired(*pair, seed) for pair in pairs for seed in seeds]
+        except ValueError as error:
+            return _unknown(name, str(error), cells)
+        sign_of = [sign for sign in signs for _ in seeds]
+        mean = paired.mean(compared, sign_of)
         row = mean.row(LEVEL) | {"p_holm": None}
-        return Effect(name, len(compared), row, mean.sd, mean.patients, by_cell)
+        by_cell = []
+        for at in sorted(at for at in rows[0].done if at[0] in seeds):
+            values = [[value(r.done[at], self._key) for r in pair] for pair in pairs]
+            gains = [a - b for a, b in values if a is not None and b is not None]
+            if len(gains) == len(pairs):
+                weights = signs or [1] * len(gains)
+                by_cell.append(statistics.mean(map(operator.mul, weights, gains)))
+        return Effect(name, row, mean.sd, mean.patients, by_cell, cells)
 
     def _paired(self, a: RowResults, b: RowResults, seed: int) -> Difference:
         which = a.row.name, b.row.name, seed
         if which not in self._compared:
             one, other = (row.pooled[seed].eval_set for row in (a, b))
-            self._compared[which] = paired.differences(
-                *(one.images, one.thresholds, other.images, other.thresholds),
-                one.classes,
-                [self._key],
-                self._drawn,
-            )[self._key]
+            try:
+                self._compared[which] = paired.differences(
+                    *(one.images, one.thresholds, other.images, other.thresholds),
+                    one.classes,
+                    [self._key],
+                    self._drawn,
+                )[self._key]
+            except ValueError as error:
+                raise ValueError(
+                    f"{a.row.name} and {b.row.name} cannot be compared: {error}"
+                ) from error
         return self._compared[which]
 
 
@@ -194,8 +210,10 @@ def sentence(effect: Effect) -> str:
     if p is not None and p < 1 - LEVEL and row["low"] * row["high"] > 0:
         verdict = "helps" if row["difference"] > 0 else "harms"
         return f"{effect.name} {verdict} here: {size}, p = {p:.3g} after Holm."
-    needed = effect.needed
-    many = f"; an effect of this size needs about {needed} patients" if needed else ""
+    many = ""
+    if needed := effect.needed:
+        about = "more than" if needed == MOST else "about"
+        many = f"; an effect of this size needs {about} {needed:,} patients"
     return (
         f"{effect.name}: cannot be told with these {effect.patients} patients: "
         f"{size}{many}."
@@ -211,10 +229,15 @@ def value(results: dict[str, Any], key: str, protocol: str = "") -> float | None
     return figures.get(key, {}).get("value")
 
 
-def _adjusted(effects: Iterable[Effect]) -> list[Effect]:
-    """With `p_holm` over all of them."""
-    effects = list(effects)
-    tested = [e for e in effects if e.row["p"] is not None]
-    for effect, p in zip(tested, holm([e.row["p"] for e in tested]), strict=True):
-        effect.row["p_holm"] = p
+def _unknown(name: str, reason: str, cells: int) -> Effect:
+    row = dict.fromkeys(("difference", "low", "high", "p", "p_holm"))
+    return Effect(name, row | {"reason": reason}, math.nan, 0, [], cells)
+
+
+def _adjusted(effects: list[Effect]) -> list[Effect]:
+    """With `p_holm` over all of them, also those whose runs are missing yet."""
+    p = [1.0 if e.row["p"] is None else e.row["p"] for e in effects]
+    for effect, adjusted in zip(effects, holm(p), strict=True):
+        if effect.row["p"] is not None:
+            effect.row["p_holm"] = adjusted
     return effects

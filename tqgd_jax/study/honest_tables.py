@@ -1,6 +1,6 @@
 """What the paper's tables leave out: every row under both protocols, FROC, sizes.
 
-Folds are pooled, so each patient counts once; intervals are over patients.
+How figures come from the runs: `tables.how_pooled`.
 """
 
 from collections.abc import Sequence
@@ -8,9 +8,16 @@ from collections.abc import Sequence
 from tqgd_jax.evaluation.measures.froc import NAMES
 from tqgd_jax.evaluation.measures.strata import size_names
 from tqgd_jax.study.results import RowResults
-from tqgd_jax.study.tables import Table, count, pooled
+from tqgd_jax.study.tables import (
+    PROTOCOLS,
+    Table,
+    count,
+    how_pooled,
+    judged,
+    pooled,
+    spread,
+)
 
-PROTOCOLS = {"clinical": "all slices", "paper": "slices with a lesion"}
 THRESHOLDS = (
     ("AP50", "ap.yolo.0.5"),
     ("P, frozen", "point.iou0.5.precision"),
@@ -19,27 +26,30 @@ THRESHOLDS = (
     ("P, best F1", "optimistic.precision"),
     ("R, best F1", "optimistic.recall"),
     ("F1, best F1", "optimistic.f1"),
-    ("F1 gained", "optimistic.gain"),
 )
 FROC = {
     "scan": "boxes, per scan",
     "slice": "boxes, per slice",
     "lesion": "3-D lesions, per scan",
 }
-POOLED = "Folds pooled; 95 % intervals over patients."
 
 
 def thresholds(rows: Sequence[RowResults], protocol: str) -> Table:
     """One protocol at the frozen threshold, and at that of the best F1 on these slices."""
+    gain, keys = "optimistic.gain", [key for _, key in THRESHOLDS]
     return Table(
         f"thresholds-{protocol}",
         f"Thresholds, {PROTOCOLS[protocol]}",
-        ["", "runs", *(title for title, _ in THRESHOLDS)],
-        _cells(rows, [key for _, key in THRESHOLDS], protocol),
+        ["", "runs", *(title for title, _ in THRESHOLDS), "F1 gained in a run"],
         [
-            "Frozen: the threshold that validation chose. Best F1: the one that is best on "
-            "the judged slices themselves, which is optimistic. F1 gained: by that choice. "
-            + POOLED
+            [*cells, spread(row, gain, protocol)]
+            for row, cells in zip(rows, _cells(rows, keys, protocol), strict=False)
+        ],
+        [
+            "Frozen: the threshold that validation chose, in each fold its own. Best F1: "
+            "one for all that is judged, the best on these very slices. F1 gained in a "
+            "run: by the run's own best threshold instead of its frozen one, mean (SD) "
+            f"over folds and seeds; so much is optimism. {how_pooled(rows)}"
         ],
     )
 
@@ -52,15 +62,22 @@ def froc(rows: Sequence[RowResults], unit: str) -> Table:
       unit: of `FROC`.
     """
     keys = [f"froc.{unit}.{rate}" for rate in (*NAMES, "cpm")]
+    protocol = judged(rows)
     return Table(
         f"froc-{unit}",
-        f"FROC of {FROC[unit]}, all slices",
-        ["", "runs", *NAMES, "mean"],
-        _cells(rows, keys, "clinical"),
+        f"FROC of {FROC[unit]}, {PROTOCOLS[protocol]}",
+        ["", "runs", *NAMES, "mean", "mean in a run"],
         [
-            "Sensitivity at so many false alarms "
+            [*cells, spread(row, keys[-1], protocol)]
+            for row, cells in zip(rows, _cells(rows, keys, protocol), strict=False)
+        ],
+        [
+            "Sensitivity at so many false alarms (boxes in slices) "
             f"{'a slice' if unit == 'slice' else 'a scan'}, and its mean over the seven; a "
-            f"hit is a centre within half the longer side. {POOLED}"
+            "hit is a centre within half the longer side. Pooled folds have one order of "
+            "confidences: a fold whose network is surer than others costs them at few "
+            "false alarms. In a run: the same of each run, mean (SD) over folds and "
+            f"seeds. {how_pooled(rows)}"
         ],
     )
 
@@ -71,22 +88,23 @@ def sizes(rows: Sequence[RowResults]) -> Table:
     names = size_names(done[0]["settings"]["size_px"])
     keys = [f"size.px.{name}.{how}" for how in ("recall", "centre") for name in names]
     columns = [*names, *(f"{name}, centre" for name in names)]
-    first = next((row for row in rows if row.pooled), None)
-    cells = _cells(rows, keys, "clinical")
-    if first is not None and cells:
-        of = next(iter(first.pooled.values())).results["protocols"]["clinical"][
-            "figures"
-        ]
+    protocol = judged(rows)
+    cells = _cells(rows, keys, protocol)
+    pools = [model.results for row in rows for model in row.pooled.values()]
+    first = next((p for p in pools if "figures" in p["protocols"][protocol]), None)
+    if first is not None:
+        of = first["protocols"][protocol]["figures"]
         counts = [f"{of[f'size.px.{name}.boxes']['value']:.0f}" for name in names]
         cells.insert(0, ["labelled boxes", "", *counts, *counts])
     return Table(
         "sizes",
-        "Recall by area of the labelled box in px, all slices",
+        f"Recall by area of the labelled box in px, {PROTOCOLS[protocol]}",
         ["", "runs", *columns],
         cells,
         [
             "At the frozen threshold, at IoU .5 and by the distance of centres. Areas as "
-            f"in the paper's Fig. 2: above the first number, up to the second. {POOLED}"
+            "in the paper's Fig. 2: above the first number, up to the second. "
+            + how_pooled(rows)
         ],
     )
 

@@ -1,6 +1,7 @@
 """What a study would take, and what it could show, before anything of it runs."""
 
 import dataclasses
+import hashlib
 import json
 import math
 import shutil
@@ -31,19 +32,24 @@ RESAMPLES = Drawn(bootstraps=2000, repeats=1, seed=0)
 def measured(study: Study, root: Path, steps: int) -> dict[str, dict[str, Any]]:
     """What `pilot.measure` says of each row, on the first fold of the first data set.
 
-    Kept in `networks.json`; what stands there is not measured again.
+    Kept in `networks.json`, with the name of the data set as `data`; what stands there is
+    measured again only when settings have changed.
 
     Raises:
       ValueError: a row cannot be trained; its own message.
     """
+    if steps < 1:
+        raise ValueError(f"--steps must be 1 or more, got {steps}")
     same_folds(study, root)
     known = measured_before(root)
     first: dict[str, Cell] = {}
     for cell in study.cells(root):
         first.setdefault(cell.row, cell)
     for name, cell in tqdm(first.items(), "measure", unit="row"):
-        if name not in known:
-            known[name] = _pilot(cell, root, steps)
+        settings = json.dumps(dataclasses.asdict(cell.config), sort_keys=True)
+        of = {"data": cell.data, "of": hashlib.sha256(settings.encode()).hexdigest()}
+        if not of.items() <= known.get(name, {}).items():
+            known[name] = _pilot(cell, root, steps) | of
             with atomic.file(root / NETWORKS) as partial:
                 partial.write_text(json.dumps(known, indent=1) + "\n")
     return known
@@ -107,7 +113,8 @@ def text(study: Study, root: Path, steps: int, spread: float | None) -> str:
     lines += [
         "",
         f"{len(left)} of {len(todo)} cells are left: about {total / 3600:.1f} hours one "
-        "after the other on this machine, without starts and evaluations; "
+        f"after the other on this machine, all as on {study.data[0].name}, without starts "
+        "and evaluations; "
         f"{disk / 2**30:.2f} GiB of checkpoints, {free / 2**30:.0f} GiB are free",
     ]
     if disk > free:

@@ -31,7 +31,6 @@ from tqgd_jax.study.tables import Table
 KEY_NAME = "AP50"
 
 PAGE = "report.html"
-NOTHING = "The eight networks of Table 2 are not all done: nothing is said."
 
 
 class Section(NamedTuple):
@@ -67,6 +66,8 @@ def make(root: Path, bootstraps: int, repeats: int, chosen: Sequence[str] = ()) 
     for name in chosen:
         one_of("--rows", name, [row.name for row in study.rows])
     settings = EvaluationSettings(bootstraps=bootstraps).checked()
+    if repeats < 1:
+        raise ValueError(f"--repeats must be 1 or more, got {repeats}")
     by_data = results.read(study, root, settings)
     if not any(row.done for rows in by_data.values() for row in rows):
         raise ValueError(
@@ -90,13 +91,14 @@ def make(root: Path, bootstraps: int, repeats: int, chosen: Sequence[str] = ()) 
         of_rows = Effects(rows, KEY, drawn)
         modules = of_rows.modules()
         made = _tables(rows, study.reference, of_rows, modules, drawn)
-        made.append(tables.costs(rows, networks))
+        of_data = {k: n for k, n in networks.items() if n["data"] == name}
+        made.append(tables.costs(rows, of_data))
         fig_8, in_numbers = paper_figures.slices(folder, rows, root, chosen, remark)
         drawings = [paper_figures.areas(folder, rows, name, remark), fig_8]
         section = Section(
             name,
             stamps,
-            [effects.sentence(effect) for effect in modules] or [NOTHING],
+            [effects.sentence(effect) for effect in modules],
             [
                 table._replace(title=". ".join([table.title, *remarks]))
                 for table in [*made, in_numbers]
@@ -140,15 +142,19 @@ def _tables(
     for number in (1, 2, 3):
         if any(number in row.row.tables for row in rows):
             made += [tables.of_paper(number, rows), tables.honest(number, rows)]
-    made += [tables.folds(row) for row in rows if 4 in row.row.tables]
+    if any(cell.fold for cell in base.cells):
+        made += [tables.folds(row) for row in rows if 4 in row.row.tables]
     made += [honest_tables.thresholds(rows, p) for p in honest_tables.PROTOCOLS]
     made += [honest_tables.froc(rows, unit) for unit in honest_tables.FROC]
     made.append(honest_tables.sizes(rows))
     how = (
-        f"{KEY_NAME}, folds pooled. Intervals and p over patients ({drawn.bootstraps:,} "
-        f"resamples, {drawn.repeats:,} exchanges), p Holm over the rows of the table. SD "
-        "of runs: of the difference between folds and seeds. Patients needed: to show a "
-        "difference of this size with 80 % power."
+        f"{KEY_NAME} on {tables.PROTOCOLS[tables.judged(rows)]}, on the seeds whose runs "
+        f"are all done. {tables.how_pooled(rows)} "
+        f"({drawn.bootstraps:,} resamples, {drawn.repeats:,} exchanges of the networks "
+        "for p, two-sided); p Holm over all that is planned with a p. With a gain: runs. "
+        "SD of runs: of the difference between folds and seeds. SD of patients: of what a "
+        "patient adds to the difference. Patients needed: to show a difference of this "
+        "size with 80 % power (paired t test, two-sided 5 %, before Holm)."
     )
     made.append(
         tables.effects(

@@ -3,31 +3,33 @@
 Values are text here; empty cells say how many runs they lack.
 """
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tqgd_jax.report.text.comparison_text import p_text
 from tqgd_jax.study import paper_values
-from tqgd_jax.study.effects import Effect, value
+from tqgd_jax.study.effects import MOST, Effect, value
 from tqgd_jax.study.results import RowResults
 
-# Title, figure of results.json, protocol.
+# Title, figure of results.json.
 PAPER = (
-    ("P", "optimistic.precision", "paper"),
-    ("R", "optimistic.recall", "paper"),
-    ("F1", "optimistic.f1", "paper"),
-    ("mAP", "ap.yolo.0.5", "paper"),
+    ("P", "optimistic.precision"),
+    ("R", "optimistic.recall"),
+    ("F1", "optimistic.f1"),
+    ("mAP", "ap.yolo.0.5"),
 )
 HONEST = (
-    ("AP50", "ap.yolo.0.5", "clinical"),
-    ("AP50-95", "ap.yolo.0.5:0.95", "clinical"),
-    ("P", "point.iou0.5.precision", "clinical"),
-    ("R", "point.iou0.5.recall", "clinical"),
-    ("F1", "point.iou0.5.f1", "clinical"),
-    ("R, centre", "point.centre.recall", "clinical"),
-    ("FROC", "froc.scan.cpm", "clinical"),
+    ("AP50", "ap.yolo.0.5"),
+    ("AP50-95", "ap.yolo.0.5:0.95"),
+    ("P", "point.iou0.5.precision"),
+    ("R", "point.iou0.5.recall"),
+    ("F1", "point.iou0.5.f1"),
+    ("R, centre", "point.centre.recall"),
+    ("FROC", "froc.scan.cpm"),
 )
+PROTOCOLS = {"clinical": "all slices", "paper": "slices with a lesion"}
 COSTS = (
     ("parameters", "parameters", "{:,}"),
     ("deployed", "parameters_fused", "{:,}"),
@@ -73,11 +75,11 @@ def of_paper(number: int, rows: Sequence[RowResults]) -> Table:
         (paper_values.CONCORD, "Concord"),
         (paper_values.ORCASCORE, "OrCaScore"),
     ]
-    columns = [title for title, _, _ in PAPER]
+    columns = [title for title, _ in PAPER]
     columns += [f"mAP, paper ({name})" for _, name in published]
     cells = []
     for row in own:
-        seen = [spread(row, key, protocol) for _, key, protocol in PAPER]
+        seen = [spread(row, key, "paper") for _, key in PAPER]
         published_values = [
             f"{of[row.row.name][3]:.3f}" if row.row.name in of else NONE
             for of, _ in published
@@ -95,38 +97,55 @@ def of_paper(number: int, rows: Sequence[RowResults]) -> Table:
     )
 
 
+def judged(rows: Sequence[RowResults]) -> str:
+    """The protocol of the honest tables: all slices, where they were judged."""
+    done = [results for row in rows for results in row.done.values()]
+    seen = any("figures" in results["protocols"]["clinical"] for results in done)
+    return "clinical" if seen else "paper"
+
+
+def how_pooled(rows: Sequence[RowResults]) -> str:
+    """How a figure comes from the runs; for the notes of tables."""
+    if any(cell.fold for row in rows for cell in row.cells):
+        text = (
+            "Folds pooled, so each patient is judged once, by a network that has not seen "
+            "it; "
+        )
+    else:
+        text = "The data set's own test split; "
+    if len({cell.seed for row in rows for cell in row.cells}) > 1:
+        return text + "mean (SD) over seeds."
+    return text + "95 % intervals over patients."
+
+
 def honest(number: int, rows: Sequence[RowResults]) -> Table:
     """The same rows on all slices: folds pooled, threshold frozen on validation."""
-    own = [row for row in rows if number in row.row.tables]
+    own, protocol = [row for row in rows if number in row.row.tables], judged(rows)
     cells = [
-        [row.row.label, count(row), *(pooled(row, key, p) for _, key, p in HONEST)]
+        [row.row.label, count(row), *(pooled(row, key, protocol) for _, key in HONEST)]
         for row in own
     ]
     return Table(
         f"table-{number}",
-        f"{TITLES[number]}, all slices",
-        ["", "runs", *(title for title, _, _ in HONEST)],
+        f"{TITLES[number]}, {PROTOCOLS[protocol]}, frozen thresholds",
+        ["", "runs", *(title for title, _ in HONEST)],
         cells,
-        [
-            "All folds pooled, so each patient is judged once, by a network that has not "
-            "seen it; 95 % intervals over patients; of several seeds the mean, with the "
-            "interval of the first."
-        ],
+        [how_pooled(rows)],
     )
 
 
 def folds(row: RowResults) -> Table:
     """Each fold and seed of a row."""
+    keys = [(key, "paper") for _, key in PAPER]
+    keys += [(key, judged([row])) for _, key in HONEST]
     cells = []
     for seed, fold in sorted(row.done):
-        results = row.done[seed, fold]
-        values = [shown(value(results, key, p)) for _, key, p in (*PAPER, *HONEST)]
+        values = [shown(value(row.done[seed, fold], *key)) for key in keys]
         cells.append([f"fold {fold}, seed {seed}", *values])
     if row.whole:
-        both = [spread(row, key, p) for _, key, p in (*PAPER, *HONEST)]
-        cells.append(["mean (SD)", *both])
-    columns = [f"{title}, paper's" for title, _, _ in PAPER]
-    columns += [title for title, _, _ in HONEST]
+        cells.append(["mean (SD)", *(spread(row, *key) for key in keys)])
+    columns = [f"{title}, paper's" for title, _ in PAPER]
+    columns += [title for title, _ in HONEST]
     missing = len(row.cells) - len(row.done)
     notes = [f"{missing} of {len(row.cells)} runs are missing: no mean."] * bool(
         missing
@@ -135,7 +154,7 @@ def folds(row: RowResults) -> Table:
         values = ", ".join(f"{mean_ap:.3f}" for _, _, mean_ap in each)
         notes.append(f"mAP of the paper's five groups, {name}: {values}.")
     return Table(
-        "table-4-folds",
+        f"table-4-{row.row.name}",
         f"{TITLES[4]}: {row.row.label}",
         ["", *columns],
         cells,
@@ -149,42 +168,48 @@ def effects(
     """Differences with intervals, p, and what each cell says."""
     cells = []
     for effect in rows:
-        row = effect.row
-        signs = [d > 0 for d in effect.by_cell]
+        row, gains = effect.row, effect.by_cell
+        needed = effect.needed
         cells.append(
             [
                 effect.name,
+                f"{len(gains)} of {effect.cells}",
                 shown(row["difference"], "+.3f"),
                 NONE
                 if row["low"] is None
                 else f"{row['low']:+.3f} to {row['high']:+.3f}",
                 p_text(row["p"]),
                 p_text(row["p_holm"]),
-                f"{sum(signs)} of {len(signs)}",
-                shown(statistics.stdev(effect.by_cell)) if len(signs) > 1 else NONE,
-                f"{effect.sd:.3f}",
-                NONE if effect.needed is None else f"{effect.needed:,}",
+                f"{sum(d > 0 for d in gains)}" if gains else NONE,
+                shown(statistics.stdev(gains)) if len(gains) > 1 else NONE,
+                NONE if math.isnan(effect.sd) else f"{effect.sd:.3f}",
+                NONE if not needed else f"{'> ' * (needed == MOST)}{needed:,}",
             ]
         )
-    columns = ("", "difference", "95 % interval", "p", "p Holm", "runs with a gain")
+    columns = ("", "runs", "difference", "95 % interval", "p", "p Holm", "with a gain")
     columns += ("SD of runs", "SD of patients", "patients needed")
-    return Table(name, title, columns, cells, notes)
+    reasons = {e.row["reason"] for e in rows} - {"", "runs are missing"}
+    return Table(name, title, columns, cells, [*notes, *sorted(reasons)])
 
 
 def costs(
     rows: Sequence[RowResults], networks: Mapping[str, Mapping[str, Any]]
 ) -> Table:
-    """What each row costs, as far as it was measured."""
-    cells = []
+    """What each row costs, as far as it was measured; empty where nothing was."""
+    cells, devices = [], set()
     for row in rows:
-        measured = networks.get(row.row.name, {})
-        texts = [
-            NONE if measured.get(key) is None else form.format(measured[key])
-            for _, key, form in COSTS
-        ]
+        measured = networks.get(row.row.name)
+        texts = [NONE] * len(COSTS)
+        if measured:
+            texts = [form.format(measured[key]) for _, key, form in COSTS]
+            devices.add(f"{measured['device']}; steps timed: {measured['steps']}")
         cells.append([row.row.label, *texts])
     return Table(
-        "costs", "What each row costs", ["", *(title for title, _, _ in COSTS)], cells
+        "costs",
+        "What each row costs",
+        ["", *(title for title, _, _ in COSTS)],
+        cells if devices else [],
+        [f"Measured by `tqgd study plan` on {'; '.join(sorted(devices))}."],
     )
 
 
@@ -200,7 +225,7 @@ def spread(row: RowResults, key: str, protocol: str) -> str:
 
 
 def pooled(row: RowResults, key: str, protocol: str) -> str:
-    """The figure of pooled folds with its interval."""
+    """The figure of pooled folds: with its interval, of several seeds mean and SD."""
     if not row.whole:
         return NONE
     figures = [
@@ -210,8 +235,10 @@ def pooled(row: RowResults, key: str, protocol: str) -> str:
     values = [figure.get("value") for figure in figures]
     if None in values:
         return NONE
-    text = shown(statistics.mean(values))
+    if len(values) > 1:
+        return f"{statistics.mean(values):.3f} ({statistics.stdev(values):.3f})"
     low, high = figures[0].get("low"), figures[0].get("high")
+    text = shown(values[0])
     return text if low is None else f"{text} ({low:.3f} to {high:.3f})"
 
 
