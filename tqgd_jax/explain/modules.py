@@ -15,7 +15,7 @@ from tqgd_jax.config import LEVELS
 from tqgd_jax.detector import Detector
 
 HEAD = "head"  # of each box the map that its own head reads
-OF_TABLE = re.compile(r"backbone/thr_\w+|queen/q\d|gd/inject\d")
+OF_TABLE = (r"backbone/thr_\w+", r"queen/q[234]", r"gd/inject\d")
 
 
 class Watched(NamedTuple):
@@ -130,7 +130,8 @@ def named(words: Sequence[str], of: Places) -> tuple[str, ...]:
     names: list[str] = []
     for word in words:
         if word == "all":
-            names += [name for name in of.shapes if OF_TABLE.fullmatch(name)]
+            for module in OF_TABLE:
+                names += [name for name in of.shapes if re.fullmatch(module, name)]
             names += of.read.values()
         elif word == HEAD or word in of.shapes:
             names.append(word)
