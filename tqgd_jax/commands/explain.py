@@ -70,20 +70,19 @@ def _main(_: list[str]) -> None:
     given = flags.FLAGS
     known(given.method)
     _check_boxes(given.boxes, len(given.model))
-    modules = tuple(given.module.split(","))
-    if modules != ("list",):
-        if not given.out:
-            raise ValueError("--out is missing: the folder to write")
-        if (given.input is None) == (given.split is None):
-            raise ValueError("give one of --input and --split")
-        out = Path(given.out).expanduser()
-        config_flags.refuse_full(out)
-    compile_cache.use_cache()
-    explainers = _explainers(given.model, () if modules == ("list",) else modules)
-    if modules == ("list",):
-        for name, explainer in explainers.items():
+    if given.module == "list":
+        compile_cache.use_cache()
+        for name, explainer in _explainers(given.model, ()).items():
             _print_modules(name, explainer)
         return
+    if not given.out:
+        raise ValueError("--out is missing: the folder to write")
+    if (given.input is None) == (given.split is None):
+        raise ValueError("give one of --input and --split")
+    out = Path(given.out).expanduser()
+    config_flags.refuse_full(out)
+    compile_cache.use_cache()
+    explainers = _explainers(given.model, tuple(given.module.split(",")))
     first = next(iter(explainers.values())).predictor
     if given.split is None:
         path = Path(given.input).expanduser()
@@ -98,9 +97,7 @@ def _main(_: list[str]) -> None:
         given.min_score,
         given.checks,
     )
-    if not task.chosen:
-        raise ValueError("there is no slice to explain")
-    title = f"Where {', '.join(explainers)} look{'s' * (len(explainers) == 1)}"
+    title = f"{', '.join(explainers)}: where the score comes from"
     with atomic.folder(out) as partial:
         figure.make(partial, explainers, task, title)
     print(f"written to {out}; open {out / figure.PAGE}. Not a medical device.")

@@ -88,7 +88,8 @@ def rank_correlation(a: Plane, b: Plane) -> float | None:
     """Spearman's, over all cells; None where a map is flat."""
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
-    return float(spearmanr(a.ravel(), b.ravel()).statistic)
+    result: Any = spearmanr(a.ravel(), b.ravel())
+    return float(result.statistic)
 
 
 def randomised(explainer: Explainer) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -159,7 +160,7 @@ def shift(explainer: Explainer, of: Candidates, explanation: Explanation) -> Shi
     near = box_iou(wanted, np.asarray(decoded.boxes))[0]
     label = of.labels[:1]
     best = (near * np.asarray(decoded.scores)[:, label[0]]).argmax()
-    now = of._replace(pixels=moved, index=np.array([best], np.int32), labels=label)
+    now = of._replace(pixels=moved, number=np.array([best], np.int32), labels=label)
     after = raw_map(explainer.reading(now, 0), module, explanation.method)
     return best_shift(before, after)
 
@@ -219,7 +220,7 @@ def deletion_insertion(
       order: a map of cells of the network's input.
     """
     side = of.pixels.shape[1]
-    at = jnp.int32(of.index[0]), jnp.int32(of.labels[0])
+    at = jnp.int32(of.number[0]), jnp.int32(of.labels[0])
 
     def score(images: Float[np.ndarray, "b s s c"]) -> Float[np.ndarray, "b"]:
         logits = explainer.programs.scores(

@@ -40,7 +40,7 @@ class Candidates(NamedTuple):
       network_boxes: the same in network px, not clipped.
       scores: confidence.
       labels: class indices.
-      index: number among all candidates of the network, in the order of `decode`.
+      number: among all candidates of the network, in the order of `decode`.
       raw_best: nothing reaches the threshold; this is the best of all candidates.
     """
 
@@ -50,7 +50,7 @@ class Candidates(NamedTuple):
     network_boxes: Float[np.ndarray, "n 4"]
     scores: Float[np.ndarray, "n"]
     labels: Int[np.ndarray, "n"]
-    index: Int[np.ndarray, "n"]
+    number: Int[np.ndarray, "n"]
     raw_best: bool
 
 
@@ -198,11 +198,11 @@ class Explainer:
           which: numbers of the boxes, 0 the best; those beyond the last are left out.
         """
         known(method)
-        which = [k for k in which if k < len(of.index)]
+        which = [k for k in which if k < len(of.number)]
         read = [self.reading(of, k) for k in which]
         result = {}
         for name in self.modules:
-            names = [self.module_of(name, int(of.index[k])) for k in which]
+            names = [self.module_of(name, int(of.number[k])) for k in which]
             raw = [raw_map(r, n, method) for r, n in zip(read, names, strict=True)]
             result[name] = Explanation(
                 np.max([unit(self.in_image(m, of.size)) for m in raw], axis=0),
@@ -220,25 +220,24 @@ class Explainer:
     ) -> Reading:
         """Maps and gradients of one box, also for other weights at the same place."""
         weights = self.predictor.variables if variables is None else variables
-        at = jnp.int32(of.index[k]), jnp.int32(of.labels[k])
+        at = jnp.int32(of.number[k]), jnp.int32(of.labels[k])
         return self.programs.read(weights, of.pixels, *at)
 
-    def module_of(self, name: str, index: int) -> str:
+    def module_of(self, name: str, number: int) -> str:
         """The map to read for a candidate: that of its head, if "head" is asked."""
         if name != HEAD:
             return name
-        for level in self.predictor.config.model.heads:
-            count = (self.predictor.config.data.image_size // 2**level) ** 2
-            index -= count * self.predictor.anchors.shape[1]
-            if index < 0:
-                break
-        return self.places.read[level]
+        config, anchors = self.predictor.config, self.predictor.anchors.shape[1]
+        cells = [(config.data.image_size // 2**n) ** 2 for n in config.model.heads]
+        level = np.searchsorted(anchors * np.cumsum(cells), number, side="right")
+        return self.places.read[config.model.heads[level]]
 
     def native(
         self, boxes: Float[np.ndarray, "n 4"], size: tuple[int, int]
     ) -> Float[np.ndarray, "n 4"]:
         """Boxes of the network's input in px of the image, clipped to it."""
-        return unletterbox(boxes, np.array(size), self.predictor.config.data.image_size)
+        side = self.predictor.config.data.image_size
+        return np.asarray(unletterbox(boxes, np.array(size), side))
 
     def in_image(
         self, cells: Float[np.ndarray, "y x"], size: tuple[int, int]

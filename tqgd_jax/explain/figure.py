@@ -82,7 +82,7 @@ def make(
             entries = []
             for name, explainer in explainers.items():
                 of = of_model[name]._replace(**_only(of_model[name], which))
-                maps = explainer.explain(of, task.method, range(len(of.index)))
+                maps = explainer.explain(of, task.method, range(len(of.number)))
                 control = _control(explainer, of) if task.checks else None
                 for module, explanation in maps.items():
                     entry = _entry(explainer, of, explanation, row, control)
@@ -103,7 +103,7 @@ def make(
             )
             rows.append(row)
             cells.append(of_row)
-    draw(out / "grid.png", rows, heads, cells, f"{title}: {NAMES[task.method]}")
+    draw(out / "grid.png", rows, heads, cells, f"{NAMES[task.method]}. {title}")
     document = {
         "schema": SCHEMA,
         "title": title,
@@ -132,7 +132,7 @@ def _boxes(
     if words.startswith("top"):
         return [tuple(range(int(words[3:])))]
     (one,) = of.values()
-    count = len(one.index)
+    count = len(one.number)
     if words == "all":
         return [(k,) for k in range(count)]
     if int(words) >= count:
@@ -145,8 +145,8 @@ def _boxes(
 
 
 def _only(of: Candidates, which: Sequence[int]) -> dict[str, np.ndarray]:
-    at = [k for k in which if k < len(of.index)]
-    names = ("boxes", "network_boxes", "scores", "labels", "index")
+    at = [k for k in which if k < len(of.number)]
+    names = ("boxes", "network_boxes", "scores", "labels", "number")
     return {name: getattr(of, name)[at] for name in names}
 
 

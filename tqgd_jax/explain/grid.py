@@ -24,6 +24,7 @@ COLOURS = "turbo"  # red is high, blue is low, as in the paper
 STRENGTH = 0.65  # of the highest colour over the slice; the lowest is clear
 LABEL, DETECTION = "#4DA3FF", "#FF3B30"
 PANEL = 3.1  # inches a side
+HALO = [withStroke(linewidth=2, foreground="black")]
 
 
 class Row(NamedTuple):
@@ -115,21 +116,29 @@ def _panel(axes: Axes, row: Row, cell: Cell | None) -> None:
     show(axes, row.pixels, "")
     gap = GAP * max(row.pixels.shape[:2])
     if cell is None:
-        axes.text(0, -gap, row.name, color="white", size=8, va="bottom")
+        _note(axes, row, row.name)
     else:
         overlay = colormaps[COLOURS](cell.map)
         overlay[..., 3] = STRENGTH * np.minimum(1, 2 * cell.map)
         h, w = cell.map.shape
         axes.imshow(overlay, extent=(0, w, h, 0), interpolation="nearest")
-        axes.text(0, -gap, cell.note, color="white", size=8, va="bottom")
+        _note(axes, row, cell.note)
         for box, score in zip(cell.boxes.tolist(), cell.scores.tolist(), strict=True):
             _outline(axes, box, gap, DETECTION, "-")
             axes.text(
                 box[2] + gap, box[1] - gap, f"{score:.2f}", color="white", size=7,
-                va="bottom", path_effects=[withStroke(linewidth=2, foreground="black")],
+                va="bottom", path_effects=HALO,
             )  # fmt: skip
     for box in row.labels.tolist():
         _outline(axes, box, 2.2 * gap, LABEL, "-" if cell is None else ":")
+
+
+def _note(axes: Axes, row: Row, text: str) -> None:
+    """Words in the lower left corner of a slice."""
+    h, w = row.pixels.shape[:2]
+    axes.text(
+        0.02 * w, 0.98 * h, text, color="white", size=8, va="bottom", path_effects=HALO
+    )
 
 
 def _outline(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from tqdm import tqdm
 
 from tqgd_jax.data import dataset
 from tqgd_jax.data.dataset import Dataset
@@ -108,7 +109,7 @@ def chosen(
     if any(len(boxes) for boxes in slices.labels):
         return by_labels(slices.labels, slices.patients, count)
     best = []
-    for i in range(len(slices.names)):
+    for i in tqdm(range(len(slices.names)), "detect", unit="slice"):
         scores = predictor(slices.image(i), 0.0).scores
         best.append(scores.max(initial=0.0))
     return sorted(np.argsort(-np.array(best), kind="stable")[:count].tolist())

@@ -51,7 +51,7 @@ def watch(
     read: dict[int, str] = {}
     begun: set[str] = set()
 
-    def add(name: str, x: Array) -> Array:
+    def add(name: str, x: Any) -> Array:
         maps[name] = x if name not in (deltas or {}) else x + (deltas or {})[name]
         return maps[name]
 
