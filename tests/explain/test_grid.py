@@ -2,15 +2,15 @@
 
 import matplotlib.image
 import numpy as np
-from matplotlib.colors import to_rgb
 
 from tqgd_jax.explain import grid
 
 
-def near(picture, colour):
-    """Pixels of a picture that have a colour, within a little."""
-    apart = np.abs(picture[..., :3] - np.array(to_rgb(colour))).max(axis=-1)
-    return int((apart < 0.05).sum())
+def change(picture, empty):
+    """How many pixels differ, and by how much they are redder than they are bluer."""
+    apart = picture[..., :3] - empty[..., :3]
+    drawn_on = np.abs(apart).max(axis=-1) > 0.1
+    return int(drawn_on.sum()), float((apart[..., 0] - apart[..., 2])[drawn_on].mean())
 
 
 def cell(value=0.0, boxes=(), note=""):
@@ -30,18 +30,16 @@ def test_labels_are_blue_detections_red_and_a_map_is_over_the_slice(tmp_path):
     box = (25.0, 5, 35, 15)
     row = grid.Row("a_$1", np.full((30, 40), 0.3), none)
     empty = drawn(tmp_path / "a.png", row, cell())
-    legend = near(empty, grid.LABEL), near(empty, grid.DETECTION)
     labelled = row._replace(labels=np.array([box]))
-    blue = drawn(tmp_path / "b.png", labelled, cell())
-    assert near(blue, grid.LABEL) > 2 * legend[0]
-    assert near(blue, grid.DETECTION) == legend[1]
-    red = drawn(tmp_path / "c.png", row, cell(boxes=[box]))
-    assert near(red, grid.DETECTION) > 2 * legend[1]
-    assert near(red, grid.LABEL) == legend[0]
+    number, red = change(drawn(tmp_path / "b.png", labelled, cell()), empty)
+    assert number > 300  # in both panels
+    assert red < -0.2
+    number, red = change(drawn(tmp_path / "c.png", row, cell(boxes=[box])), empty)
+    assert number > 200
+    assert red > 0.1
     hot = drawn(tmp_path / "d.png", row, cell(1.0))
     # a tenth of a panel of 3 inches: 100 of 1,200 px^2 in about 300 x 230 px
-    changed = (np.abs(hot - empty).max(axis=-1) > 0.1).sum()
-    assert 3000 < changed < 9000
+    assert 3000 < change(hot, empty)[0] < 9000
 
 
 def test_rows_and_columns_make_a_larger_picture(tmp_path):

@@ -32,12 +32,9 @@ def predictor(
     classes: Sequence[str] = ("calcium",),
     *,
     trained: bool = True,
-    **model: object,
 ) -> Predictor:
     """Random batch statistics, as after training; or weights as at its start."""
-    network = Model(
-        size="n", neck=tuple(neck), heads=tuple(heads), **{"stem": "conv"} | model
-    )  # type: ignore[arg-type]
+    network = Model(size="n", stem="conv", neck=tuple(neck), heads=tuple(heads))
     settings = config(model=network)
     settings = dataclasses.replace(
         settings, eval=dataclasses.replace(settings.eval, max_detections=20)

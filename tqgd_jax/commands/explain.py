@@ -20,6 +20,8 @@ from tqgd_jax.commands.line import cli, config_flags
 from tqgd_jax.io import atomic
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tqgd_jax.explain.explanation import Explainer
 
 flags.disclaim_key_flags()
@@ -89,9 +91,13 @@ def _main(_: list[str]) -> None:
         slices = inputs.of_path(first, path, given.series)
     else:
         slices = inputs.of_split(first, given.split, given.data_dir)
+
+    def confidence(image: "np.ndarray") -> float:
+        return float(first(image, 0.0).scores.max(initial=0.0))
+
     task = figure.Task(
         slices,
-        inputs.chosen(slices, first, given.count, given.slices),
+        inputs.chosen(slices, confidence, given.count, given.slices),
         given.method,
         given.boxes,
         given.min_score,

@@ -43,7 +43,7 @@ class Shift(NamedTuple):
     """The image moved by one cell to the right; the map should too.
 
     Attributes:
-      cells: (y, x) by which the map moved, as far as `REACH`.
+      cells: (y, x) by which the map moved, as far as `REACH` and a quarter of the map.
       correlation: of both maps at that place.
     """
 
@@ -166,18 +166,22 @@ def shift(explainer: Explainer, of: Candidates, explanation: Explanation) -> Shi
 
 
 def best_shift(before: Plane, after: Plane) -> Shift:
-    """The offset of `after` at which it is most like `before`, and how much."""
+    """The offset of `after` at which it is most like `before`, and how much.
+
+    Cells near the border are not compared: what convolutions make of the padding there
+    stays where it is.
+    """
     h, w = before.shape
+    r = min(REACH, h // 4, w // 4)
+    core = before[r : h - r, r : w - r]
     best = Shift((0, 0), -2.0)
-    for dy, dx in np.ndindex(2 * REACH + 1, 2 * REACH + 1):
-        y, x = dy - REACH, dx - REACH
-        a = before[max(-y, 0) : h - max(y, 0), max(-x, 0) : w - max(x, 0)]
-        b = after[max(y, 0) : h - max(-y, 0), max(x, 0) : w - max(-x, 0)]
-        if not a.size or np.ptp(a) == 0 or np.ptp(b) == 0:
+    for dy, dx in np.ndindex(2 * r + 1, 2 * r + 1):
+        moved = after[dy : dy + h - 2 * r, dx : dx + w - 2 * r]
+        if np.ptp(core) == 0 or np.ptp(moved) == 0:
             continue
-        correlation = float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+        correlation = float(np.corrcoef(core.ravel(), moved.ravel())[0, 1])
         if correlation > best.correlation:
-            best = Shift((y, x), correlation)
+            best = Shift((dy - r, dx - r), correlation)
     return best
 
 

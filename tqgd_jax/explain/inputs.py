@@ -94,13 +94,16 @@ def _of_dataset(predictor: Predictor, source: Dataset, stamp: str) -> Slices:
 
 
 def chosen(
-    slices: Slices, predictor: Predictor, count: int, asked: Sequence[str]
+    slices: Slices,
+    confidence: Callable[[np.ndarray], float],
+    count: int,
+    asked: Sequence[str],
 ) -> list[int]:
     """Which slices are explained, in their order.
 
     Args:
       slices: to choose from.
-      predictor: whose detections choose where nothing is labelled.
+      confidence: of the best box of an image; chooses where nothing is labelled.
       count: of the slices, at most.
       asked: their names or numbers, instead of the rule.
     """
@@ -108,10 +111,8 @@ def chosen(
         return [_numbered(slices.names, word) for word in asked]
     if any(len(boxes) for boxes in slices.labels):
         return by_labels(slices.labels, slices.patients, count)
-    best = []
-    for i in tqdm(range(len(slices.names)), "detect", unit="slice"):
-        scores = predictor(slices.image(i), 0.0).scores
-        best.append(scores.max(initial=0.0))
+    each = tqdm(range(len(slices.names)), "detect", unit="slice")
+    best = [confidence(slices.image(i)) for i in each]
     return sorted(np.argsort(-np.array(best), kind="stable")[:count].tolist())
 
 
