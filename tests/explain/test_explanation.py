@@ -73,6 +73,9 @@ def test_without_a_detection_the_best_candidate_is_said_to_be_one(explainer):
     assert none.scores.tolist() == every.scores[:1].tolist()
     assert none.number.tolist() == every.number[:1].tolist()
     assert explainer.explain(none)["head"].raw_best
+    # in three quarters of this input is only the border
+    best = explainer.candidates(spot()[24:40], 1.0).boxes
+    assert (best[:, :2] < best[:, 2:]).all()
 
 
 def test_the_short_door(explainer):

@@ -157,20 +157,24 @@ class Explainer:
         if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
             raise ValueError("the network gives NaN or infinity for this image")
         size = (int(source.sizes[0, 0]), int(source.sizes[0, 1]))
-        kept, certainty, labels, valid = map(np.asarray, decoded.detections)
-        native = self.native(kept, size)
+        boxes_left, certainty, labels, valid = map(np.asarray, decoded.detections)
+        native = self.native(boxes_left, size)
         area = (native[:, :2] < native[:, 2:]).all(axis=1)
         chosen = np.flatnonzero(valid & area & (certainty.astype(float) >= least))
         # Suppression has copied these very numbers, in the same program.
         index = [
             np.flatnonzero(
-                (boxes == kept[d]).all(axis=1) & (scores[:, labels[d]] == certainty[d])
+                (boxes == boxes_left[d]).all(axis=1)
+                & (scores[:, labels[d]] == certainty[d])
             )[0]
             for d in chosen
         ]
         label = labels[chosen]
         if raw_best := not index:
-            best, of_class = np.unravel_index(scores.argmax(), scores.shape)
+            all_native = self.native(boxes, size)
+            inside = (all_native[:, :2] < all_native[:, 2:]).all(axis=1, keepdims=True)
+            ranked = np.where(inside, scores, -1)
+            best, of_class = np.unravel_index(ranked.argmax(), scores.shape)
             index, label = [best], np.array([of_class])
         at, label = np.array(index, np.int32), label.astype(np.int32)
         return Candidates(

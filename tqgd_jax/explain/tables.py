@@ -1,6 +1,6 @@
 """The checks of an explanation in words: a table of means, one of every slice."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any, NamedTuple
 
@@ -52,8 +52,8 @@ def means(document: dict[str, Any]) -> Table:
 
 
 def failed(
-    values: dict[str, float | None],
-    control: dict[str, float | None],
+    values: Mapping[str, float | None],
+    control: Mapping[str, float | None],
     right: int,
     moved: int,
 ) -> list[str]:
