@@ -24,6 +24,7 @@ FLOORS = [
     {"predictor"},
     {"trained"},
     {"report"},
+    {"explain"},
     {"study"},
     {"commands"},
     {"__main__"},

@@ -15,6 +15,7 @@ COMMANDS = {
     "train": "trains a detector, or goes on with it",
     "eval": "evaluates a run: figures with intervals, report, tables",
     "predict": "finds lesions in scans or images: boxes, pictures, score",
+    "explain": "shows where a detector looks: Grad-CAM++ by module",
     "evaluate": "evaluates the detections of any detector",
     "compare": "compares results on the same patients",
     "score": "calcium score of a scan from boxes or a mask",

@@ -118,7 +118,7 @@ class Predictor:
         self, images: Sequence[Arr], min_score: float | None = None
     ) -> list[Boxes]:
         """Detections in each image; as fast as `eval.py`, whose batch size it takes."""
-        checked = [self._checked(image) for image in images]
+        checked = [self.checked(image) for image in images]
         if not checked:
             return []
         return self.found_in(of_arrays(checked, PADDED), min_score)
@@ -154,23 +154,8 @@ class Predictor:
         Raises:
           ValueError: the detector is one of images, not of scans.
         """
-        rules, data = self.config.data.crop, self.config.data
-        depth, h, w = scan.hu.shape
-        windows = np.tile(np.array([0, 0, w, h]), (depth, 1))
-        if rules.method != "none" or hearts is not None:
-            if hearts is None:
-                hearts = heart.find_heart(scan.hu, scan.spacing)
-            windows = crop.crops(
-                hearts,
-                (h, w),
-                scan.spacing[1:],
-                per=rules.per,
-                margin_mm=rules.margin_mm,
-            )
-        slices = []
-        for z, (x0, y0, x1, y1) in enumerate(windows.tolist()):
-            channels = neighbours(z, depth, scan.spacing[0], data)
-            slices.append(np.moveaxis(scan.hu[channels, y0:y1, x0:x1], 0, -1))
+        slices, windows = self.slices_of(scan, hearts)
+        depth = len(slices)
         detections = self.batch(slices, min_score)
         images = [
             Image(
@@ -203,6 +188,34 @@ class Predictor:
             windows,
         )
 
+    def slices_of(
+        self, scan: Volume, hearts: Float[np.ndarray, "z 4"] | None = None
+    ) -> tuple[list[Integer[np.ndarray, "_ _ c"]], Int[np.ndarray, "z 4"]]:
+        """What the detector sees of each slice, and where it is: (x0, y0, x1, y1) px.
+
+        Args:
+          scan: as `read_scan` gives it.
+          hearts: see `scan`.
+        """
+        rules, data = self.config.data.crop, self.config.data
+        depth, h, w = scan.hu.shape
+        windows = np.tile(np.array([0, 0, w, h]), (depth, 1))
+        if rules.method != "none" or hearts is not None:
+            if hearts is None:
+                hearts = heart.find_heart(scan.hu, scan.spacing)
+            windows = crop.crops(
+                hearts,
+                (h, w),
+                scan.spacing[1:],
+                per=rules.per,
+                margin_mm=rules.margin_mm,
+            )
+        slices = []
+        for z, (x0, y0, x1, y1) in enumerate(windows.tolist()):
+            channels = neighbours(z, depth, scan.spacing[0], data)
+            slices.append(np.moveaxis(scan.hu[channels, y0:y1, x0:x1], 0, -1))
+        return slices, windows
+
     def detect(self, images: Dataset, batch_size: int | None = None) -> list[Image]:
         """All detections above `eval.min_score`, beside the ground truth, if any.
 
@@ -225,8 +238,8 @@ class Predictor:
         }
         weights.write(Path(path).expanduser(), dict(self.variables), meta)
 
-    def _checked(self, image: Arr) -> Integer[np.ndarray, "h w c"]:
-        """The image as [h, w, c], of a type and channels that fit the run."""
+    def checked(self, image: Arr) -> Integer[np.ndarray, "h w c"]:
+        """The image as [h, w, c]; ValueError if type or channels do not fit the run."""
         image = np.asarray(image)
         if image.ndim == 2:
             image = image[:, :, None]
