@@ -73,7 +73,8 @@ def main():
     out = args.out.absolute()
     out.mkdir(parents=True)
     data = out / "phantom"
-    tqgd("phantom", "--patients=6", "--slices=8", "--out", data).wait()
+    if tqgd("phantom", "--patients=6", "--slices=8", "--out", data).wait():
+        raise SystemExit("the phantom failed: there is nothing to study")
     whole(data, out / "warm-up")  # fills the cache of programs
     seconds = whole(data, out / "whole")
     print(f"undisturbed: {seconds:.0f} s, {states(out / 'whole')}")

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from tqgd_jax.config import Config
-from tqgd_jax.study import design, overrides, study_file
+from tqgd_jax.data import index_dataset
+from tqgd_jax.data.split.fold_search import Slice
+from tqgd_jax.study import design, overrides, run, study_file
 from tqgd_jax.study.design import DataSet, Row, Study
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +129,83 @@ def test_a_study_comes_back_may_grow_and_refuses_other_settings(tmp_path):
         study_file.read(tmp_path / "nothing")
 
 
+@pytest.mark.parametrize(
+    ("changes", "gone"),
+    [
+        ({"rows": (PLAIN,), "seeds": (1,)}, "set/plain/fold-1/seed-0"),
+        ({"rows": (PLAIN,)}, "set/ours/fold-1/seed-0"),
+        ({"seeds": (0,)}, "set/plain/fold-1/seed-7"),
+        ({"data": (DataSet("second", {"data.dir": "d"}),)}, "set/plain/fold-1/seed-0"),
+    ],
+)
+def test_a_study_does_not_shrink(tmp_path, changes, gone):
+    study_file.write(study(), tmp_path)
+    with pytest.raises(ValueError, match=rf"{gone}, which this one leaves out. Give"):
+        study_file.write(study(**changes), tmp_path)
+    assert study_file.read(tmp_path) == study()
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    files = [file for file in root.rglob("*") if file.is_file()]
+    return {str(file.relative_to(root)): file.read_bytes() for file in files}
+
+
+@pytest.fixture
+def two_folders(tmp_path, monkeypatch) -> tuple[Path, Path]:
+    """Real patients, and a phantom's; each patient has one slice."""
+    for name in ("real", "phantom"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "phantom" / "phantom.json").write_text("{}")
+
+    def slices(config: Config) -> list[Slice]:
+        name = Path(config.data.dir).name
+        return [Slice(f"{name}-{k}", f"{name}-{k}", "0", 1.0, "") for k in range(4)]
+
+    monkeypatch.setattr(index_dataset, "slices", slices)
+    return tmp_path / "real", tmp_path / "phantom"
+
+
+def test_a_refused_study_leaves_nothing_behind(two_folders, tmp_path):
+    real, phantom = two_folders
+    root = tmp_path / "study"
+    run.same_folds(study().with_data({"set": str(real)}), root)
+    study_file.write(study().with_data({"set": str(real)}), root)
+    before = files_of(root)
+    with pytest.raises(ValueError, match=r"data.dir was .*real.* and is .*phantom"):
+        run.same_folds(study().with_data({"set": str(phantom)}), root)
+    assert files_of(root) == before
+    assert not run.simulated(str(real), root / "set")
+
+
+def test_folds_that_a_plan_made_for_other_data_are_refused(two_folders, tmp_path):
+    real, phantom = two_folders
+    root = tmp_path / "study"
+    run.same_folds(study().with_data({"set": str(phantom)}), root)
+    assert sorted(files_of(root)) == ["set/folds.json", f"set/{run.SIMULATED}"]
+    before = files_of(root)
+    with pytest.raises(ValueError, match=r"made for other data.*or another --out"):
+        run.same_folds(study().with_data({"set": str(real)}), root)
+    assert files_of(root) == before
+    run.same_folds(study().with_data({"set": str(phantom)}), root)
+    assert files_of(root) == before
+
+
+def test_a_plan_for_simulated_patients_makes_no_others_so(two_folders, tmp_path):
+    """With the data set's own split there are no folds that could be refused."""
+    real, phantom = two_folders
+    own = study(data=(DataSet("set", {"data.dir": str(phantom)}, folds=0),))
+    root = tmp_path / "study"
+    run.same_folds(own, root)
+    assert run.simulated(str(real), root / "set")
+    run.same_folds(own.with_data({"set": str(real)}), root)
+    assert not run.simulated(str(real), root / "set")
+    run.same_folds(own, root)
+    study_file.write(own, root)
+    (phantom / "phantom.json").unlink()  # the data have gone
+    run.same_folds(own, root)
+    assert run.simulated(str(phantom), root / "set")
+
+
 def test_a_data_folder_may_be_named_in_full(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     full = study().with_data({"set": str(tmp_path / "d")})
@@ -170,5 +249,7 @@ def test_a_file_that_makes_no_study_is_refused(tmp_path):
     with pytest.raises(ValueError, match="has no get_study"):
         study_file.load(str(tmp_path / "x.py"))
     (tmp_path / "x.py").write_text("get_study = dict\n")
-    with pytest.raises((ValueError, TypeError)):
+    with pytest.raises(
+        ValueError, match=r"get_study of .*x.py makes no Study but \{\}"
+    ):
         study_file.load(str(tmp_path / "x.py"))

@@ -1,9 +1,17 @@
 """Difficulty and the rule of Fig. 8 on outcomes made by hand."""
 
+from pathlib import Path
+
 import pytest
 
-from tqgd_jax.study.figures import difficulty, slices_figure
+from tqgd_jax.config import Config
+from tqgd_jax.report import size_histogram
+from tqgd_jax.study.design import Cell, Row
+from tqgd_jax.study.figures import difficulty, paper_figures, slices_figure
 from tqgd_jax.study.figures.difficulty import PLACE, Judged, Shown
+from tqgd_jax.study.figures.paper_figures import PaperFigure
+from tqgd_jax.study.results import RowResults
+from tqgd_jax.study.tables import Table
 
 
 def judged(*outcomes: str, crop: str = "0") -> Judged:
@@ -88,3 +96,111 @@ def test_the_inset_stands_where_nothing_is():
     assert slices_figure.free_corner([box], window, shape) == (0.0, 56.0)
     low = box | {"x0": "0", "x1": "99"}
     assert slices_figure.free_corner([low], window, shape) == (56.0, 0.0)
+
+
+def row_of(
+    name: str, done: str, planned: str = "12345", label: str = "", seeds=(7, 3)
+) -> RowResults:
+    """A row whose folds `done` are done with the first seed."""
+    cells = [Cell("d", name, int(k), s, Config()) for s in seeds for k in planned]
+    results = {(seeds[0], int(k)): {} for k in done}
+    return RowResults(Row(name, label or name, {}), cells, results, {})
+
+
+@pytest.fixture
+def fig_8(monkeypatch):
+    """Draws nothing: each fold has a slice with a box, "blind" has no threshold."""
+
+    def read(folders):
+        _, row, fold, seed, _ = folders[0].parts[-5:]
+        assert seed == "seed-7"
+        return {} if row == "blind" else {f"slice of {fold}": judged("found", "hit")}
+
+    monkeypatch.setattr(difficulty, "read", read)
+    monkeypatch.setattr(paper_figures, "_pixels", lambda shown, row: [])
+    monkeypatch.setattr(slices_figure, "draw", lambda *_: None)
+
+    def drawn(
+        *rows: RowResults, chosen: tuple[str, ...] = ()
+    ) -> tuple[PaperFigure, Table]:
+        return paper_figures.slices(Path(), rows, Path("root"), chosen, "")
+
+    return drawn
+
+
+def test_fig_8_names_seed_folds_and_the_networks_that_limit_them(fig_8):
+    figure, table = fig_8(row_of("a", "12345"), row_of("b", "134"), row_of("c", "12"))
+    words = "that all 2 networks judged with seed 7 (folds 1, 3 and 4"
+    assert f"of 3 slices with a lesion {words} of 5)" in figure.caption
+    assert "Folds are limited by: b (3 of 5 folds)." in figure.caption
+    left = "Left out, with less than half of the folds of another network: c (2 of 5"
+    assert left in figure.caption
+    assert table.columns[3:] == ["a", "b"]
+    figure, _ = fig_8(row_of("a", "12345"), row_of("b", "12345"))
+    assert "with seed 7 (all folds)" in figure.caption
+    assert "imited" not in figure.caption
+    assert figure.caption.endswith("as large as in the slice.")
+
+
+def test_fig_8_tells_rows_without_runs_from_those_without_a_threshold(fig_8):
+    figure, _ = fig_8(row_of("a", "1"), row_of("blind", "1"), row_of("later", ""))
+    assert "Judged without a frozen threshold: blind." in figure.caption
+    assert "Not judged yet: later." in figure.caption
+    figure, table = fig_8(row_of("blind", "1"), row_of("later", ""))
+    assert figure.missing.endswith("threshold: blind. Not judged yet: later")
+    assert table.rows == []
+
+
+def test_fig_8_has_a_column_for_each_of_equal_labels(fig_8):
+    rows = [row_of(name, "1", label="same") for name in ("a", "b")]
+    _, table = fig_8(*rows)
+    assert table.columns[3:] == ["same (a)", "same (b)"]
+    assert fig_8(*rows, chosen=("b",))[1].columns[3:] == ["same (b)"]
+
+
+def test_a_split_of_the_data_set_is_no_fold(fig_8):
+    """And nobody knows whether its patients are apart."""
+    figure, _ = fig_8(row_of("a", "0", "0"))
+    assert "seed 7 (the data set's own test split)" in figure.caption
+    assert "detections of the network at the threshold" in figure.caption
+    assert "fold" not in figure.caption
+
+
+@pytest.mark.parametrize(
+    ("done", "planned", "words"),
+    [
+        ("0", "0", "Boxes of the data set's own test split, in"),
+        ("12", "12", "Boxes of all folds, in"),
+        ("14", "12345", "Boxes of folds 1 and 4 of 5, in"),
+        ("2", "123", "Boxes of fold 2 of 3, in"),
+    ],
+)
+def test_fig_2_counts_the_first_seed_and_names_its_folds(
+    monkeypatch, done, planned, words
+):
+    bars = {}
+    monkeypatch.setattr(size_histogram, "draw", lambda _, of, *__: bars.update(of))
+
+    def results(boxes: int) -> dict:
+        of = {
+            f"size.px.{name}.boxes": {"value": boxes}
+            for name in ("0-10", "10-100", "100-200", ">200")
+        }
+        size_px = [10, 100, 200]
+        return {
+            "settings": {"size_px": size_px},
+            "protocols": {"clinical": {"figures": of}},
+        }
+
+    row = row_of("a", done, planned)
+    for at in row.done:
+        row.done[at] = results(1)
+    row.done[3, int(done[0])] = results(50)  # of the second seed, though it is less
+    figure = paper_figures.areas(Path(), [row_of("b", "", planned), row], "d", "")
+    assert bars["d"] == [len(done)] * 4
+    assert words in figure.caption
+    row.done.clear()
+    assert (
+        paper_figures.areas(Path(), [row], "d", "").missing
+        == "no run with seed 7 is done"
+    )

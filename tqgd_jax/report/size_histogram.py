@@ -1,5 +1,6 @@
 """Areas of labelled boxes as a histogram: the paper's Fig. 2."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tqgd_jax.report.pictures import save
 
 DPI = 150
 WIDTH = 0.8  # of all bars of a bin
+LINE = 70  # letters in a line of the legend
 
 
 @mpl.rc_context(charts.STYLE)
@@ -24,11 +26,18 @@ def draw(
 
     Args:
       path: of the PNG.
-      counts: boxes in each bin, by the name of the data set; one without a box is left
-        out.
+      counts: boxes in each bin, by the name of the data set; one without a box has no
+        bars.
       bins: names, such as "0-10".
-      remark: above all.
+      remark: of the first data set, beside its name; it says nothing of the others.
     """
+    names = {
+        name: textwrap.fill(f"{name}, {remark}" if remark and not k else name, LINE)
+        for k, name in enumerate(counts)
+    }
+    empty = "\n".join(
+        f"{names[name]}: no labelled box" for name, of in counts.items() if not sum(of)
+    )
     counts = {name: of for name, of in counts.items() if sum(of)}
     figure, axes = charts.empty_axes(6.4, 3.8)
     figure.set(facecolor="white", dpi=DPI)
@@ -45,14 +54,14 @@ def draw(
             color=charts.COLOURS[k],
             hatch=("", "///", "...")[k % 3],
             edgecolor="white",
-            label=f"{name}: {sum(of):,} boxes",
+            label=f"{names[name]}: {sum(of):,} boxes",
         )
         axes.bar_label(bars, [f"{n:,}" for n in of], size=8, padding=2)
     axes.set_xticks(range(len(bins)), bins)
     axes.set(xlabel="area of the labelled box, px", ylabel="share of the boxes, %")
     axes.set_ylim(0, 1.12 * highest or 1)
     if counts:
-        figure.legend(loc="outside upper center", title=remark or None)
+        figure.legend(loc="outside upper center", title=empty or None)
     else:
-        axes.text(0.5, 0.5, "no labelled box", transform=axes.transAxes, ha="center")
+        axes.text(0.5, 0.5, empty, transform=axes.transAxes, ha="center")
     save(figure, path)

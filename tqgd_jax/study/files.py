@@ -8,8 +8,13 @@ from tqgd_jax.io import atomic
 from tqgd_jax.io import tables as csv
 from tqgd_jax.report.text import markup
 from tqgd_jax.study.figures.paper_figures import PaperFigure
-from tqgd_jax.study.tables import Table
+from tqgd_jax.study.tables import NONE, Table
 
+NUMBER = r"([+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)"
+RANGE = f"{NUMBER} to {NUMBER}"
+CELL = re.compile(rf"{NUMBER}(?: \((?:{NUMBER}|{RANGE})\))?")
+INTERVAL = re.compile(RANGE)
+ENDS = ("", " SD", " low", " high")  # of the titles, as CELL has its groups
 SIZE = r"width=\linewidth,height=.7\textheight,keepaspectratio"
 
 
@@ -18,10 +23,17 @@ def write(
 ) -> None:
     """Writes `NAME.csv` of each table, and `tables` and `figures` as .md and .tex.
 
-    The pictures are there already. LaTeX needs booktabs and graphicx.
+    The pictures are there already. Tables and pictures of an earlier report that this one
+    has not are removed. LaTeX needs booktabs and graphicx.
     """
+    made = {f"{figure.name}.png" for figure in figures if not figure.missing}
     for table in tables:
-        csv.write_table(folder / f"{table.name}.csv", table.columns, table.rows)
+        made.add(name := f"{table.name}.csv")
+        with atomic.file(folder / name) as partial:
+            csv.write_table(partial, *numbers(table.columns, table.rows))
+    for file in (*folder.glob("*.csv"), *folder.glob("fig-*.png")):
+        if file.name not in made:
+            file.unlink()
     texts = {
         "tables.md": [markup.markdown_table(*table[1:]) for table in tables],
         "tables.tex": [latex(table) for table in tables],
@@ -31,6 +43,37 @@ def write(
     for name, parts in texts.items():
         with atomic.file(folder / name) as partial:
             partial.write_text("\n".join(parts))
+
+
+def numbers(
+    columns: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[list[str], list[list[str]]]:
+    """A table for programs: a number a cell, and nothing where there is none.
+
+    "value (low to high)" and "value (SD)" become columns of their own, and thousands have
+    no commas. The first column, names, stays as it is, and so do all other texts.
+    """
+    titles, parts = [*columns[:1]], [[*row[:1]] for row in rows]
+    for k, title in enumerate(columns[1:], 1):
+        found = [_parts(row[k]) for row in rows]
+        own = [end for end in ENDS if any(end in of for of in found)] or [""]
+        titles += [f"{title}{end}" for end in own]
+        for line, of in zip(parts, found, strict=True):
+            line += [of.get(end, "") for end in own]
+    return titles, parts
+
+
+def _parts(cell: str) -> dict[str, str]:
+    """What a cell holds, by the end of its column's title; nothing for a dash."""
+    if cell in ("", NONE):
+        return {}
+    if match := CELL.fullmatch(cell):
+        found = zip(ENDS, match.groups(), strict=True)
+        return {end: part.replace(",", "") for end, part in found if part}
+    if match := INTERVAL.fullmatch(cell):
+        low, high = match.groups()
+        return {" low": low.replace(",", ""), " high": high.replace(",", "")}
+    return {"": cell}
 
 
 def latex(table: Table) -> str:

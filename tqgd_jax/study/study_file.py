@@ -47,15 +47,33 @@ def load(file: str, preset: str = "", beside: Sequence[Path] = ()) -> Study:
     return study
 
 
-def write(study: Study, root: Path) -> None:
-    """Writes `study.json`; a study that is there may grow, but no cell may change.
+def check(study: Study, root: Path) -> Study | None:
+    """Whether a study may take the place of the one that is there; writes nothing.
+
+    It may grow, but no cell may change or go: its results would be in no report.
+
+    Returns:
+      The study that is there, if any.
 
     Raises:
-      ValueError: names the first cell that has other settings there, and these.
+      ValueError: names the first cell that would go, or that has other settings there.
     """
+    if not (root / FILE).exists():
+        return None
+    before = read(root)
+    _same_cells(before, study, root)
+    _none_goes(before, study, root)
+    return before
+
+
+def write(study: Study, root: Path) -> None:
+    """Writes `study.json`.
+
+    Raises:
+      ValueError: as `check`.
+    """
+    check(study, root)
     path = root / FILE
-    if path.exists():
-        _same_cells(read(root), study, root)
     document = dataclasses.asdict(study) | {"schema": SCHEMA}
     root.mkdir(parents=True, exist_ok=True)
     with atomic.file(path) as partial:
@@ -96,6 +114,16 @@ def _plain(kind: Any, row: Mapping[str, Any]) -> Any:
         return tuple(value) if isinstance(value, list) else value
 
     return kind(**{name: thawed(value) for name, value in row.items()})
+
+
+def _none_goes(before: Study, now: Study, root: Path) -> None:
+    kept = {cell.name for cell in now.cells(root)}
+    for cell in before.cells(root):
+        if cell.name not in kept:
+            raise ValueError(
+                f"{root} holds a study with {cell.name}, which this one leaves out. Give "
+                "the rows, data sets, folds and seeds of before as well, or another --out"
+            )
 
 
 def _same_cells(before: Study, now: Study, root: Path) -> None:

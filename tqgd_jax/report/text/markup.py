@@ -29,8 +29,8 @@ def markdown_table(
 ) -> str:
     """A GitHub table; all but the first `names` columns are numbers."""
     rule = ["---"] * names + ["---:"] * (len(columns) - names)
-    body = [[markdown(cell) for cell in row] for row in rows]
-    lines = [f"| {' | '.join(row)} |" for row in [columns, rule, *body]]
+    titles, *body = [[markdown(cell) for cell in row] for row in [columns, *rows]]
+    lines = [f"| {' | '.join(row)} |" for row in [titles, rule, *body]]
     first = [f"### {markdown(title)}", ""] if title else []
     return "\n".join([*first, *lines, "", *(f"{markdown(line)}\n" for line in notes)])
 

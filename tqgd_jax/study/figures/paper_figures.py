@@ -1,8 +1,10 @@
 """The paper's Fig. 2 and Fig. 8 of a data set of a study, with their captions."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -15,6 +17,7 @@ from tqgd_jax.report import result_tables, size_histogram
 from tqgd_jax.report.html.pixels import Pixels
 from tqgd_jax.report.html.slice_selection import grey
 from tqgd_jax.study import paper_values
+from tqgd_jax.study.design import Cell
 from tqgd_jax.study.figures import difficulty, slices_figure
 from tqgd_jax.study.figures.difficulty import Judged, Shown
 from tqgd_jax.study.results import EVALUATION, RowResults
@@ -49,39 +52,40 @@ def areas(
 ) -> PaperFigure:
     """Draws the areas of the labelled boxes beside the paper's: Fig. 2.
 
-    From the results of the row that has most runs, of one seed.
+    From the results of the row that has most runs, of the first seed.
 
     Args:
       folder: where the PNG is written.
-      rows: of the data set; one run at least is done.
+      rows: of the data set.
       data: name of the data set.
-      remark: what the figure must say.
+      remark: what the figure must say of the data set.
     """
-    row = max(rows, key=lambda row: len(row.done))
-    first = min(seed for seed, _ in row.done)
-    done = [results for (seed, _), results in row.done.items() if seed == first]
-    of_seed = sum(cell.seed == first for cell in row.cells)
+    name, title = "fig-2", "Fig. 2: areas of the labelled boxes"
+    by_row = [_first_seed(row) for row in rows]
+    cells = max(by_row, key=len)
+    seed = rows[0].cells[0].seed
+    if not cells:
+        return PaperFigure(name, title, missing=f"no run with seed {seed} is done")
+    row = rows[by_row.index(cells)]
+    done = [row.done[cell.seed, cell.fold] for cell in cells]
     names = size_names(done[0]["settings"]["size_px"])
     counts = [0] * len(names)
     for results in done:
         of = results["protocols"]
         figures = of["clinical" if "figures" in of["clinical"] else "paper"]["figures"]
-        for k, name in enumerate(names):
-            counts[k] += round(figures[f"size.px.{name}.boxes"]["value"] or 0)
+        for k, px in enumerate(names):
+            counts[k] += round(figures[f"size.px.{px}.boxes"]["value"] or 0)
     other, others = paper_values.AREAS
     bars: dict[str, Sequence[int]] = {data: counts}
     if len(others) == len(names):
         bars[other] = others
-    size_histogram.draw(folder / "fig-2.png", bars, names, remark)
-    tested = (
-        f"{len(done)} of {of_seed} test folds" if len(done) < of_seed else "all folds"
-    )
-    listed = ", ".join(
-        f"{n} of {name} px" for n, name in zip(counts, names, strict=True)
-    )
+    own = remark.replace("Simulated", "simulated", 1)
+    size_histogram.draw(folder / f"{name}.png", bars, names, own)
+    tested = _folds_text({cell.fold for cell in cells}, _planned(row))
+    listed = ", ".join(f"{n} of {px} px" for n, px in zip(counts, names, strict=True))
     return PaperFigure(
-        "fig-2",
-        "Fig. 2: areas of the labelled boxes",
+        name,
+        title,
         f"Boxes of {tested}, in the paper's bins: {listed}. {paper_values.AREAS_SOURCE}",
         f"Bars: share of the labelled boxes by area; {listed}.",
         most="44rem",
@@ -97,7 +101,8 @@ def slices(
 ) -> tuple[PaperFigure, Table]:
     """Draws slices chosen by difficulty with what each network found in them: Fig. 8.
 
-    Of the first seed alone.
+    Of the first seed alone. Networks that have less than half of the folds of the one with
+    most are left out: with them, few slices would be common to all.
 
     Args:
       folder: where the PNG is written.
@@ -110,69 +115,158 @@ def slices(
       The figure, and the same in numbers; the table has no rows where there are no slices.
     """
     name, title = "fig-8", "Fig. 8: slices, and what each network found in them"
-    judged = {
-        row.row.name: difficulty.read(_evaluations(row, root))
-        for row in tqdm(rows, name, unit="row", delay=2)
-    }
-    judged = {row: of for row, of in judged.items() if of}
-    of = difficulty.difficulties([*judged.values()]) if judged else {}
+    titles = _titles(rows)
+    of_rows = [
+        _Network(row, title, _judged(row, root))
+        for row, title in zip(tqdm(rows, name, delay=2), titles, strict=True)
+    ]
+    kept, remarks = _enough_folds(of_rows)
+    of = difficulty.difficulties([one.slices for one in kept]) if kept else {}
     shown = difficulty.at_quantiles(of)
-    columns = [row for row in rows if row.row.name in judged]
-    columns = [row for row in columns if not chosen or row.row.name in chosen]
-    networks = {row.row.label: judged[row.row.name] for row in columns}
-    table = _in_numbers(f"{name}-slices", f"{title}, in numbers", shown, networks)
+    columns = [n for n in kept if not chosen or n.row.row.name in chosen]
+    networks = [one.slices for one in columns]
+    table = _in_numbers(f"{name}-slices", f"{title}, in numbers", shown, columns)
+    seed = rows[0].cells[0].seed
     if not shown or not networks:
         missing = (
-            "there is no slice with a lesion that all networks have judged, each at a "
-            "frozen threshold and in the same crop"
+            f"with seed {seed} there is no slice with a lesion that all networks have "
+            "judged, each at a frozen threshold and in the same crop"
         )
+        if shown:
+            missing = "none of the networks that were asked for can be shown"
+        missing = " ".join([f"{missing}.", *remarks]).rstrip(".")
         return PaperFigure(name, title, missing=missing), table
     try:
-        first = next(iter(networks.values()))
-        pixels = _pixels([first[one.name] for one in shown], columns[0])
+        pixels = _pixels([networks[0][one.name] for one in shown], columns[0].row)
     except (ValueError, LookupError, OSError) as error:
         return PaperFigure(name, title, missing=f"no pixels: {error}"), table
-    slices_figure.draw(folder / f"{name}.png", shown, pixels, networks, remark)
+    slices_figure.draw(
+        folder / f"{name}.png",
+        shown,
+        pixels,
+        [one.title for one in columns],
+        networks,
+        remark,
+    )
+    common = set.intersection(*(set(one.folds) for one in kept))
+    own_split = common == {0}
+    network = "the network" if own_split else "the fold's own network"
+    unseen = "" if own_split else ", which has not seen the patient,"
     caption = (
-        f"Rows: of {len(of)} slices with a lesion that all {len(judged)} networks have "
-        "judged, those at quantiles "
+        f"Rows: of {len(of)} slices with a lesion that {_all(len(kept))} judged with "
+        f"seed {seed} ({_folds_text(common, _planned(rows[0]))}), those at quantiles "
         f"{', '.join(f'{one.quantile:g}' for one in shown)} of difficulty, which is the "
         "number of errors (missed boxes and false alarms at IoU .5), mean over the "
-        "networks; equal slices by name. Blue: labels. Red: detections of the fold's own "
-        "network, which has not seen the patient, at the threshold that validation chose. "
+        f"networks; equal slices by name. Blue: labels. Red: detections of {network}"
+        f"{unseen} at the threshold that validation chose. "
         "Inset: the box that most networks miss, up to "
         f"{slices_figure.ZOOM:g} times as large as in the slice."
     )
-    if left := [row.row.label for row in rows if row.row.name not in judged]:
-        caption += f" Not judged yet: {', '.join(left)}."
+    caption = " ".join([caption, *remarks])
     alt = f"{len(shown)} slices in rows; labels and {len(networks)} networks in columns"
     alt += ". The table has the numbers."
     wide = 10 * (1 + len(networks))
     return PaperFigure(name, title, caption, alt, wide, f"{2 * wide}rem"), table
 
 
-def _evaluations(row: RowResults, root: Path) -> list[Path]:
-    """Folders of what is done with the first seed."""
+class _Network(NamedTuple):
+    """A row, its title, and the slices that it judged at a frozen threshold, by fold."""
+
+    row: RowResults
+    title: str
+    folds: Mapping[int, Mapping[str, Judged]]
+
+    @property
+    def slices(self) -> dict[str, Judged]:
+        """Of all folds, by name."""
+        return {name: one for of in self.folds.values() for name, one in of.items()}
+
+
+def _judged(row: RowResults, root: Path) -> dict[int, dict[str, Judged]]:
+    """By fold, what is done with the first seed and has a frozen threshold."""
+    of = {
+        cell.fold: difficulty.read([root / cell.name / EVALUATION])
+        for cell in _first_seed(row)
+    }
+    return {fold: judged for fold, judged in of.items() if judged}
+
+
+def _enough_folds(networks: Sequence[_Network]) -> tuple[list[_Network], list[str]]:
+    """Networks whose slices are compared, and what the caption says of folds and others."""
+    most = max(len(one.folds) for one in networks)
+    kept = [one for one in networks if most and 2 * len(one.folds) >= most]
+    union = {fold for one in kept for fold in one.folds}
+    groups = {
+        "Folds are limited by": [one for one in kept if union - one.folds.keys()],
+        "Left out, with less than half of the folds of another network": [
+            one for one in networks if one.folds and one not in kept
+        ],
+        "Judged without a frozen threshold": [
+            one for one in networks if not one.folds and _first_seed(one.row)
+        ],
+        "Not judged yet": [one for one in networks if not _first_seed(one.row)],
+    }
+    remarks = []
+    for text, of in groups.items():
+        names = [one.title for one in of]
+        if text.startswith(("Folds", "Left")):
+            names = [
+                f"{name} ({len(one.folds)} of {len(_planned(one.row))} folds)"
+                for name, one in zip(names, of, strict=True)
+            ]
+        if names:
+            remarks.append(f"{text}: {', '.join(names)}.")
+    return kept, remarks
+
+
+def _first_seed(row: RowResults) -> list[Cell]:
+    """The cells that are done with the first seed of the study."""
     first = row.cells[0].seed
-    own = [c for c in row.cells if c.seed == first and (first, c.fold) in row.done]
-    return [root / cell.name / EVALUATION for cell in own]
+    own = [cell for cell in row.cells if cell.seed == first]
+    return [cell for cell in own if (first, cell.fold) in row.done]
+
+
+def _planned(row: RowResults) -> set[int]:
+    return {cell.fold for cell in row.cells}
+
+
+def _folds_text(folds: set[int], planned: set[int]) -> str:
+    """Which folds, such as "all folds" or "folds 1 and 2 of 5"."""
+    if planned == {0}:
+        return "the data set's own test split"
+    if folds == planned:
+        return "all folds"
+    *others, last = map(str, sorted(folds))
+    listed = f"folds {', '.join(others)} and {last}" if others else f"fold {last}"
+    return f"{listed} of {len(planned)}"
+
+
+def _all(networks: int) -> str:
+    return "the network" if networks == 1 else f"all {networks} networks"
+
+
+def _titles(rows: Sequence[RowResults]) -> list[str]:
+    """Labels; equal ones have the row's name beside them."""
+    own = [row.row for row in rows]
+    count = Counter(row.label for row in own)
+    return [f"{r.label} ({r.name})" if count[r.label] > 1 else r.label for r in own]
 
 
 def _in_numbers(
     name: str,
     title: str,
     shown: Sequence[Shown],
-    networks: Mapping[str, Mapping[str, Judged]],
+    networks: Sequence[_Network],
 ) -> Table:
-    cells = []
+    cells, judged = [], [network.slices for network in networks]
     for one in shown:
-        each = [judged[one.name].outcomes for judged in networks.values()]
+        each = [of[one.name].outcomes for of in judged]
         texts = [f"{of['found']}, {of['missed']}, {of['false alarm']}" for of in each]
         cells.append([one.name, f"{one.quantile:g}", f"{one.difficulty:.2f}", *texts])
     return Table(
         name,
         title,
-        ["", "quantile", "errors a network", *networks],
+        ["", "quantile", "errors a network", *(network.title for network in networks)],
         cells,
         ["Of each network: boxes found, boxes missed, false alarms."],
     )

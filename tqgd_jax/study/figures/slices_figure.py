@@ -30,7 +30,8 @@ def draw(
     path: Path,
     slices: Sequence[Shown],
     pixels: Sequence[Float[np.ndarray, "_ _"]],
-    networks: Mapping[str, Mapping[str, Judged]],
+    names: Sequence[str],
+    networks: Sequence[Mapping[str, Judged]],
     remark: str = "",
 ) -> None:
     """Draws the figure as PNG.
@@ -39,7 +40,8 @@ def draw(
       path: of the PNG.
       slices: at least one, a row each.
       pixels: of each slice, 0 black and 1 white.
-      networks: what each said, by its name, a column each; at least one.
+      names: of the networks, a column each; at least one.
+      networks: what each said.
       remark: above all.
     """
     heights = [TEXT + PANEL * p.shape[0] / p.shape[1] for p in pixels]
@@ -50,14 +52,14 @@ def draw(
         figure.text(0.5, 1 - 0.15 / high, remark, ha="center", va="center", size=12)
     y = high - top  # inches from below
     for k, (one, image) in enumerate(zip(slices, pixels, strict=True)):
-        each = [judged[one.name] for judged in networks.values()]
+        each = [judged[one.name] for judged in networks]
         window = zoomed(each, image.shape)
         rows_of_all = [row for judged in each for row in judged.rows]
         corner = free_corner(rows_of_all, window, image.shape)
         columns = [("labels", each[0].boxes, described(one))]
         columns += [
             (name, judged.detections, outcomes_text(judged))
-            for name, judged in zip(networks, each, strict=True)
+            for name, judged in zip(names, each, strict=True)
         ]
         height = heights[k] - TEXT
         for column, (name, rows, text) in enumerate(columns):
