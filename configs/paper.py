@@ -105,7 +105,7 @@ def _smoke() -> Study:
         study.base,
         # so few boxes that none can be fitted
         model=replace(study.base.model, anchors="3,3 4,4 6,6 | 6,6 8,8 12,12"),
-        data=replace(study.base.data, image_size=128),
+        data=replace(study.base.data, image_size=64),
         train=replace(study.base.train, epochs=2, checkpoint_every=2),
     )
     return replace(study, base=base, data=(replace(study.data[0], folds=2),))
