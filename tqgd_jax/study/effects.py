@@ -205,7 +205,11 @@ def sentence(effect: Effect) -> str:
     row = effect.row
     if row["difference"] is None or row["low"] is None:
         return f"{effect.name}: cannot be told ({row['reason']})."
-    size = f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
+    gains = sum((d > 0) == (row["difference"] > 0) for d in effect.by_cell)
+    size = (
+        f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}), the same "
+        f"sign in {gains} of {len(effect.by_cell)} runs"
+    )
     p = row["p_holm"]
     if p is not None and p < 1 - LEVEL and row["low"] * row["high"] > 0:
         verdict = "helps" if row["difference"] > 0 else "harms"

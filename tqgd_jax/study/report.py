@@ -150,9 +150,11 @@ def _tables(
     how = (
         f"{KEY_NAME} on {tables.PROTOCOLS[tables.judged(rows)]}, on the seeds whose runs "
         f"are all done. {tables.how_pooled(rows)} "
-        f"({drawn.bootstraps:,} resamples, {drawn.repeats:,} exchanges of the networks "
-        "for p, two-sided); p Holm over all that is planned with a p. With a gain: runs. "
-        "SD of runs: of the difference between folds and seeds. SD of patients: of what a "
+        f"{drawn.bootstraps:,} resamples; p of {drawn.repeats:,} exchanges of the "
+        "networks, two-sided; p Holm over all that is planned with a p. Both are about "
+        "other patients and these trained networks; what another training would change "
+        "shows in the runs. With a gain: runs. SD of runs: of the difference between "
+        "folds and seeds. SD of patients: of what a "
         "patient adds to the difference. Patients needed: to show a difference of this "
         "size with 80 % power (paired t test, two-sided 5 %, before Holm)."
     )
