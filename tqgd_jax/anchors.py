@@ -155,7 +155,8 @@ def kmeans_anchors(
         raise TooFewBoxes(
             f"k-means of model.anchors needs {n} boxes of different size, "
             f"{MIN_SIDE:g} px or more, and the training part has "
-            f"{len(np.unique(wh, axis=0))}; give anchors, or coco (P3 to P5)"
+            f"{len(np.unique(wh, axis=0))}; give anchors, or coco if heads are at P3 "
+            "to P5"
         )
     rng = np.random.default_rng(seed)
     spread = wh.std(axis=0)

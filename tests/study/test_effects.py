@@ -136,11 +136,11 @@ def test_holm_counts_rows_whose_runs_are_missing():
     first, second = Effects([base, a, waiting], "ap.yolo.0.5", DRAWN).against(base)
     assert first.row["p_holm"] == pytest.approx(2 * first.row["p"])
     assert second.row == dict.fromkeys(("difference", "low", "high", "p", "p_holm")) | {
-        "reason": "runs are missing"
+        "reason": "b: not yet (b: 0 of 1 runs)"
     }
     table = tables.effects("x", "X", [first, second], [])
-    assert table.rows[1][:4] == ["b", "0 of 1", "-", "-"]
-    assert table.notes == []
+    assert table.rows[1][:4] == ["b", "-", "-", "-"]
+    assert table.notes == [second.row["reason"]]
 
 
 def test_rows_on_other_images_are_named_and_the_others_are_told():

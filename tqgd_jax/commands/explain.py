@@ -128,11 +128,18 @@ def _explainers(words: list[str], modules: tuple[str, ...]) -> "dict[str, Explai
     for word in words:
         name, equals, path = word.partition("=")
         if not equals or "/" in name:
-            name, path = Path(word).expanduser().resolve().name, word
+            name, path = _name(Path(word).expanduser().resolve()), word
         if name in result:
             raise ValueError(f"--model: {name!r} twice; name them: NAME=RUN")
         result[name] = Explainer(load(path), modules)
     return result
+
+
+def _name(run: Path) -> str:
+    """Of a run; of one of a study its row and fold."""
+    if run.name.startswith("seed-") and len(run.parts) > 3:
+        return " ".join(run.parts[-3:-1])
+    return run.name
 
 
 def _print_modules(name: str, explainer: "Explainer") -> None:

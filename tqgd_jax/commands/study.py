@@ -159,11 +159,10 @@ def _run(args: argparse.Namespace) -> int:
     from tqgd_jax.study.engines import ray_cluster, slurm_array
 
     study = _designed(args)
+    chosen = design.chosen(study, args.out, args.only)
     runs.same_folds(study, args.out)
     study_file.write(study, args.out)
-    todo = runs.missing(
-        design.chosen(study, args.out, args.only), args.out, again=args.again
-    )
+    todo = runs.missing(chosen, args.out, again=args.again)
     logger.info("%d cells to run", len(todo))
     try:
         if args.engine == "ray":

@@ -21,7 +21,8 @@ from tqgd_jax.report.html.pixels import windowed
 
 SCHEMA = "tqgd_jax.explain/1"
 PAGE = "explain.html"
-RAW_BEST, FLAT = "raw best candidate", "no box depends on this module"
+RAW_BEST = "best candidate, below the threshold"
+FLAT = "no box depends on this module"
 CAPTION = (
     "A map shows which part of a module's output raised the score of the boxes. It is no "
     "evidence that a box is right, and a dark place is no evidence that nothing is there. "
@@ -68,6 +69,7 @@ def make(
     columns = [(name, module) for name, e in explainers.items() for module in e.modules]
     heads = [_heading(name, module, explainers) for name, module in columns]
     slices, rows, cells, documents = task.slices, [], [], []
+    title = ". ".join(filter(None, [title, slices.disclaimer]))
     for i in tqdm(task.chosen, "explain", unit="slice"):
         image = slices.image(i)
         of_model = {
@@ -138,7 +140,7 @@ def _boxes(
     if int(words) >= count:
         raise ValueError(
             f"--boxes={words}: {name} has {count} boxes, 0 to {count - 1}"
-            f"{' (raw best candidate)' if one.raw_best else ''}; a lower --min_score "
+            f"{' ({RAW_BEST})' if one.raw_best else ''}; a lower --min_score "
             "gives more"
         )
     return [(int(words),)]
@@ -159,7 +161,13 @@ def _shown(image: np.ndarray, slices: Slices) -> np.ndarray:
 
 def _cell(explanation: Explanation) -> Cell:
     note = [RAW_BEST] * explanation.raw_best + [FLAT] * explanation.flat
-    return Cell(explanation.map, explanation.boxes, explanation.scores, "; ".join(note))
+    return Cell(
+        explanation.map,
+        explanation.boxes,
+        explanation.scores,
+        "; ".join(note),
+        not explanation.raw_best,
+    )
 
 
 def _control(explainer: Explainer, of: Candidates) -> checks.Curves:

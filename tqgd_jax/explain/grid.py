@@ -48,13 +48,16 @@ class Cell(NamedTuple):
       map: [h w] in [0, 1], px of the slice.
       boxes: detections that the map is of, px.
       scores: their confidence.
-      note: such as "raw best candidate"; or empty.
+      note: such as "the scores do not depend on this module"; or empty.
+      detected: whether the boxes are detections; else the best candidate, below the
+        threshold, is drawn dashed.
     """
 
     map: Float[np.ndarray, "h w"]
     boxes: Float[np.ndarray, "n 4"]
     scores: Float[np.ndarray, "n"]
     note: str = ""
+    detected: bool = True
 
 
 @rc_context({"text.parse_math": False})  # a name may hold a dollar
@@ -94,16 +97,17 @@ def draw(
     bar.set_label("part in the score, each map on its own scale", color="white")
     figure.suptitle(f"{title}\n{DISCLAIMER}", color="white", size=13)
     handles = [
-        Line2D([], [], color=colour, lw=2, label=label)
-        for colour, label in (
-            (LABEL, "label"),
-            (DETECTION, "detection, with its score"),
+        Line2D([], [], color=colour, lw=2, ls=style, label=label)
+        for colour, style, label in (
+            (LABEL, "-", "label (dotted on maps)"),
+            (DETECTION, "-", "detection, with its score"),
+            (DETECTION, "--", "no detection: best candidate, below the threshold"),
         )
     ]
     figure.legend(
         handles=handles,
         loc="outside lower center",
-        ncols=2,
+        ncols=3,
         facecolor=DARK,
         labelcolor="white",
     )
@@ -124,7 +128,7 @@ def _panel(axes: Axes, row: Row, cell: Cell | None) -> None:
         axes.imshow(overlay, extent=(0, w, h, 0), interpolation="nearest")
         _note(axes, row, cell.note)
         for box, score in zip(cell.boxes.tolist(), cell.scores.tolist(), strict=True):
-            _outline(axes, box, gap, DETECTION, "-")
+            _outline(axes, box, gap, DETECTION, "-" if cell.detected else "--")
             axes.text(
                 box[2] + gap, box[1] - gap, f"{score:.2f}", color="white", size=7,
                 va="bottom", path_effects=HALO,

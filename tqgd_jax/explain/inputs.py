@@ -16,6 +16,7 @@ from tqgd_jax.data.unlabelled import of_folder
 from tqgd_jax.evaluation.inputs import held_out
 from tqgd_jax.io import volumes
 from tqgd_jax.overlap import box_area
+from tqgd_jax.phantom import dataset as phantom
 from tqgd_jax.predictor import Predictor
 from tqgd_jax.report.html.pixels import HU_WINDOW, Window
 
@@ -53,10 +54,12 @@ def of_split(predictor: Predictor, split: str, data_dir: str = "") -> Slices:
         config = held_out.elsewhere(config, data_dir, predictor.classes)
     source = dataset.required(open_data(config), split, config)
     dataset.same_data(source, predictor.provenance.get("data_fingerprint", ""))
-    stamp = source.disclaimer or predictor.provenance.get("stamp", "")
+    stamps = [source.disclaimer or predictor.provenance.get("stamp", "")]
+    if phantom.simulated(Path(config.data.dir).expanduser()):
+        stamps.append("simulated patients")
     if split == "train":
-        stamp = "; ".join(filter(None, [stamp, "these very images were trained on"]))
-    return _of_dataset(predictor, source, stamp)
+        stamps.append("these very images were trained on")
+    return _of_dataset(predictor, source, "; ".join(filter(None, stamps)))
 
 
 def of_path(predictor: Predictor, path: Path, series: str = "") -> Slices:

@@ -40,7 +40,8 @@ def means(document: dict[str, Any]) -> Table:
                 f"{first['model']}, {first['module']}",
                 *(_cell(values[key], control.get(key)) for key, _, _ in MEASURES),
                 f"{right} of {len(moved)}" if moved else "",
-                ", ".join(failed(values, control, right, len(moved))) or "none",
+                ", ".join(failed(values, control, right, len(moved)))
+                or ("none" if moved else "none; energy alone was looked at"),
             ]
         )
     titles = [title for _, title, _ in MEASURES]
@@ -88,7 +89,7 @@ def every_slice(document: dict[str, Any]) -> Table:
     for row in document["rows"]:
         for entry in row["columns"]:
             made = entry["checks"]
-            note = ["raw best candidate"] * entry["raw_best_candidate"]
+            note = ["best candidate, below the threshold"] * entry["raw_best_candidate"]
             note += ["no box depends on this module"] * entry["flat"]
             cells = [
                 _cell(_value(entry, key), _value(entry, f"{key}_gaussian"))

@@ -165,7 +165,10 @@ class Effects:
         rows = [row for pair in pairs for row in pair]
         seeds = sorted(set.intersection(*({*row.pooled} for row in rows)))
         if not seeds:
-            return _unknown(name, "runs are missing", cells)
+            waiting = {r.row.label: r for r in rows if not r.pooled}
+            runs = (f"{k}: {len(r.done)} of {cells} runs" for k, r in waiting.items())
+            why = ", ".join(runs) or "no seed is done in all networks"
+            return _unknown(name, f"{name}: not yet ({why})", cells)
         try:
             compared = [self._paired(*pair, seed) for pair in pairs for seed in seeds]
         except ValueError as error:
@@ -204,7 +207,7 @@ def sentence(effect: Effect) -> str:
     """What a reader may take from an effect."""
     row = effect.row
     if row["difference"] is None or row["low"] is None:
-        return f"{effect.name}: cannot be told ({row['reason']})."
+        return f"{effect.name}: cannot be told. {row['reason']}."
     gains = sum((d > 0) == (row["difference"] > 0) for d in effect.by_cell)
     size = (
         f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}), the same "

@@ -57,6 +57,8 @@ def numbers(
     for k, title in enumerate(columns[1:], 1):
         found = [_parts(row[k]) for row in rows]
         own = [end for end in ENDS if any(end in of for of in found)] or [""]
+        if title.endswith("interval"):
+            own = [" low", " high"]
         titles += [f"{title}{end}" for end in own]
         for line, of in zip(parts, found, strict=True):
             line += [of.get(end, "") for end in own]

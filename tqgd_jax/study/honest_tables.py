@@ -47,7 +47,8 @@ def thresholds(rows: Sequence[RowResults], protocol: str) -> Table:
         ],
         [
             "Frozen: the threshold that validation chose, in each fold its own. Best F1: "
-            "one for all that is judged, the best on these very slices. F1 gained in a "
+            "one for all that is judged, the best on these very slices; of several folds "
+            "it may be lower than with a threshold for each. F1 gained in a "
             "run: by the run's own best threshold instead of its frozen one, mean (SD) "
             f"over folds and seeds; so much is optimism. {how_pooled(rows)}"
         ],
@@ -61,19 +62,19 @@ def froc(rows: Sequence[RowResults], unit: str) -> Table:
       rows: of the data set.
       unit: of `FROC`.
     """
-    keys = [f"froc.{unit}.{rate}" for rate in (*NAMES, "cpm")]
+    keys = [f"froc.{unit}.{rate}" for rate in ("cpm", *NAMES)]
     protocol = judged(rows)
     return Table(
         f"froc-{unit}",
         f"FROC of {FROC[unit]}, {PROTOCOLS[protocol]}",
-        ["", "runs", *NAMES, "mean", "mean in a run"],
+        ["", "runs", "mean in a run", "mean", *NAMES],
         [
-            [*cells, spread(row, keys[-1], protocol)]
+            [*cells[:2], spread(row, keys[0], protocol), *cells[2:]]
             for row, cells in zip(rows, _cells(rows, keys, protocol), strict=False)
         ],
         [
             "Sensitivity at so many false alarms (boxes in slices) "
-            f"{'a slice' if unit == 'slice' else 'a scan'}, and its mean over the seven; a "
+            f"{'a slice' if unit == 'slice' else 'a scan'}, and the mean over the seven; a "
             "hit is a centre within half the longer side. Pooled folds have one order of "
             "confidences: a fold whose network is surer than others costs them at few "
             "false alarms. In a run: the same of each run, mean (SD) over folds and "

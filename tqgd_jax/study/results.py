@@ -63,7 +63,7 @@ def _row(
         for cell in own
         if cells.state(cell, root) == "done"
     }
-    done = {at: result_folder.read_results(folder) for at, folder in folders.items()}
+    done = {at: _sound(folder, root) for at, folder in folders.items()}
     pooled = {}
     for seed in dict.fromkeys(cell.seed for cell in own):
         of_seed = [c for c in own if c.seed == seed]
@@ -71,3 +71,12 @@ def _row(
         if len(parts) == len(of_seed):
             pooled[seed] = models.pooled(row.label, parts, settings)
     return RowResults(row, own, done, pooled)
+
+
+def _sound(folder: Path, root: Path) -> dict[str, Any]:
+    try:
+        return result_folder.read_results(folder)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. Remove {folder}, and `tqgd study run --out {root}` judges it again"
+        ) from error

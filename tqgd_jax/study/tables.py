@@ -121,16 +121,24 @@ def how_pooled(rows: Sequence[RowResults]) -> str:
 def honest(number: int, rows: Sequence[RowResults]) -> Table:
     """The same rows on all slices: folds pooled, threshold frozen on validation."""
     own, protocol = [row for row in rows if number in row.row.tables], judged(rows)
+    keys = [key for _, key in HONEST]
     cells = [
-        [row.row.label, count(row), *(pooled(row, key, protocol) for _, key in HONEST)]
+        [
+            *(row.row.label, count(row), spread(row, keys[0], protocol)),
+            *(pooled(row, key, protocol) for key in keys),
+        ]
         for row in own
     ]
     return Table(
         f"table-{number}",
         f"{TITLES[number]}, {PROTOCOLS[protocol]}, frozen thresholds",
-        ["", "runs", *(title for title, _ in HONEST)],
+        ["", "runs", f"{HONEST[0][0]} in a run", *(title for title, _ in HONEST)],
         cells,
-        [how_pooled(rows)],
+        [
+            f"{how_pooled(rows)} In a run: mean (SD) over folds and seeds. Pooled folds "
+            "have one order of confidences, which lowers AP50 and FROC where networks "
+            "of different folds are not equally sure."
+        ],
     )
 
 
@@ -173,7 +181,7 @@ def effects(
         cells.append(
             [
                 effect.name,
-                f"{len(gains)} of {effect.cells}",
+                f"{len(gains)} of {effect.cells}" if gains else NONE,
                 shown(row["difference"], "+.3f"),
                 NONE
                 if row["low"] is None
@@ -188,8 +196,8 @@ def effects(
         )
     columns = ("", "runs", "difference", "95 % interval", "p", "p Holm", "with a gain")
     columns += ("SD of runs", "SD of patients", "patients needed")
-    reasons = {e.row["reason"] for e in rows} - {"", "runs are missing"}
-    return Table(name, title, columns, cells, [*notes, *sorted(reasons)])
+    reasons = [e.row["reason"] for e in rows if e.row["reason"]]
+    return Table(name, title, columns, cells, [*notes, *dict.fromkeys(reasons)])
 
 
 def costs(

@@ -45,11 +45,11 @@ def draw(
       remark: above all.
     """
     heights = [TEXT + PANEL * p.shape[0] / p.shape[1] for p in pixels]
-    top = 0.3 + 0.25 * bool(remark)
+    top = 0.55
     wide, high = PANEL * (1 + len(networks)), top + sum(heights)
     figure = Figure(figsize=(wide, high), dpi=DPI, facecolor="white")
-    if remark:
-        figure.text(0.5, 1 - 0.15 / high, remark, ha="center", va="center", size=12)
+    text = ". ".join(filter(None, [remark, "Blue: labels. Red: detections"]))
+    figure.text(0.5, 1 - 0.15 / high, text, ha="center", va="center", size=12)
     y = high - top  # inches from below
     for k, (one, image) in enumerate(zip(slices, pixels, strict=True)):
         each = [judged[one.name] for judged in networks]
