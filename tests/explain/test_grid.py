@@ -44,7 +44,7 @@ def test_labels_are_blue_detections_red_and_a_map_is_over_the_slice(tmp_path):
 
 def test_rows_and_columns_make_a_larger_picture(tmp_path):
     row = grid.Row("a", np.zeros((30, 40, 3)), np.zeros((0, 4)))
-    cells = [[cell(0.5, note="raw best candidate")] * 3] * 2
+    cells = [[cell(0.5, note="best candidate")] * 3] * 2
     grid.draw(tmp_path / "a.png", [row, row], ["x", "y", "z"], cells, "t")
     h, w = matplotlib.image.imread(tmp_path / "a.png").shape[:2]
     one = drawn(tmp_path / "b.png", row, cell())

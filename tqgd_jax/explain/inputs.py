@@ -56,7 +56,7 @@ def of_split(predictor: Predictor, split: str, data_dir: str = "") -> Slices:
     dataset.same_data(source, predictor.provenance.get("data_fingerprint", ""))
     stamps = [source.disclaimer or predictor.provenance.get("stamp", "")]
     if phantom.simulated(Path(config.data.dir).expanduser()):
-        stamps.append("simulated patients")
+        stamps.append("Simulated patients")
     if split == "train":
         stamps.append("these very images were trained on")
     return _of_dataset(predictor, source, "; ".join(filter(None, stamps)))
