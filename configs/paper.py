@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from demo import get_config as demonstration  # configs/demo.py
+from nuclei import get_config as nuclei  # configs/nuclei.py
 
 from tqgd_jax.config import Config, Data
 from tqgd_jax.study.design import DataSet, Row, Study
@@ -64,11 +65,13 @@ def get_study(preset: str = "") -> Study:
     "smoke": minutes on two cores, to see that everything works. "phantom": size n at
     256 px with the recipe of `configs/demo.py`, which has 1x1 kernels in ThrConvs, so
     that hours on two cores are enough. "phantom-paper": with the paper's kernels, a day.
+    "nuclei": `configs/nuclei.py`, real images, on their own split with three seeds.
     """
     presets = {
         "": _paper,
         "phantom": _phantom,
         "phantom-paper": partial(_phantom, stem="thr"),
+        "nuclei": _nuclei,
         "smoke": _smoke,
     }
     if preset not in presets:
@@ -88,15 +91,24 @@ def _paper() -> Study:
 def _phantom(stem: str = "") -> Study:
     """The demonstration's network, recipe and, if no other is given, ThrConvs."""
     base = demonstration()
-    thr = {"model.stem": stem or base.model.stem}
-    rows = [
-        replace(row, settings={**row.settings, **thr})
+    data = DataSet("gated", {"data.dir": "runs/phantom-gated"})
+    return Study(base, with_stem(stem or base.model.stem), (data,))
+
+
+def _nuclei() -> Study:
+    base = nuclei()
+    data = DataSet("nuclei", {"data.dir": "nuclei"}, folds=0)
+    return Study(base, with_stem(base.model.stem), (data,), seeds=(0, 1, 2))
+
+
+def with_stem(stem: str) -> tuple[Row, ...]:
+    """The nine rows, with this form of ThrConvs where they have it."""
+    return tuple(
+        replace(row, settings={**row.settings, "model.stem": stem})
         if row.settings["model.stem"] == "thr"
         else row
         for row in ROWS
-    ]
-    data = DataSet("gated", {"data.dir": "runs/phantom-gated"})
-    return Study(base, tuple(rows), (data,))
+    )
 
 
 def _smoke() -> Study:
