@@ -55,12 +55,12 @@ def numbers(
     """
     titles, parts = [*columns[:1]], [[*row[:1]] for row in rows]
     for k, title in enumerate(columns[1:], 1):
-        found = [_parts(row[k]) for row in rows]
-        own = [end for end in ENDS if any(end in of for of in found)] or [""]
+        by_end = [_parts(row[k]) for row in rows]
+        own = [end for end in ENDS if any(end in of for of in by_end)] or [""]
         if title.endswith("interval"):
             own = [" low", " high"]
         titles += [f"{title}{end}" for end in own]
-        for line, of in zip(parts, found, strict=True):
+        for line, of in zip(parts, by_end, strict=True):
             line += [of.get(end, "") for end in own]
     return titles, parts
 
@@ -70,8 +70,8 @@ def _parts(cell: str) -> dict[str, str]:
     if cell in ("", NONE):
         return {}
     if match := CELL.fullmatch(cell):
-        found = zip(ENDS, match.groups(), strict=True)
-        return {end: part.replace(",", "") for end, part in found if part}
+        ends = zip(ENDS, match.groups(), strict=True)
+        return {end: part.replace(",", "") for end, part in ends if part}
     if match := INTERVAL.fullmatch(cell):
         low, high = match.groups()
         return {" low": low.replace(",", ""), " high": high.replace(",", "")}

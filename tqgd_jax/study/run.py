@@ -47,15 +47,15 @@ def _folds(data: DataSet, config: Config, root: Path, *, held: bool) -> None:
         return
     file = manifest(root, data)
     if file.exists():
-        there = fold_manifest.read(file)
-        if there.folds != data.folds:
+        before = fold_manifest.read(file)
+        if before.folds != data.folds:
             raise ValueError(
-                f"{file} has {there.folds} folds, the study says {data.folds}; give "
+                f"{file} has {before.folds} folds, the study says {data.folds}; give "
                 "--folds as before, or another --out"
             )
         if held:
             try:
-                folds.check(there, slices(config), file)
+                folds.check(before, slices(config), file)
             except ValueError as error:
                 raise ValueError(
                     f"{error}. Data set {data.name} is {config.data.dir}: give the one "

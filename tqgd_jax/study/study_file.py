@@ -117,9 +117,9 @@ def _plain(kind: Any, row: Mapping[str, Any]) -> Any:
 
 
 def _none_goes(before: Study, now: Study, root: Path) -> None:
-    kept = {cell.name for cell in now.cells(root)}
+    names = {cell.name for cell in now.cells(root)}
     for cell in before.cells(root):
-        if cell.name not in kept:
+        if cell.name not in names:
             raise ValueError(
                 f"{root} holds a study with {cell.name}, which this one leaves out. Give "
                 "the rows, data sets, folds and seeds of before as well, or another --out"

@@ -120,10 +120,10 @@ def slices(
         _Network(row, title, _judged(row, root))
         for row, title in zip(tqdm(rows, name, delay=2), titles, strict=True)
     ]
-    kept, remarks = _enough_folds(of_rows)
-    of = difficulty.difficulties([one.slices for one in kept]) if kept else {}
+    compared, remarks = _enough_folds(of_rows)
+    of = difficulty.difficulties([one.slices for one in compared]) if compared else {}
     shown = difficulty.at_quantiles(of)
-    columns = [n for n in kept if not chosen or n.row.row.name in chosen]
+    columns = [n for n in compared if not chosen or n.row.row.name in chosen]
     networks = [one.slices for one in columns]
     table = _in_numbers(f"{name}-slices", f"{title}, in numbers", shown, columns)
     seed = rows[0].cells[0].seed
@@ -148,12 +148,12 @@ def slices(
         networks,
         remark,
     )
-    common = set.intersection(*(set(one.folds) for one in kept))
+    common = set.intersection(*(set(one.folds) for one in compared))
     own_split = common == {0}
     network = "the network" if own_split else "the fold's own network"
     unseen = "" if own_split else ", which has not seen the patient,"
     caption = (
-        f"Rows: of {len(of)} slices with a lesion that {_all(len(kept))} judged with "
+        f"Rows: of {len(of)} slices with a lesion that {_all(len(compared))} judged with "
         f"seed {seed} ({_folds_text(common, _planned(rows[0]))}), those at quantiles "
         f"{', '.join(f'{one.quantile:g}' for one in shown)} of difficulty, which is the "
         "number of errors (missed boxes and false alarms at IoU .5), mean over the "
@@ -194,12 +194,12 @@ def _judged(row: RowResults, root: Path) -> dict[int, dict[str, Judged]]:
 def _enough_folds(networks: Sequence[_Network]) -> tuple[list[_Network], list[str]]:
     """Networks whose slices are compared, and what the caption says of folds and others."""
     most = max(len(one.folds) for one in networks)
-    kept = [one for one in networks if most and 2 * len(one.folds) >= most]
-    union = {fold for one in kept for fold in one.folds}
+    compared = [one for one in networks if most and 2 * len(one.folds) >= most]
+    union = {fold for one in compared for fold in one.folds}
     groups = {
-        "Folds are limited by": [one for one in kept if union - one.folds.keys()],
+        "Folds are limited by": [one for one in compared if union - one.folds.keys()],
         "Left out, with less than half of the folds of another network": [
-            one for one in networks if one.folds and one not in kept
+            one for one in networks if one.folds and one not in compared
         ],
         "Judged without a frozen threshold": [
             one for one in networks if not one.folds and _first_seed(one.row)
@@ -216,7 +216,7 @@ def _enough_folds(networks: Sequence[_Network]) -> tuple[list[_Network], list[st
             ]
         if names:
             remarks.append(f"{text}: {', '.join(names)}.")
-    return kept, remarks
+    return compared, remarks
 
 
 def _first_seed(row: RowResults) -> list[Cell]:
