@@ -111,7 +111,9 @@ def test_a_ray_cluster_loses_a_machine(home):
 @needs_ray
 def test_a_signal_gives_the_cells_of_ray_back(home):
     long = ["--config.train.steps=100000", "--out", "stopped", "--engine=ray"]
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as "&" of a shell does
     process = start(home, "study", "run", *STUDY, *long)
+    signal.signal(signal.SIGINT, before)
     folder = home / "stopped"
     wait_for(lambda: process.poll() is not None or [*folder.rglob("checkpoints/1")])
     process.send_signal(signal.SIGTERM)

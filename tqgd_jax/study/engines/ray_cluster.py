@@ -105,6 +105,8 @@ def _task() -> Callable[[list[str]], tuple[int, str]]:
 
     def start(command: list[str]) -> tuple[int, str]:
         """Status and last words; a cancelled task sends SIGTERM and waits."""
+        # A shell's "&" has SIGINT ignored, by which Ray cancels.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         while True:
             try:
@@ -149,7 +151,9 @@ def needed(
 def _failed(name: str, outcome: Any) -> bool:
     try:
         status, text = outcome()
-    except Exception as error:  # lost too often, cancelled; Ray has many kinds
+    except Exception as error:  # lost too often; Ray has many kinds
+        if type(error).__name__ == "TaskCancelledError":
+            return False  # it had not begun
         status, text = 1, str(error).strip()
     if not status:
         return False
