@@ -149,7 +149,7 @@ def _tables(
     made.append(honest_tables.sizes(rows))
     how = (
         f"{KEY_NAME} on {tables.PROTOCOLS[tables.judged(rows)]}, on the seeds whose runs "
-        f"are all done. {tables.how_pooled(rows)} "
+        "are all done. 95 % intervals over patients (images, where no patients are known), "
         f"{drawn.bootstraps:,} resamples; p of {drawn.repeats:,} exchanges of the "
         "networks, two-sided; p Holm over all that is planned with a p. Both are about "
         "other patients and these trained networks; what another training would change "
