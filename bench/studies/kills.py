@@ -4,7 +4,7 @@ Two rows of the study `paper:smoke`, two folds of six simulated patients, run by
 `tqgd study run`. The command and all that it has started are killed (SIGKILL) at moments
 drawn uniformly over the time that a run of it took, and the command is given again. After
 each kill no cell that was done may be lost; at the end every `results.json` must have the
-bytes of a study that nobody disturbed. `DIR/kills.jsonl` has a line for each kill.
+bytes of a study that nobody disturbed. `DIR/kills.jsonl` has a line for each turn.
 """
 
 import json
@@ -68,7 +68,9 @@ def results(out):
 def main():
     """Kills, gives the command again, compares; status 1 if anything was lost."""
     parser = flags.parser(__doc__, out=..., seed=0)
-    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument(
+        "--kills", type=int, default=20, help="turns, of which most kill"
+    )
     args = parser.parse_args()
     out = args.out.absolute()
     out.mkdir(parents=True)
@@ -81,7 +83,7 @@ def main():
 
     rng, lost, study_number, done = random.Random(args.seed), 0, 1, 0
     with (out / "kills.jsonl").open("w") as log:
-        for kill in range(1, args.kills + 1):
+        for turn in range(1, args.kills + 1):
             cut = out / f"cut-{study_number}"
             process, after = study(data, cut), rng.uniform(0, seconds)
             try:
@@ -93,7 +95,7 @@ def main():
             fine = left.get("done", 0) >= done and not left.get("failed")
             fine &= status in (0, -signal.SIGKILL)
             done = left.get("done", 0)
-            row = {"kill": kill, "study": study_number, "after_s": round(after, 1)}
+            row = {"turn": turn, "study": study_number, "after_s": round(after, 1)}
             row |= {"status": status, **left}
             if status == 0:
                 fine &= results(cut) == results(out / "whole")
@@ -104,7 +106,7 @@ def main():
     last = out / f"cut-{study_number}"
     whole(data, last)
     lost += results(last) != results(out / "whole")
-    print(f"{args.kills} kills, {study_number} studies, {lost} that lost anything")
+    print(f"{args.kills} turns, {study_number} studies, {lost} that lost anything")
     sys.exit(bool(lost))
 
 
