@@ -179,8 +179,7 @@ def _run(args: argparse.Namespace) -> int:
     except Interrupted as error:
         print(error, file=sys.stderr)
         return error.status
-    _status(args)
-    return int(any(state == "failed" for _, state in _states(args)))
+    return _status(args)
 
 
 def _states(args: argparse.Namespace) -> "list[tuple[Cell, str]]":
@@ -191,6 +190,7 @@ def _states(args: argparse.Namespace) -> "list[tuple[Cell, str]]":
 
 
 def _status(args: argparse.Namespace) -> int:
+    """Prints how far the study is; 1 if a cell has failed."""
     from tqgd_jax.study.cell import failure
 
     states = _states(args)
@@ -203,12 +203,12 @@ def _status(args: argparse.Namespace) -> int:
     for (data, row), count in rows.items():
         words = [f"{data:{widths[0]}}", f"{row:{widths[1]}}"]
         print(" ".join([*words, *(f"{count[n] or '-':>8}" for n in names)]))
-    for cell, state in states:
-        if state == "failed":
-            print(f"failed: {cell.name}: {failure(cell, args.out)}")
-    if any(state == "failed" for _, state in states):
+    failed = [cell for cell, state in states if state == "failed"]
+    for cell in failed:
+        print(f"failed: {cell.name}: {failure(cell, args.out)}")
+    if failed:
         print("`tqgd study run --again` runs once more what has failed")
-    return 0
+    return int(bool(failed))
 
 
 def _list(args: argparse.Namespace) -> int:

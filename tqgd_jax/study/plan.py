@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tqgd_jax.evaluation import paired
 from tqgd_jax.evaluation.paired import Drawn
 from tqgd_jax.io import atomic
 from tqgd_jax.report.comparison import pooling
+from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.study import cell as cells
 from tqgd_jax.study.design import Cell, Study, manifest
 from tqgd_jax.study.effects import KEY, LEVEL, detectable, patients_for
@@ -142,10 +144,15 @@ def piloted(study: Study, root: Path) -> dict[str, tuple[float, int]]:
             folder = (root / cell.name / cells.RESULTS).parent
             done.setdefault(cell.row, {})[cell.fold] = folder
     base, spreads = done.pop(study.reference, {}), {}
+
+    @cache  # the reference is read once for all rows
+    def pooled(folders: tuple[Path, ...]) -> EvaluationSet:
+        return pooling.pool(folders).eval_set
+
     for row, folders in done.items():
         if not (both := sorted(base.keys() & folders.keys())):
             continue
-        a, b = (pooling.pool([of[k] for k in both]).eval_set for of in (folders, base))
+        a, b = (pooled(tuple(of[k] for k in both)) for of in (folders, base))
         difference = paired.differences(
             *(a.images, a.thresholds, b.images, b.thresholds, a.classes),
             [KEY],
