@@ -33,7 +33,7 @@ def test_a_clean_folder(tmp_path, capsys):
     assert "1 of 26x24 px, grey, uint8" in text
     # 28 px (4x7) four times, 10.5x5.25 = 55 px, 30x20 = 600 px
     counts = re.findall(r"^ +(\S.*) px +(\d+) +#*$", text, re.MULTILINE)
-    areas = [("0-10", "0"), ("10-100", "5"), ("100-200", "0"), ("> 200", "1")]
+    areas = [("0-10", "0"), ("10-100", "5"), ("100-200", "0"), (">200", "1")]
     assert counts == areas
     assert "problems: none" in text
 

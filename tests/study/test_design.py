@@ -206,16 +206,6 @@ def test_a_plan_for_simulated_patients_makes_no_others_so(two_folders, tmp_path)
     assert run.simulated(str(phantom), root / "set")
 
 
-def test_a_data_folder_may_be_named_in_full(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    full = study().with_data({"set": str(tmp_path / "d")})
-    study_file.write(study(), tmp_path)
-    study_file.write(full, tmp_path)
-    assert study_file.read(tmp_path) == full
-    with pytest.raises(ValueError, match=r"data.dir was .* and is 'e'"):
-        study_file.write(study().with_data({"set": "e"}), tmp_path)
-
-
 def test_cells_are_chosen_by_a_part_of_their_names():
     names = [c.name for c in design.chosen(study(), Path(), ["ours", "fold-1"])]
     assert names == [f"set/ours/fold-1/seed-{seed}" for seed in (0, 7)]

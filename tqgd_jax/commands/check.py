@@ -20,12 +20,13 @@ from tqgd_jax.data.discover import split_source
 from tqgd_jax.data.discover.layout import discover
 from tqgd_jax.data.read import validation
 from tqgd_jax.data.split import folds
+from tqgd_jax.evaluation.measures import strata
 from tqgd_jax.io import images
 from tqgd_jax.structures.annotation import Problem
 from tqgd_jax.structures.dataset_index import DatasetIndex, Sample
 
 SIZES = 8  # kinds of images listed one by one
-AREAS = ((0, 10), (10, 100), (100, 200), (200, np.inf))  # px, the paper's bins
+AREAS = (10, 100, 200)  # px, edges of the paper's bins
 
 
 def examine(config: Config, picture: Path | None = None) -> int:
@@ -131,7 +132,7 @@ def _boxes(samples: list[Sample]) -> None:
             f"median {middle:g}, 5 % below {low:g}, 5 % above {high:g}"
         )
     print("areas")
-    for name, n in zip(_area_names(), area_counts(wh), strict=True):
+    for name, n in zip(strata.size_names(AREAS), area_counts(wh), strict=True):
         print(f"  {name + ' px':>11}  {n:6d}  {'#' * round(50 * n / len(wh))}")
 
 
@@ -144,7 +145,7 @@ def _picture(path: Path, dataset: DatasetIndex, samples: list[Sample]) -> None:
     bars = {dataset.root.resolve().name: own, name: counts}
     remark = "simulated patients" * simulated(dataset.root)
     path.parent.mkdir(parents=True, exist_ok=True)
-    size_histogram.draw(path, bars, _area_names(), remark)
+    size_histogram.draw(path, bars, strata.size_names(AREAS), remark)
     print(f"picture   {path}: areas as in the paper's Fig. 2, beside {name}")
 
 
@@ -176,14 +177,10 @@ def _sides(samples: list[Sample], side: int = 0) -> Float[np.ndarray, "n 2"]:
     return every[:, 2:] - every[:, :2]
 
 
-def _area_names() -> list[str]:
-    return [f"> {a:g}" if b == np.inf else f"{a:g}-{b:g}" for a, b in AREAS]
-
-
 def area_counts(wh: Float[np.ndarray, "n 2"]) -> list[int]:
     """Boxes in each bin of `AREAS`; a bin ends with its upper edge."""
-    areas = wh.astype(np.float64).prod(axis=1)
-    return [int(((areas > low) & (areas <= high)).sum()) for low, high in AREAS]
+    places = strata.stratum(wh.astype(np.float64).prod(axis=1), AREAS)
+    return np.bincount(places, minlength=len(AREAS) + 1).tolist()
 
 
 def _levels(text: str) -> tuple[int, ...]:

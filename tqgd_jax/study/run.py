@@ -86,21 +86,15 @@ def missing(todo: Sequence[Cell], root: Path, *, again: bool) -> list[Cell]:
     return [cell for cell in todo if cells.state(cell, root) not in leave]
 
 
-def foreground(todo: Sequence[Cell], root: Path) -> int:
+def foreground(todo: Sequence[Cell], root: Path) -> None:
     """Runs the cells in order; one that fails does not end the others.
-
-    Returns:
-      How many failed.
 
     Raises:
       Interrupted: a signal came; what was done is saved.
     """
-    failed = 0
     for cell in tqdm(todo, "study", unit="cell"):
         log.info("%s", cell.name)
         try:
             cells.run(cell, root)
         except cells.Failed as error:
-            failed += 1
             log.warning("%s", error)
-    return failed

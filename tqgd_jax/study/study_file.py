@@ -132,10 +132,6 @@ def _same_cells(before: Study, now: Study, root: Path) -> None:
         if cell.name not in planned:
             continue
         changed = differences(planned[cell.name], cell.config)
-        if "data.dir" in changed:
-            old, new = map(Path, changed["data.dir"])
-            if old.absolute() == new.absolute():
-                del changed["data.dir"]
         if changed:
             listed = "; ".join(
                 f"{name} was {old!r} and is {new!r}"

@@ -30,7 +30,7 @@ def run(
     address: str | None,
     cpus: float,
     gpus: float | None,
-) -> int:
+) -> None:
     """Runs the cells; one that fails does not end the others.
 
     Args:
@@ -39,9 +39,6 @@ def run(
       address: of a cluster; None starts one on this machine.
       cpus: cores that a cell needs.
       gpus: GPUs that it needs [1 where the cluster has any].
-
-    Returns:
-      How many failed.
 
     Raises:
       Interrupted: SIGINT or SIGTERM came; the cells have saved their state.
@@ -79,14 +76,14 @@ def run(
             num_cpus=need["CPU"], num_gpus=need["GPU"], max_retries=LOST
         )(_task())
         names = {task.remote(words(cell, root)): cell.name for cell in todo}
-        failed, waiting, cancelled = 0, list(names), False
+        waiting, cancelled = list(names), False
         with tqdm(total=len(waiting), desc="study", unit="cell") as bar:
             while waiting:
                 # It breaks on an exception of a signal handler, so it looks up instead.
                 ended, waiting = ray.wait(waiting, num_returns=1, timeout=1)
                 for each in ended:
                     bar.update()
-                    failed += _failed(names[each], lambda each=each: ray.get(each))
+                    _report(names[each], lambda each=each: ray.get(each))
                 if caught and not cancelled:
                     log.warning("%s: the cells save", signal.Signals(caught[0]).name)
                     for each in waiting:
@@ -94,7 +91,6 @@ def run(
                     cancelled = True
         if caught:
             raise Interrupted("study", 128 + caught[0])
-        return failed
     finally:
         restore()
         ray.shutdown()
@@ -148,16 +144,16 @@ def needed(
     return need
 
 
-def _failed(name: str, outcome: Any) -> bool:
+def _report(name: str, outcome: Any) -> None:
+    """Prints what a cell ended with, unless it is done or had not begun."""
     try:
         status, text = outcome()
     except Exception as error:  # lost too often; Ray has many kinds
         if type(error).__name__ == "TaskCancelledError":
-            return False  # it had not begun
+            return
         status, text = 1, str(error).strip()
     if not status:
-        return False
+        return
     last = text.strip().splitlines()[-1:]
     given_back = " (it goes on when run again)" if status in GIVEN_BACK else ""
     print(f"{name}: status {status}{given_back}: {' '.join(last)}", file=sys.stderr)
-    return True
