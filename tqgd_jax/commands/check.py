@@ -20,7 +20,7 @@ from tqgd_jax.data.discover import split_source
 from tqgd_jax.data.discover.layout import discover
 from tqgd_jax.data.read import validation
 from tqgd_jax.data.split import folds
-from tqgd_jax.evaluation.measures import strata
+from tqgd_jax.evaluation.measures import size_strata
 from tqgd_jax.io import images
 from tqgd_jax.structures.annotation import Problem
 from tqgd_jax.structures.dataset_index import DatasetIndex, Sample
@@ -132,7 +132,7 @@ def _boxes(samples: list[Sample]) -> None:
             f"median {middle:g}, 5 % below {low:g}, 5 % above {high:g}"
         )
     print("areas")
-    for name, n in zip(strata.size_names(AREAS), area_counts(wh), strict=True):
+    for name, n in zip(size_strata.size_names(AREAS), area_counts(wh), strict=True):
         print(f"  {name + ' px':>11}  {n:6d}  {'#' * round(50 * n / len(wh))}")
 
 
@@ -145,7 +145,7 @@ def _picture(path: Path, dataset: DatasetIndex, samples: list[Sample]) -> None:
     bars = {dataset.root.resolve().name: own, name: counts}
     remark = "simulated patients" * simulated(dataset.root)
     path.parent.mkdir(parents=True, exist_ok=True)
-    size_histogram.draw(path, bars, strata.size_names(AREAS), remark)
+    size_histogram.draw(path, bars, size_strata.size_names(AREAS), remark)
     print(f"picture   {path}: areas as in the paper's Fig. 2, beside {name}")
 
 
@@ -179,7 +179,7 @@ def _sides(samples: list[Sample], side: int = 0) -> Float[np.ndarray, "n 2"]:
 
 def area_counts(wh: Float[np.ndarray, "n 2"]) -> list[int]:
     """Boxes in each bin of `AREAS`; a bin ends with its upper edge."""
-    places = strata.stratum(wh.astype(np.float64).prod(axis=1), AREAS)
+    places = size_strata.stratum(wh.astype(np.float64).prod(axis=1), AREAS)
     return np.bincount(places, minlength=len(AREAS) + 1).tolist()
 
 

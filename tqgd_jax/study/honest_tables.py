@@ -6,7 +6,7 @@ How figures come from the runs: `tables.how_pooled`.
 from collections.abc import Sequence
 
 from tqgd_jax.evaluation.measures.froc import NAMES
-from tqgd_jax.evaluation.measures.strata import size_names
+from tqgd_jax.evaluation.measures.size_strata import size_names
 from tqgd_jax.study.results import RowResults
 from tqgd_jax.study.tables import (
     PROTOCOLS,

@@ -1,37 +1,17 @@
-"""Figures of parts of the ground truth: by size, artery, scanner and class.
-
-Sizes are areas of boxes, as in the paper's Fig. 2; a stratum "10-100" holds areas above
-10 and up to 100.
-"""
-
+"""Figures of parts of the ground truth: by size, artery, scanner and class."""
 from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from tqgd_jax.evaluation.measures import at_threshold, mean_ap
+from tqgd_jax.evaluation.measures.size_strata import size_names, stratum
 from tqgd_jax.evaluation.statistics.by_patient import ByPatient
 from tqgd_jax.evaluation.statistics.weighted import Weights, ratio
 
 Figures = Callable[[Weights, Collection[str]], dict[str, Float[np.ndarray, "b"]]]
 OF_BOXES = ("boxes", "recall", "centre")
 OF_IMAGES = ("boxes", "ap50", "precision", "recall")
-
-
-def size_names(edges: Sequence[float]) -> list[str]:
-    """Names of the strata between `edges`, the last one open."""
-    texts = [f"{edge:g}" for edge in edges]
-    pairs = zip(["0", *texts[:-1]], texts, strict=True)
-    return [*(f"{low}-{high}" for low, high in pairs), f">{texts[-1]}"]
-
-
-def stratum(
-    area: Float[np.ndarray, "*n"], edges: Sequence[float]
-) -> Int[np.ndarray, "*n"]:
-    """Which of `size_names` an area belongs to; a stratum holds its upper edge."""
-    # 50 px of 0.2 x 0.2 mm are 2 mm2, whatever the last bit of 50 x 0.04 is.
-    places = np.searchsorted(np.array(edges, float), np.round(area, 9), "left")
-    return np.asarray(places)
 
 
 def box_groups(

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image as Picture
 
-from tqgd_jax.evaluation.measures import strata
+from tqgd_jax.evaluation.measures import size_strata
 
 # Characters of base64 in one page; a reader must be able to open it and to mail it.
 BUDGET = 7_000_000
@@ -111,7 +111,7 @@ def gallery_images(
 def stratum(row: Mapping[str, Any], edges: Sequence[float]) -> int:
     """Number of the size stratum of a row's box."""
     area = float(row["width"]) * float(row["height"])
-    return int(strata.stratum(np.array(area), edges))
+    return int(size_strata.stratum(np.array(area), edges))
 
 
 def drawn(row: Mapping[str, Any], threshold: float | None) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from tqgd_jax.evaluation.measures.strata import size_names
+from tqgd_jax.evaluation.measures.size_strata import size_names
 from tqgd_jax.report.html import figures, metric_tables, page_sections
 from tqgd_jax.report.html.gallery import SelectedSlice, drawn, gallery_images
 from tqgd_jax.report.html.html_tables import lesion_table, patient_table

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from tqgd_jax.data.open import open_data
 from tqgd_jax.evaluation.inputs import image_pixels
-from tqgd_jax.evaluation.measures.strata import size_names
+from tqgd_jax.evaluation.measures.size_strata import size_names
 from tqgd_jax.report import result_tables, size_histogram
 from tqgd_jax.report.html.pixels import Pixels
 from tqgd_jax.report.html.slice_selection import grey
