@@ -44,7 +44,9 @@ def test_painted_boxes_stay_on_their_paint():
                 x, y = (0 if x < w / 2 else w - bw), (0 if y < h / 2 else h - bh)
             images[i][tile][y : y + bh, x : x + bw] = 255
             boxes[i, tile] = [(x, y, x + bw, y + bh)]
-        image, targets, counts = fn(jax.random.key(seed), make_batch(images, boxes))
+        (image, targets, _), counts = fn(
+            jax.random.key(seed), make_batch(images, boxes)
+        )
         assert counts["boxes"] == 2
         kept = int(targets.valid.sum())
         assert kept == 2 - int(counts["outside"]) - int(counts["small"])
@@ -66,7 +68,7 @@ def test_letterboxed_boxes_stay_on_their_paint():
         image[box[1] : box[3], box[0] : box[2]] = 255
         images.append([image])
         boxes[i, 0] = [box]
-    out, targets = boxed(make_batch(images, boxes), pad_value=0)
+    out, targets, _ = boxed(make_batch(images, boxes), pad_value=0)
     for i, (h, w) in enumerate(sizes):
         gain = S / max(h, w)
         pad = np.floor([(S - w * gain) / 2, (S - h * gain) / 2])
@@ -81,7 +83,7 @@ def test_a_mosaic_view_equals_scipy_on_an_explicit_canvas(seed):
     """Tiles with a long side of S, so that their pixels are the canvas's."""
     tiles = [noise(64, 50), noise(37, 64), noise(64, 64), noise(64, 11)]
     key = jax.random.key(seed)
-    image, _, _ = MOVE(key, make_batch([tiles]))
+    (image, _, _), _ = MOVE(key, make_batch([tiles]))
 
     size = jnp.array([t.shape for t in tiles])
     pose = jax.random.split(jax.random.fold_in(key, 0))[0]
@@ -137,7 +139,7 @@ def test_at_a_cut_the_hidden_part_of_a_tile_does_not_show():
 
 def test_enlarging_is_bilinear_with_half_pixel_centres():
     image = noise(32, 20)
-    out, _ = boxed(make_batch([[image]]))
+    out, *_ = boxed(make_batch([[image]]))
     at = [(np.arange(n) + 0.5) / 2 - 0.5 for n in (64, 40)]
     grid = np.meshgrid(*at, indexing="ij")
     expected = ndimage.map_coordinates(image / 255.0, grid, order=1, mode="nearest")
@@ -150,7 +152,7 @@ def test_enlarging_is_bilinear_with_half_pixel_centres():
 def test_shrinking_for_evaluation_averages_areas():
     """100 x 75 px at 16 samples per pixel are 64 x 48 px at 25."""
     image = noise(100, 75)
-    out, _ = boxed(make_batch([[image]]))
+    out, *_ = boxed(make_batch([[image]]))
     fine = image.repeat(16, 0).repeat(16, 1) / 255
     expected = fine.reshape(64, 25, 48, 25).mean((1, 3))
     np.testing.assert_allclose(out[0, :, 8:56, 0], expected, atol=1e-5)
@@ -158,11 +160,11 @@ def test_shrinking_for_evaluation_averages_areas():
 
 def test_an_image_of_the_right_size_passes_unchanged_with_the_odd_pixel_right():
     image = noise(64, 31)
-    out, _ = boxed(make_batch([[image]]), pad_value=51)
+    out, *_ = boxed(make_batch([[image]]), pad_value=51)
     np.testing.assert_allclose(out[0, :, 16:47, 0], image / 255, atol=1e-7)
     assert (out[0, :, :16] == np.float32(0.2)).all()
     assert (out[0, :, 47:] == np.float32(0.2)).all()
-    still, _, _ = compiled(STILL, pad_value=51)(
+    (still, _, _), _ = compiled(STILL, pad_value=51)(
         jax.random.key(0), make_batch([[image]])
     )
     np.testing.assert_array_equal(still, out)
@@ -181,9 +183,9 @@ def test_images_of_different_size_do_not_touch_each_other_or_their_padding():
     images = [noise(64, 40, seed=1), noise(20, 32, seed=2)]
     stored = make_batch([[im] for im in images])
     stored.image[1, 0, 20:], stored.image[1, 0, :, 32:] = 255, 255  # must not show
-    together, _ = boxed(stored)
+    together, *_ = boxed(stored)
     for i, image in enumerate(images):
-        alone, _ = boxed(make_batch([[image]]))
+        alone, *_ = boxed(make_batch([[image]]))
         np.testing.assert_allclose(together[i], alone[0], atol=1e-6)
     padding = np.float32(114 / 255)
     assert (together[1, :12] == padding).all()  # 20 x 32: 40 rows of image
@@ -192,14 +194,14 @@ def test_images_of_different_size_do_not_touch_each_other_or_their_padding():
 
 def test_a_padding_image_is_all_padding():
     batch = make_batch([[noise(8, 8)]])._replace(size=np.zeros((1, 1, 2), np.int32))
-    out, targets = boxed(batch)
+    out, targets, _ = boxed(batch)
     np.testing.assert_allclose(out, 114 / 255, rtol=1e-6)
     assert not targets.valid.any()
 
 
 def test_an_empty_image_has_no_targets_and_counts_nothing():
     tiles = [noise(64, 50), noise(37, 64), noise(64, 64), noise(64, 11)]
-    image, targets, counts = MOVE(jax.random.key(0), make_batch([tiles]))
+    (image, targets, _), counts = MOVE(jax.random.key(0), make_batch([tiles]))
     assert np.isfinite(image).all()
     assert not targets.valid.any()
     assert not targets.boxes.any()
@@ -216,7 +218,7 @@ def test_targets_lost_to_each_rule_are_counted():
         (70, 0, 90, 9),
     ]
     batch = make_batch([[noise(64, 64)]], {(0, 0): boxes}, rows=6)
-    _, targets, counts = compiled(STILL)(jax.random.key(0), batch)
+    (_, targets, _), counts = compiled(STILL)(jax.random.key(0), batch)
     assert targets.valid.tolist() == [[False, True, False, True, False, False]]
     np.testing.assert_allclose(targets.boxes[0, 3], (0, 0, 3, 9))
     assert targets.labels[0, 3] == 3
@@ -232,8 +234,8 @@ def test_without_mosaic_only_the_first_tile_is_seen():
     tiles = [noise(50, 64, seed=i) for i in range(4)]
     boxes = {(0, j): [(10, 10, 40, 40)] for j in range(4)}
     fn, key = compiled(cfg), jax.random.key(5)
-    four, targets, counts = fn(key, make_batch([tiles], boxes))
-    one, expected, _ = fn(key, make_batch([tiles[:1]], boxes))
+    (four, targets, _), counts = fn(key, make_batch([tiles], boxes))
+    (one, expected, _), _ = fn(key, make_batch([tiles[:1]], boxes))
     np.testing.assert_allclose(four, one, atol=1e-6)
     assert counts["boxes"] == 1
     assert targets.valid.sum() == 1
@@ -245,7 +247,7 @@ def test_mosaic_happens_as_often_as_asked():
     cfg = dataclasses.replace(MOVING, mosaic=0.5)
     boxes = {(i, j): [(1, 1, 7, 7)] for i in range(64) for j in range(4)}
     batch = make_batch([[noise(8, 8)] * 4] * 64, boxes)
-    _, _, counts = compiled(cfg)(jax.random.key(0), batch)
+    _, counts = compiled(cfg)(jax.random.key(0), batch)
     mosaics = (int(counts["boxes"]) - 64) / 3
     assert 20 <= mosaics <= 44  # three standard deviations
 
@@ -257,18 +259,18 @@ def test_one_key_one_result_whatever_else_is_in_the_batch():
     fn = compiled(Augment())
     first, again = fn(jax.random.key(1), pair), fn(jax.random.key(1), pair)
     jax.tree.map(np.testing.assert_array_equal, first, again)
-    assert not np.allclose(first[0][0], first[0][1])
+    assert not np.allclose(first[0].image[0], first[0].image[1])
     other = fn(jax.random.key(2), pair)
-    assert not np.allclose(first[0], other[0])
+    assert not np.allclose(first[0].image, other[0].image)
     alone = fn(jax.random.key(1), single)
-    np.testing.assert_allclose(alone[0][0], first[0][0], atol=1e-6)
+    np.testing.assert_allclose(alone[0].image[0], first[0].image[0], atol=1e-6)
 
 
 def test_a_flip_mirrors_pixels_and_boxes():
     image = noise(64, 40)
     batch = make_batch([[image]], {(0, 0): [(3, 5, 20, 30)]})
     cfg = dataclasses.replace(STILL, flip=1)
-    out, targets, _ = compiled(cfg)(jax.random.key(0), batch)
+    (out, targets, _), _ = compiled(cfg)(jax.random.key(0), batch)
     np.testing.assert_allclose(out[0, :, 12:52, 0], image[:, ::-1] / 255, atol=1e-7)
     # Padding 12 px: 15..32 before, 64 - 32 .. 64 - 15 after.
     np.testing.assert_allclose(targets.boxes[0, 0], (32, 5, 49, 30))

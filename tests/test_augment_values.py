@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.augmented import STILL, boxed, make_batch, noise
-from tqgd_jax.augment import augment, hsv_to_rgb, jitter, rgb_to_hsv
+from tqgd_jax.augment import augment
+from tqgd_jax.augment_values import hsv_to_rgb, jitter, rgb_to_hsv
 from tqgd_jax.config import Augment, Data
 
 
@@ -46,7 +47,7 @@ def test_slices_of_a_scan_are_no_colours():
     cfg = dataclasses.replace(STILL, hue=0.5, saturation=0.5)
     batch = make_batch([[hu]])
     data = Data(image_size=64, hu_window=(-200, 900))
-    out, _, _ = augment(jax.random.key(0), batch, cfg=cfg, data=data, channels=3)
+    (out, _, _), _ = augment(jax.random.key(0), batch, cfg=cfg, data=data, channels=3)
     # hue and saturation would mix or spread the channels
     np.testing.assert_allclose(out[0], (hu + 200.0) / 1100, atol=1e-6)
 
@@ -57,19 +58,19 @@ def test_hounsfield_units_come_back_from_the_device(window):
     hu = np.arange(-1200, 1801).astype(np.int16)
     hu = hu[(hu >= low) & (hu <= high)]
     image = np.resize(hu, (64, 64)).astype(np.int16)
-    out, _ = boxed(make_batch([[image]]), channels=1, hu_window=window)
+    out, *_ = boxed(make_batch([[image]]), channels=1, hu_window=window)
     back = np.asarray(out[0, ..., 0], np.float64) * (high - low) + low
     assert np.abs(back - image).max() <= 0.5  # float32 alone: about 2e-4
 
 
 def test_channels_follow_the_model():
     grey, colour = noise(64, 64), noise(64, 64, 3)
-    three, _ = boxed(make_batch([[grey]]), channels=3)
-    one, _ = boxed(make_batch([[grey]]), channels=1)
+    three, *_ = boxed(make_batch([[grey]]), channels=3)
+    one, *_ = boxed(make_batch([[grey]]), channels=1)
     np.testing.assert_array_equal(three, np.repeat(one, 3, axis=-1))
-    out, _ = boxed(make_batch([[colour]]), channels=3)
+    out, *_ = boxed(make_batch([[colour]]), channels=3)
     np.testing.assert_allclose(out[0], colour / 255, atol=1e-7)
-    out, _ = boxed(make_batch([[colour]]), channels=1)
+    out, *_ = boxed(make_batch([[colour]]), channels=1)
     luma = colour @ np.array([0.299, 0.587, 0.114]) / 255
     np.testing.assert_allclose(out[0, ..., 0], luma, atol=1e-6)
     with pytest.raises(ValueError, match="2 channels, the model wants 3"):
@@ -78,14 +79,14 @@ def test_channels_follow_the_model():
 
 def test_windows_of_every_stored_type():
     hu = noise(64, 64, dtype=np.int16) // 20  # -1638 to 1638
-    out, _ = boxed(make_batch([[hu]]))
+    out, *_ = boxed(make_batch([[hu]]))
     back = np.asarray(out[0, ..., 0], np.float64) * 3000 - 1200
     np.testing.assert_allclose(back, np.clip(hu, -1200, 1800), atol=0.01)
 
     wide = noise(64, 64, dtype=np.uint16)
-    out, _ = boxed(make_batch([[wide]]))
+    out, *_ = boxed(make_batch([[wide]]))
     np.testing.assert_array_equal(np.round(out[0, ..., 0] * 65535), wide)
 
-    out, _ = boxed(make_batch([[wide]]), window=(100.0, 1100.0))
+    out, *_ = boxed(make_batch([[wide]]), window=(100.0, 1100.0))
     expected = (np.clip(wide, 100, 1100).astype(np.float64) - 100) / 1000
     np.testing.assert_allclose(out[0, ..., 0], expected, atol=1e-6)

@@ -16,7 +16,7 @@ FLOORS = [
     {"structures", "config", "xla", "overlap", "phantom"},
     {"io", "anchors", "boxes", "nn"},
     {"ct", "fusion"},
-    {"detector", "augment_geometry"},
+    {"detector", "augment_geometry", "augment_values"},
     {"assign", "augment", "decode", "losses"},
     {"data"},
     {"evaluation"},

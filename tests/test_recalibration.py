@@ -27,7 +27,7 @@ def setting():
 def first_moments(cfg, data, kernel, step):
     """Mean and variance of the first convolution over one training batch."""
     batch = dataset.load(data, order.of_run(cfg, len(data.names))(step))
-    image, _, _ = augment(
+    views, _ = augment(
         jax.random.fold_in(jax.random.key(cfg.seed), step),
         jax.tree.map(jnp.asarray, batch),
         cfg=cfg.augment,
@@ -35,7 +35,7 @@ def first_moments(cfg, data, kernel, step):
         channels=3,
     )
     y = jax.lax.conv_general_dilated(
-        image, kernel, (2, 2), ((2, 2), (2, 2)),
+        views.image, kernel, (2, 2), ((2, 2), (2, 2)),
         dimension_numbers=("NHWC", "HWIO", "NHWC"), precision="highest",
     )  # fmt: skip
     y = np.asarray(y, np.float64)

@@ -2,7 +2,8 @@
 
 Pixels change here and nowhere else, on the device: window to [0, 1], then one bilinear
 resampling that does the resizing, mosaic, scale, translation and flip at once
-(`augment_geometry`), then brightness. YOLOv5 v7.0 resamples twice and rounds to eight
+(`augment_geometry`), then brightness (`augment_values`). Masks of lesions go the way of
+the pixels. YOLOv5 v7.0 resamples twice and rounds to eight
 bits after each step; here nothing is rounded. Its scaling leaves pixels half a pixel's
 zoom beside their boxes; here both follow pixel edges.
 """
@@ -16,16 +17,17 @@ from tqgd_jax.augment_geometry import (
     Place,
     View,
     canvas_centres,
+    letterbox_geometry,
     letterbox_place,
     map_boxes,
     mosaic_place,
     sampling_matrix,
 )
+from tqgd_jax.augment_values import jitter, to_channels, to_unit
 from tqgd_jax.config import Augment, Data
-from tqgd_jax.structures.batch import Batch, Targets
+from tqgd_jax.structures.batch import Batch, Targets, Views
 
 MAX_ASPECT = 100.0  # of a target's box, YOLOv5 v7.0
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def augment(
@@ -36,7 +38,8 @@ def augment(
     data: Data,
     channels: int,
     first: int | Int[Array, ""] = 0,
-) -> tuple[Float[Array, "b s s c"], Targets, dict[str, Int[Array, ""]]]:
+    num_classes: int = 1,
+) -> tuple[Views, dict[str, Int[Array, ""]]]:
     """A training batch, changed at random; image i depends on the key and i only.
 
     Args:
@@ -46,10 +49,12 @@ def augment(
       data: network input.
       channels: of the network input.
       first: number of the batch's first image, when it is one device's share.
+      num_classes: of the masks, if the batch has them; 1 takes any lesion as the first.
 
     Returns:
-      Images in [0, 1]. Targets of all tiles in network px, where a box of which too
-      little is left is not valid. Counts over the batch: `boxes` in the images used,
+      Images in [0, 1]; targets of all tiles in network px, where a box of which too
+      little is left is not valid; masks with all that is left of any lesion, if the
+      batch has masks. Counts over the batch: `boxes` in the images used,
       `outside` the view but for less than `min_area` of their area, and `small`, not
       above `min_side` (or 100 times as long as wide) once scaled and clipped.
     """
@@ -60,38 +65,67 @@ def augment(
     # three slices of a scan are no colours
     coloured = not jnp.issubdtype(batch.image.dtype, jnp.signedinteger)
 
-    def one(number, image, size, boxes, labels, valid):
+    def one(number, image, size, boxes, labels, valid, lesion):
         pose, colour = jax.random.split(jax.random.fold_in(key, number))
         place, view = draw(pose, size, cfg, data.image_size)
-        pixels = _render(image, size, place, view, data)
+        pixels, mask = _render(image, lesion, num_classes, size, place, view, data)
         pixels = jitter(colour, pixels, cfg, coloured=coloured)
         targets, counts = _targets(boxes, labels, valid, place, view, cfg, data)
-        return _to_channels(pixels, channels), targets, counts
+        return Views(to_channels(pixels, channels), targets, mask), counts
 
     numbers = first + jnp.arange(batch.image.shape[0])
-    image, targets, counts = jax.vmap(one)(numbers, *_arrays(batch))
-    return image, targets, {k: jnp.sum(v) for k, v in counts.items()}
+    views, counts = jax.vmap(one)(numbers, *_arrays(batch))
+    return views, {k: jnp.sum(v) for k, v in counts.items()}
 
 
 def letterbox(
-    batch: Batch, *, data: Data, channels: int
-) -> tuple[Float[Array, "b s s c"], Targets]:
+    batch: Batch, *, data: Data, channels: int, num_classes: int = 1
+) -> Views:
     """The first tile of each image, in the middle of the network input, for evaluation.
 
     The long side fills the input (formula in `letterbox_place`): areas averaged when it
     shrinks, bilinear when it grows, pixels unchanged when neither. All boxes stay.
+    `num_classes` is that of `augment`.
     """
     side = data.image_size
 
-    def one(image, size, boxes, labels, valid):
+    def one(image, size, boxes, labels, valid, lesion):
         place = letterbox_place(size, side)
         view = View(jnp.zeros(()), jnp.ones(()), jnp.zeros(2), jnp.zeros((), bool))
-        pixels = _render(image, size, place, view, data, average=True)
+        pixels, mask = _render(
+            image, lesion, num_classes, size, place, view, data, average=True
+        )
         boxes, _ = map_boxes(boxes, place, view, side)
         boxes = jnp.where(valid[..., None], boxes, 0.0)
-        return _to_channels(pixels, channels), Targets(boxes[0], labels[0], valid[0])
+        pixels = to_channels(pixels, channels)
+        return Views(pixels, Targets(boxes[0], labels[0], valid[0]), mask)
 
-    return jax.vmap(one)(*(x[:, :1] for x in _arrays(batch)))
+    return jax.vmap(one)(*jax.tree.map(lambda x: x[:, :1], _arrays(batch)))
+
+
+def native_maps(
+    probability: Float[Array, "b s s"], batch: Batch
+) -> Float[Array, "b h w"]:
+    """Maps of the network's pixels on the stored pixels of the first tiles.
+
+    The inverse of `letterbox`: bilinear at the centre of each stored pixel, 0 beyond the
+    image. Every map must be judged there, whatever size the network sees.
+    """
+    side, (h, w) = probability.shape[1], batch.image.shape[2:4]
+
+    def one(values, size):
+        gain, *pad = letterbox_geometry(size, side)
+        corner = jnp.zeros((1, 2))
+        extent = size.astype(jnp.float32)[None]
+        place = Place(1 / gain[None], -jnp.stack(pad)[None] / gain, corner, extent)
+        whole = jnp.full((1, 2), side)
+        rows, columns = (
+            sampling_matrix(jnp.arange(n) + 0.5, place, whole, axis, side)[0][0]
+            for axis, n in enumerate((h, w))
+        )
+        return jnp.einsum("hy,yx,wx->hw", rows, values, columns, precision="highest")
+
+    return jax.vmap(one)(probability, jnp.asarray(batch.size)[:, 0])
 
 
 def draw(
@@ -130,79 +164,50 @@ def draw(
     return place, view
 
 
-def to_unit(image: Integer[Array, "*n"], data: Data) -> Float[Array, "*n"]:
-    """Stored values to [0, 1] by the window: `data.window`, or that of the type."""
-    low, high = data.window_of(image.dtype)
-    return jnp.clip((image.astype(jnp.float32) - low) / (high - low), 0.0, 1.0)
-
-
-def jitter(
-    key: PRNGKeyArray,
-    image: Float[Array, "h w c"],
-    cfg: Augment,
-    *,
-    coloured: bool = True,
-) -> Float[Array, "h w c"]:
-    """Random gains of hue, saturation and value, each drawn from [1 - x, 1 + x].
-
-    Hue and saturation exist in colour only: in three channels that are `coloured`.
-    Values are clipped to [0, 1], not rounded.
-    """
-    limits = jnp.array([cfg.hue, cfg.saturation, cfg.value])
-    gain = 1 + limits * jax.random.uniform(key, (3,), minval=-1.0)
-    if not coloured or image.shape[-1] != 3 or not (cfg.hue or cfg.saturation):
-        return jnp.clip(image * gain[2], 0.0, 1.0)
-    h, s, v = jnp.moveaxis(rgb_to_hsv(image), -1, 0)
-    s, v = jnp.clip(s * gain[1], 0.0, 1.0), jnp.clip(v * gain[2], 0.0, 1.0)
-    return hsv_to_rgb(jnp.stack([h * gain[0] % 1, s, v], axis=-1))
-
-
-def rgb_to_hsv(rgb: Float[Array, "*n 3"]) -> Float[Array, "*n 3"]:
-    """Hue, saturation and value in [0, 1]; the hue of grey is 0."""
-    r, g, b = jnp.moveaxis(rgb, -1, 0)
-    v = jnp.max(rgb, axis=-1)
-    chroma = v - jnp.min(rgb, axis=-1)
-    safe = jnp.where(chroma > 0, chroma, 1.0)
-    h = jnp.where(v == g, 2 + (b - r) / safe, 4 + (r - g) / safe)
-    h = jnp.where(v == r, (g - b) / safe, h)
-    h = jnp.where(chroma > 0, h / 6 % 1, 0.0)
-    return jnp.stack([h, chroma / jnp.where(v > 0, v, 1.0), v], axis=-1)
-
-
-def hsv_to_rgb(hsv: Float[Array, "*n 3"]) -> Float[Array, "*n 3"]:
-    """The inverse of `rgb_to_hsv`."""
-    h, s, v = jnp.moveaxis(hsv, -1, 0)
-    sector = [(n + 6 * h) % 6 for n in (5, 3, 1)]
-    fall = [jnp.clip(jnp.minimum(k, 4 - k), 0.0, 1.0) for k in sector]
-    return jnp.stack([v - v * s * f for f in fall], axis=-1)
-
-
-def _arrays(batch: Batch) -> tuple[Array, Array, Array, Array, Array]:
+def _arrays(batch: Batch) -> tuple[Array, Array, Array, Array, Array, Array | None]:
     """What is mapped over the images, as JAX arrays; 32 bits where the host has 64."""
     image, size, boxes, labels, valid = map(jnp.asarray, batch[:5])
     size, labels = size.astype(jnp.int32), labels.astype(jnp.int32)
-    return image, size, boxes.astype(jnp.float32), labels, valid
+    lesion = None if batch.lesion is None else jnp.asarray(batch.lesion)
+    return image, size, boxes.astype(jnp.float32), labels, valid, lesion
 
 
 def _render(
     image: Integer[Array, "t h w c"],
+    lesion: Integer[Array, "t h w"] | None,
+    num_classes: int,
     size: Int[Array, "t 2"],
     place: Place,
     view: View,
     data: Data,
     *,
     average: bool = False,
-) -> Float[Array, "s s c"]:
-    """The view of the tiles in [0, 1], `data.pad_value` where there is none."""
+) -> tuple[Float[Array, "s s c"], Int[Array, "s s"] | None]:
+    """The view of the tiles in [0, 1], `data.pad_value` where there is none; its mask.
+
+    A pixel of the mask is of a class when that has half of it or more.
+    """
     y, x = canvas_centres(view, data.image_size)
     _, h, w, _ = image.shape
     a_y, in_y = sampling_matrix(y, place, size, 0, h, average=average)
     a_x, in_x = sampling_matrix(x, place, size, 1, w, average=average)
-    # Full float32: the 10 bits that a GPU multiplies by default are 3 HU of 3000.
-    rows = jnp.einsum("tyh,thwc->ytwc", a_y, to_unit(image, data), precision="highest")
-    tiles = jnp.einsum("ytwc,txw->yxc", rows, a_x, precision="highest")
+
+    def seen(values: Float[Array, "t h w k"]) -> Float[Array, "s s k"]:
+        # Full float32: the 10 bits that a GPU multiplies by default are 3 HU of 3000.
+        rows = jnp.einsum("tyh,thwc->ytwc", a_y, values, precision="highest")
+        return jnp.einsum("ytwc,txw->yxc", rows, a_x, precision="highest")
+
+    tiles = seen(to_unit(image, data))
     shown = jnp.einsum("ty,tx->yx", in_y, in_x, precision="highest")
-    return jnp.clip(tiles + data.pad_value / 255 * (1 - shown)[..., None], 0.0, 1.0)
+    pixels = jnp.clip(tiles + data.pad_value / 255 * (1 - shown)[..., None], 0.0, 1.0)
+    if lesion is None:
+        return pixels, None
+    if num_classes == 1:
+        lesion = jnp.minimum(lesion, 1)
+    classes = jnp.arange(1, num_classes + 1, dtype=lesion.dtype)
+    shares = seen((lesion[..., None] == classes[None, None, None]).astype(jnp.float32))
+    label = 1 + jnp.argmax(shares, axis=-1).astype(jnp.int32)
+    return pixels, jnp.where(jnp.max(shares, axis=-1) >= 0.5, label, 0)
 
 
 def _targets(
@@ -230,15 +235,3 @@ def _targets(
     moved = jnp.where(remaining[..., None], moved, 0.0)
     targets = Targets(moved.reshape(-1, 4), labels.reshape(-1), remaining.reshape(-1))
     return targets, counts
-
-
-def _to_channels(image: Float[Array, "h w _"], channels: int) -> Float[Array, "h w c"]:
-    """Grey repeated, or colour to its brightness, as the network's input asks."""
-    stored = image.shape[-1]
-    if stored == channels:
-        return image
-    if stored == 1:
-        return jnp.broadcast_to(image, (*image.shape[:2], channels))
-    if (stored, channels) == (3, 1):
-        return jnp.sum(image * jnp.array(LUMA)[None, None], axis=-1, keepdims=True)
-    raise ValueError(f"images have {stored} channels, the model wants {channels}")

@@ -32,9 +32,9 @@ def make_predict(
     def predict(
         variables: Mapping[str, Any], anchors: Float[Arr, "l a 2"], batch: Batch
     ) -> Detections:
-        image, _ = letterbox(batch, data=config.data, channels=config.model.in_channels)
+        views = letterbox(batch, data=config.data, channels=config.model.in_channels)
         network, deployed = detector.deployed(dict(variables))
-        preds: Any = network.apply(deployed, image, train=False)
+        preds: Any = network.apply(deployed, views.image, train=False)
         boxes, scores, obj = decode(preds, anchors, strides)
         detections = nms(
             boxes,

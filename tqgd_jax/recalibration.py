@@ -42,7 +42,7 @@ def make_recalibrate(
     key = jax.random.key(config.seed)
 
     def statistics(params: Any, zeros: Any, batch: Batch, key: Any) -> Any:
-        image, _, _ = augment(
+        views, _ = augment(
             key,
             batch,
             cfg=config.augment,
@@ -51,7 +51,7 @@ def make_recalibrate(
         )
         _, mutated = detector.apply(
             {"params": params, "batch_stats": zeros},
-            image,
+            views.image,
             train=True,
             mutable=["batch_stats"],
         )

@@ -47,9 +47,9 @@ def measure(args):
     predict = inference.make_predict(detector, cfg, ours.boxes_of(cfg))
 
     def without(variables, batch):
-        image, _ = letterbox(batch, data=cfg.data, channels=cfg.model.in_channels)
+        views = letterbox(batch, data=cfg.data, channels=cfg.model.in_channels)
         network, deployed = detector.deployed(dict(variables))
-        return network.apply(deployed, image, train=False)
+        return network.apply(deployed, views.image, train=False)
 
     raw = jax.jit(without, compiler_options=compiler_options())
     host = load(source, np.arange(args.batch, dtype=np.int32)[:, None])

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bench import flags
-from tqgd_jax.augment import to_unit
+from tqgd_jax.augment_values import to_unit
 from tqgd_jax.config import Config, Data
 from tqgd_jax.ct.heart import find_heart
 from tqgd_jax.ct.lesions import lesion_boxes

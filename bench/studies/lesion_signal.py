@@ -53,13 +53,13 @@ def slices(config):
 
     train = open_data(config)["train"]
     batch = dataset.load(train, np.arange(SLICES, dtype=np.int32)[:, None])
-    image, targets = letterbox(
+    views = letterbox(
         jax.tree.map(np.asarray, batch),
         data=config.data,
         channels=config.model.in_channels,
     )
-    image, boxes = np.asarray(image), np.asarray(targets.boxes)
-    real = np.asarray(targets.valid)
+    image, boxes = np.asarray(views.image), np.asarray(views.targets.boxes)
+    real = np.asarray(views.targets.valid)
     without = np.stack(
         [painted_over(x, b[v]) for x, b, v in zip(image, boxes, real, strict=True)]
     )

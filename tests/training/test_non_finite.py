@@ -19,10 +19,10 @@ def poisoned(tmp_path_factory) -> Run:
     true = step_module.augment
 
     def augment(key, batch, **how):
-        image, targets, counts = true(key, batch, **how)
+        views, counts = true(key, batch, **how)
         bad = jax.random.key_data(jax.random.fold_in(jax.random.key(0), 4))
         hit = jnp.all(jax.random.key_data(key) == bad)
-        return jnp.where(hit, jnp.nan, image), targets, counts
+        return views._replace(image=jnp.where(hit, jnp.nan, views.image)), counts
 
     run = Run(config(), squares())
     with pytest.MonkeyPatch.context() as patch:  # while it is traced

@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from tqgd_jax.anchors import best_possible_recall, choose
 from tqgd_jax.config import Config, Crop, Data, Model
+from tqgd_jax.data import masks
 from tqgd_jax.data.discover import split_source
 from tqgd_jax.data.discover.layout import discover
 from tqgd_jax.data.read import validation
@@ -53,6 +54,7 @@ def examine(config: Config, picture: Path | None = None) -> int:
     samples = [sample for of in dataset.parts.values() for sample in of]
     problems = sorted([*dataset.problems, *_damaged(samples)])
     _summary(dataset, samples, problems)
+    _masks(samples, config.data)
     _boxes(samples)
     if picture is not None:
         _picture(picture, dataset, samples)
@@ -114,6 +116,16 @@ def _summary(
     empty = sum(not len(i.labels) for i in samples)
     unlabelled = sum(p.kind == "no_annotation" for p in problems)
     print(f"no boxes  {empty} images, {unlabelled} of them without annotation file")
+
+
+def _masks(samples: list[Sample], data: Data) -> None:
+    if not samples:
+        return
+    kind = "true" if all(sample.parts is not None for sample in samples) else "pseudo"
+    dtype = np.dtype(samples[0].header.dtype)
+    least = masks.least_calcium(data, data.lesion_hu, dtype)
+    because = masks.no_masks(data.boxes)
+    print(f"masks     {masks.statement(kind, least, dtype, because)}")
 
 
 def _boxes(samples: list[Sample]) -> None:

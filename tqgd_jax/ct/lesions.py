@@ -26,6 +26,7 @@ class LesionBox(NamedTuple):
         touches two lesions by corners only, the one with more pixels in it.
       hu_max: highest value, HU.
       area_px, area_mm2: of the component, not of its box.
+      pixels: which of the box are the component's.
     """
 
     z: int
@@ -35,6 +36,7 @@ class LesionBox(NamedTuple):
     hu_max: int
     area_px: int
     area_mm2: float
+    pixels: Bool[np.ndarray, "h w"]
 
 
 def lesion_boxes(
@@ -76,6 +78,7 @@ def lesion_boxes(
                         hu_max=int(hu[z, ys, xs][part].max()),
                         area_px=area,
                         area_mm2=area * spacing[1] * spacing[2],
+                        pixels=part,
                     )
                 )
         numbered += count

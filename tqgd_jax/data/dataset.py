@@ -5,9 +5,10 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, Integer, UInt8
 
 from tqgd_jax.config import Config
+from tqgd_jax.data import masks as label_maps
 from tqgd_jax.data.batches.order import eval_indices
 from tqgd_jax.structures.batch import Batch
 from tqgd_jax.structures.dataset_index import Lesion, SliceInfo
@@ -41,6 +42,9 @@ class Dataset:
       lesions: of CT: what is known of each box; else empty.
       crops: of images that heart boxes crop: (x0, y0, x1, y1), the part of the whole
         image that is each, px; else empty.
+      parts: of a set with masks: which pixels of each box are its lesion (`data.masks`).
+      calcium: least stored value that is calcium; None: of no use to masks.
+      no_masks: why there are no true masks.
     """
 
     classes: tuple[str, ...]
@@ -61,10 +65,58 @@ class Dataset:
     slices: list[SliceInfo] = dataclasses.field(default_factory=list)
     lesions: list[list[Lesion]] = dataclasses.field(default_factory=list)
     crops: list[tuple[int, int, int, int]] = dataclasses.field(default_factory=list)
+    parts: list[Bool[np.ndarray, "_"]] | None = None
+    calcium: float | None = None
+    no_masks: str = ""
+
+    @property
+    def masks(self) -> str:
+        """Whose masks `label_map` gives: "true", "pseudo", or "" where it gives none."""
+        if self.parts is not None:
+            return "true"
+        return "" if self.calcium is None else "pseudo"
+
+    @property
+    def masks_statement(self) -> str:
+        """What every result of a segmentation that trained on this must say."""
+        if self.calcium is None:
+            return "none"
+        why = self.no_masks
+        return label_maps.statement(self.masks, self.calcium, self.dtype, why)
 
 
-def load(source: Dataset, indices: Int[np.ndarray, "b t"]) -> Batch:
-    """Reads and pads a batch; index -1 is an empty image of one pixel."""
+def label_map(
+    source: Dataset, i: int, image: Integer[np.ndarray, "h w c"] | None = None
+) -> UInt8[np.ndarray, "h w"]:
+    """What each pixel of an image is: 0 none, 1 + class of the lesion there.
+
+    `image` saves reading it again. Raises ValueError where no masks can be made.
+    """
+    boxes, labels = source.boxes[i], source.labels[i]
+    if len(source.classes) > label_maps.MAX_CLASSES:
+        raise ValueError(
+            f"a label map holds {label_maps.MAX_CLASSES} classes, the data set has "
+            f"{len(source.classes)}; name fewer with data.classes"
+        )
+    if source.parts is not None:
+        h, w = source.sizes[i].tolist()
+        return label_maps.fill((h, w), boxes, labels, source.parts[i])
+    if source.calcium is None:
+        raise ValueError(
+            "these images have no labels to make masks of; open a labelled folder with "
+            "data.dir, or give `Dataset.calcium`, the least value that is calcium"
+        )
+    image = source.image(i) if image is None else image
+    return label_maps.pseudo(image, boxes, labels, source.calcium)
+
+
+def load(
+    source: Dataset, indices: Int[np.ndarray, "b t"], *, masks: bool = False
+) -> Batch:
+    """Reads and pads a batch; index -1 is an empty image of one pixel.
+
+    With `masks` it has those of the lesions (`label_map`).
+    """
     b, t = indices.shape
     m = source.max_boxes
     image = np.zeros((b, t, *source.shape), source.dtype)
@@ -72,24 +124,29 @@ def load(source: Dataset, indices: Int[np.ndarray, "b t"]) -> Batch:
     boxes = np.zeros((b, t, m, 4), np.float32)
     labels = np.zeros((b, t, m), np.int32)
     valid = np.zeros((b, t, m), np.bool_)
+    lesion = np.zeros((b, t, *source.shape[:2]), np.uint8) if masks else None
     for at in np.ndindex(b, t):
         i = int(indices[at])
         if i < 0:
             continue
         h, w = source.sizes[i]
         k = len(source.labels[i])
-        image[at][:h, :w] = source.image(i)
+        pixels = source.image(i)
+        image[at][:h, :w] = pixels
+        if lesion is not None:
+            lesion[at][:h, :w] = label_map(source, i, pixels)
         size[at] = h, w
         boxes[at][:k] = source.boxes[i]
         labels[at][:k] = source.labels[i]
         valid[at][:k] = True
-    return Batch(image, size, boxes, labels, valid, indices.astype(np.int32))
+    index = indices.astype(np.int32)
+    return Batch(image, size, boxes, labels, valid, index, lesion)
 
 
-def in_order(source: Dataset, batch: int) -> Iterator[Batch]:
+def in_order(source: Dataset, batch: int, *, masks: bool = False) -> Iterator[Batch]:
     """Every image once, one tile each; padding images (-1) fill the last batch."""
     for indices in eval_indices(len(source.names), batch):
-        yield load(source, indices)
+        yield load(source, indices, masks=masks)
 
 
 def required(splits: Mapping[str, Dataset], name: str, config: Config) -> Dataset:

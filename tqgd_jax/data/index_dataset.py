@@ -156,6 +156,7 @@ def cut(row: Slice, record: Record, window: Window) -> Sample:
         pixels=functools.partial(record.pixels, window),
         slice=info,
         lesions=record.lesions,
+        parts=record.parts,
     )
 
 

@@ -89,7 +89,7 @@ def programs(
 
     def fit(batch: Batch) -> Array:
         channels = config.model.in_channels
-        return letterbox(batch, data=config.data, channels=channels)[0]
+        return letterbox(batch, data=config.data, channels=channels).image
 
     def find(variables: Variables, anchors: Array, image: Array) -> Decoded:
         preds = watch(detector, variables, image).preds

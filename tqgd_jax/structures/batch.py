@@ -32,6 +32,8 @@ class Batch(NamedTuple):
       valid: False for padding rows of `boxes` and `labels`.
       index: number of each image in its split; -1 marks a padding image, which only
         evaluation has.
+      lesion: what each pixel of the image is: 0 none, 1 + class of the lesion there;
+        None unless it was asked for (segmentation).
     """
 
     image: Integer[Arr, "b t h w c"]
@@ -40,6 +42,7 @@ class Batch(NamedTuple):
     labels: Int[Arr, "b t m"]
     valid: Bool[Arr, "b t m"]
     index: Int[Arr, "b t"]  # pyright: ignore[reportIncompatibleMethodOverride]
+    lesion: Integer[Arr, "b t h w"] | None = None
 
 
 class Targets(NamedTuple):
@@ -48,6 +51,28 @@ class Targets(NamedTuple):
     boxes: Float[Arr, "b n 4"]
     labels: Int[Arr, "b n"]
     valid: Bool[Arr, "b n"]
+
+
+class Views(NamedTuple):
+    """What a network sees of a batch, and what it is to find there.
+
+    Attributes:
+      image: in [0, 1] by the window.
+      targets: boxes in network px.
+      lesion: what each pixel is: 0 none, 1 + class of the lesion there; None where the
+        batch has no masks.
+    """
+
+    image: Float[Arr, "b s s c"]
+    targets: Targets
+    lesion: Int[Arr, "b s s"] | None = None
+
+
+class ProbabilityMaps(NamedTuple):
+    """What a segmentation says of each pixel: probability of lesion, and its class."""
+
+    probability: Float[Arr, "b s s"]
+    label: Int[Arr, "b s s"]
 
 
 class Detections(NamedTuple):

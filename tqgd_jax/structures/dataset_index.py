@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from tqgd_jax.structures.annotation import Problem
 from tqgd_jax.structures.image import Lesion
@@ -55,6 +55,8 @@ class Record:
       pixels: reads a window that `widest` holds.
       place: of CT: number of the slice from the feet up, and (dz, dy, dx) mm.
       lesions: of CT: what is known of each box.
+      parts: of a set with masks: which pixels of each box are its lesion, row by row,
+        one box after the other (`data.masks`).
     """
 
     header: Header
@@ -65,6 +67,7 @@ class Record:
     pixels: Callable[[Window], np.ndarray]
     place: tuple[int, tuple[float, float, float]] | None = None
     lesions: tuple[Lesion, ...] = ()
+    parts: Bool[np.ndarray, " p"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +76,7 @@ class Sample:
 
     `pixels` reads it as `header` says; `path` is for messages. `slice` and `lesions`
     (one for each box) are those of CT; `crop` of images by a heart box: the part of the
-    whole image, (x0, y0, x1, y1), px.
+    whole image, (x0, y0, x1, y1), px; `parts` as in `Record`.
     """
 
     path: Path
@@ -86,6 +89,7 @@ class Sample:
     slice: SliceInfo | None = None
     lesions: tuple[Lesion, ...] = ()
     crop: Window | None = None
+    parts: Bool[np.ndarray, " p"] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,16 +23,21 @@ class Inputs:
       at_most: steps that a call of the compiled steps may do.
     """
 
-    def __init__(self, config: Config, images: Dataset, plan: Plan):
-        """Reads the images if they are to lie on the devices.
+    def __init__(
+        self, config: Config, images: Dataset, plan: Plan, *, masks: bool = False
+    ):
+        """Reads the images, and `masks` of the lesions, if they are to lie on devices.
 
         Raises:
           ValueError: a stream needs TensorFlow, or devices and batch do not fit.
         """
         self._config, self._images, self._plan = config, images, plan
+        self._masks = masks
         self._rows = sharding.rows(config)
         # On none, when one of several processes has no room.
-        self._resident = not distributed.most(not resident.fits(images, config))
+        self._resident = not distributed.most(
+            not resident.fits(images, config, masks=masks)
+        )
         if not self._resident and importlib.util.find_spec("tensorflow") is None:
             raise ValueError(
                 "data.placement=stream needs TensorFlow, which is not installed: pip "
@@ -43,7 +48,7 @@ class Inputs:
         key = np.asarray(jax.random.key_data(jax.random.key(config.seed)))
         self.constant = (np.asarray(plan.anchors), key)
         if self._resident:
-            self.constant += (resident.arrays(images),)
+            self.constant += (resident.arrays(images, masks=masks),)
         self.at_most = sharding.steps_per_call(config, resident=self._resident)
 
     def step_from(self, make_step: Callable[[Any, Any], Step]) -> Callable[..., Any]:
@@ -72,6 +77,6 @@ class Inputs:
             return
         from tqgd_jax.data.batches.stream import stream
 
-        plan, rows = self._plan, self._rows
-        for batch in stream(self._images, self._config, done, plan.stop, rows):
+        stop, rows, masks = self._plan.stop, self._rows, self._masks
+        for batch in stream(self._images, self._config, done, stop, rows, masks=masks):
             yield (batch,)

@@ -53,7 +53,7 @@ def make_train_step(
         batch = lax.optimization_barrier(batch)
         images = batch.index.shape[0]
         with jax.named_scope("augment"):
-            image, targets, counts = augment(
+            views, counts = augment(
                 jax.random.fold_in(key, state.step),
                 batch,
                 cfg=config.augment,
@@ -63,7 +63,7 @@ def make_train_step(
             )
         if axis is not None:
             counts = lax.psum(counts, axis)
-        state, metrics = learn(state, image, targets, hyper)
+        state, metrics = learn(state, views.image, views.targets, hyper)
         return state, metrics | counts
 
     return step

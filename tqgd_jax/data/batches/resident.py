@@ -29,16 +29,19 @@ class Resident(NamedTuple):
     boxes: Float[Arr, "n m 4"]
     labels: Int[Arr, "n m"]
     valid: Bool[Arr, "n m"]
+    lesion: Integer[Arr, "n h w"] | None = None
 
 
-def fits(source: Dataset, config: Config) -> bool:
+def fits(source: Dataset, config: Config, *, masks: bool = False) -> bool:
     """Whether `data.placement` asks for a resident set and the device has room for it.
 
-    Says so when it has not: training then streams, with the same bits.
+    With `masks` it holds those of the lesions. Says so when it has no room: training
+    then streams, with the same bits.
     """
     if config.data.placement != "resident":
         return False
-    need, budget = mebibytes(source), config.data.resident_mib or _half_of_memory()
+    need = mebibytes(source, masks=masks)
+    budget = config.data.resident_mib or _half_of_memory()
     if need <= budget:
         return True
     logger.warning(
@@ -50,9 +53,10 @@ def fits(source: Dataset, config: Config) -> bool:
     return False
 
 
-def mebibytes(source: Dataset) -> float:
+def mebibytes(source: Dataset, *, masks: bool = False) -> float:
     """What a split takes on a device, with its empty rows."""
     pixels = int(np.prod(source.shape)) * source.dtype.itemsize
+    pixels += int(np.prod(source.shape[:2])) * masks
     rest = 2 * 4 + source.max_boxes * (4 * 4 + 4 + 1)
     return _rows(source) * (pixels + rest) / 2**20
 
@@ -72,18 +76,18 @@ def _half_of_memory() -> float:
     return limit / 2 / 2**20
 
 
-def arrays(source: Dataset) -> Resident:
-    """A split as host arrays, ready to be put on devices."""
+def arrays(source: Dataset, *, masks: bool = False) -> Resident:
+    """A split as host arrays, ready to be put on devices; with `masks` those of lesions."""
     if not source.names:
         raise ValueError("nothing to upload: the split has no images")
     n, (h, w, c) = len(source.names), source.shape
     indices = np.full((1, _rows(source)), -1, np.int32)
     indices[0, :n] = np.arange(n)
-    every = load(source, indices)
-    logger.info(
-        "resident: %d images as %dx%dx%d, %.1f MiB", n, h, w, c, mebibytes(source)
-    )
-    return Resident(*(a[0] for a in every[:-1]))
+    every = load(source, indices, masks=masks)
+    need = mebibytes(source, masks=masks)
+    logger.info("resident: %d images as %dx%dx%d, %.1f MiB", n, h, w, c, need)
+    lesion = None if every.lesion is None else every.lesion[0]
+    return Resident(*(a[0] for a in every[:5]), lesion)
 
 
 def take(resident: Resident, indices: Int[Arr, "b t"]) -> Batch:
@@ -91,7 +95,11 @@ def take(resident: Resident, indices: Int[Arr, "b t"]) -> Batch:
     index = jnp.asarray(indices)
     real = index >= 0
     row = jnp.maximum(index, 0)
-    image, size, boxes, labels, valid = (jnp.asarray(a)[row] for a in resident)
+    image, size, boxes, labels, valid = (jnp.asarray(a)[row] for a in resident[:5])
+    lesion = resident.lesion
+    if lesion is not None:
+        lesion = jnp.asarray(lesion)[row]
+        lesion = jnp.where(real[:, :, None, None], lesion, jnp.zeros_like(lesion))
     return Batch(
         image=jnp.where(real[:, :, None, None, None], image, jnp.zeros_like(image)),
         size=jnp.where(real[:, :, None], size, jnp.ones_like(size)),
@@ -99,4 +107,5 @@ def take(resident: Resident, indices: Int[Arr, "b t"]) -> Batch:
         labels=jnp.where(real[:, :, None], labels, jnp.zeros_like(labels)),
         valid=valid & real[:, :, None],
         index=index,
+        lesion=lesion,
     )

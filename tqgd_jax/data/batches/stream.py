@@ -15,12 +15,18 @@ from tqgd_jax.structures.batch import Arr, Batch
 
 
 def stream(
-    source: Dataset, config: Config, start: int, stop: int, share: slice = slice(None)
+    source: Dataset,
+    config: Config,
+    start: int,
+    stop: int,
+    share: slice = slice(None),
+    *,
+    masks: bool = False,
 ) -> Iterator[Batch]:
     """Training batches of the steps from `start` up to `stop`, in order.
 
     Of each only the rows in `share` are read, those of one process of several.
-    Each equals `load` of the rows of `order.of_run` bit for bit.
+    Each equals `load` of the rows of `order.of_run` bit for bit, with or without masks.
     """
     import tensorflow as tf
 
@@ -30,13 +36,14 @@ def stream(
 
     def batch(step: np.integer) -> list[Arr]:
         try:
-            return list(load(source, indices(int(step))[share]))
+            made = load(source, indices(int(step))[share], masks=masks)
+            return [array for array in made if array is not None]
         except Exception as error:
             failed.append(error)  # tf.data would turn it into a text
             raise
 
     dtypes = [tf.as_dtype(source.dtype), tf.int32, tf.float32]
-    dtypes += [tf.int32, tf.bool, tf.int32]
+    dtypes += [tf.int32, tf.bool, tf.int32] + [tf.uint8] * masks
     steps = tf.data.Dataset.range(start, stop)
     data = steps.map(
         lambda step: tf.numpy_function(batch, [step], dtypes, stateful=False),

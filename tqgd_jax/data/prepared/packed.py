@@ -15,6 +15,7 @@ import numpy as np
 
 from tqgd_jax.config import Config, Crop, Data
 from tqgd_jax.ct import windows
+from tqgd_jax.data import masks
 from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.structures.dataset_index import Lesion, SliceInfo
 
@@ -59,6 +60,8 @@ def pack(
         arrays[f"{part}/boxes"] = np.concatenate(source.boxes)
         arrays[f"{part}/labels"] = np.concatenate(source.labels)
         arrays[f"{part}/pixels"] = np.concatenate(images)
+        if source.parts is not None:
+            arrays[f"{part}/parts"] = masks.pack(source.parts)
     return arrays
 
 
@@ -91,7 +94,10 @@ def open_packed(path: Path, config: Config) -> dict[str, Dataset]:
 
         return image
 
-    return _sources(arrays, pixels)
+    try:
+        return _sources(arrays, pixels, config.data)
+    except masks.MisfitError as error:
+        raise ValueError(f"{path}: {error}; pack it again") from error
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -115,25 +121,31 @@ def _meta(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _sources(
-    arrays: dict[str, np.ndarray], image: Callable[[str], Callable[[int], np.ndarray]]
+    arrays: dict[str, np.ndarray],
+    image: Callable[[str], Callable[[int], np.ndarray]],
+    data: Data,
 ) -> dict[str, Dataset]:
     meta = _meta(arrays)
+    dtype, settings = np.dtype(meta["dtype"]), meta["settings"]
     fold = meta.get("fold")  # older packed sets do not tell
     capacity = sum(len(row["names"]) for row in meta["parts"].values())
     sources = {}
     for part, row in meta["parts"].items():
         cuts = np.cumsum(arrays[f"{part}/counts"])[:-1]
+        boxes = np.split(arrays[f"{part}/boxes"], cuts)
+        bits = arrays.get(f"{part}/parts")
+        lesions = [[Lesion(*one) for one in of] for of in row.get("lesions", ())]
         sources[part] = Dataset(
             classes=tuple(meta["classes"]),
             names=row["names"],
             patients=row["groups"],
             sizes=arrays[f"{part}/sizes"],
-            boxes=np.split(arrays[f"{part}/boxes"], cuts),
+            boxes=boxes,
             labels=np.split(arrays[f"{part}/labels"], cuts),
             shape=tuple(meta["shape"]),
             max_boxes=meta["max_boxes"],
             capacity=capacity,
-            dtype=np.dtype(meta["dtype"]),
+            dtype=dtype,
             fingerprint=meta["fingerprint"],
             image=image(part),
             disclaimer=_disclaimer(meta),
@@ -141,9 +153,21 @@ def _sources(
             positive_only="slices" in row and meta["settings"]["slices"] == "positive",
             slices=[_slice(of) for of in row.get("slices", ())],
             crops=[(x0, y0, x1, y1) for x0, y0, x1, y1 in row.get("crops", ())],
-            lesions=[[Lesion(*one) for one in of] for of in row.get("lesions", ())],
+            lesions=lesions,
+            parts=None if bits is None else masks.unpack(bits, boxes),
+            calcium=masks.least_calcium(data, settings["lesion_hu"], dtype),
+            no_masks=_no_masks(settings, lesions, bits),
         )
     return sources
+
+
+def _no_masks(settings: dict[str, Any], lesions: list[list[Lesion]], bits: Any) -> str:
+    """Why a part has no true masks; a box of a mask has an area."""
+    if bits is not None:
+        return ""
+    if any(lesion.area_px for of in lesions for lesion in of):
+        return "packed before masks were stored; pack it again for the true ones"
+    return masks.no_masks(settings["boxes"])
 
 
 def _disclaimer(meta: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tqgd_jax.config import Config
+from tqgd_jax.data import masks
 from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.data.discover.layout import Layout, discover
 from tqgd_jax.data.index_dataset import cut, hash_file, read, split
@@ -70,16 +71,18 @@ def open_prepared(config: Config) -> tuple[dict[str, Dataset], bool]:
         "fingerprint": mark,
         "disclaimer": index.disclaimer,
         "fold": index.fold,
+        "calcium": masks.least_calcium(config.data, config.data.lesion_hu, dtype),
     }
-    positive = config.data.slices == "positive"
-    splits = {part: _source(of, positive, common) for part, of in index.parts.items()}
+    splits = {part: _source(of, config, common) for part, of in index.parts.items()}
     return splits, index.seeded
 
 
 def _source(
-    samples: Sequence[Sample], positive: bool, common: Mapping[str, Any]
+    samples: Sequence[Sample], config: Config, common: Mapping[str, Any]
 ) -> Dataset:
     slices = [i.slice for i in samples if i.slice is not None]
+    parts = [i.parts for i in samples if i.parts is not None]
+    masked = len(parts) == len(samples)
     return Dataset(
         names=[i.name for i in samples],
         patients=[i.patient for i in samples],
@@ -87,10 +90,12 @@ def _source(
         boxes=[i.boxes for i in samples],
         labels=[i.labels for i in samples],
         image=lambda i: samples[i].pixels(),
-        positive_only=bool(slices) and positive,
+        positive_only=bool(slices) and config.data.slices == "positive",
         slices=slices,
         lesions=[[*i.lesions] for i in samples if slices],
         crops=[i.crop for i in samples if i.crop is not None],
+        parts=parts if masked else None,
+        no_masks="" if masked else masks.no_masks(config.data.boxes),
         **common,
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tqgd_jax.data import masks
 from tqgd_jax.data.prepared.packed import load_arrays
 from tqgd_jax.data.split.fold_search import Slice
 from tqgd_jax.data.split.splits import Rows
@@ -34,13 +35,16 @@ def write_index(folder: Path, rows: Rows, root: Path) -> None:
             (r.header, r.window, r.widest, r.place, r.lesions) for r in records
         ],
     }
-    np.savez_compressed(
-        folder / "index.npz",
-        meta=np.array(json.dumps(meta)),
-        counts=np.array([len(r.labels) for r in records], np.int32),
-        boxes=np.concatenate([r.boxes for r in records]),
-        labels=np.concatenate([r.labels for r in records]),
-    )
+    arrays = {
+        "meta": np.array(json.dumps(meta)),
+        "counts": np.array([len(r.labels) for r in records], np.int32),
+        "boxes": np.concatenate([r.boxes for r in records]),
+        "labels": np.concatenate([r.labels for r in records]),
+    }
+    parts = [r.parts for r in records if r.parts is not None]
+    if len(parts) == len(records):
+        arrays["parts"] = masks.pack(parts)
+    np.savez_compressed(folder / "index.npz", **arrays)  # type: ignore[arg-type]
 
 
 def read(folder: Path, root: Path) -> Rows:
@@ -49,6 +53,15 @@ def read(folder: Path, root: Path) -> Rows:
     meta, image = json.loads(str(arrays["meta"])), _reader(folder)
     cuts = np.cumsum(arrays["counts"])[:-1]
     boxes, labels = (np.split(arrays[name], cuts) for name in ("boxes", "labels"))
+    parts: list[Any] = [None] * len(boxes)
+    if "parts" in arrays:
+        try:
+            parts = masks.unpack(arrays["parts"], boxes)
+        except masks.MisfitError as error:
+            raise ValueError(
+                f"{folder}: {error}; delete this folder, it is prepared again from the "
+                "data"
+            ) from error
     slices = [Slice(*row) for row in meta["slices"]]
     slices = [s._replace(path=root / s.path) for s in slices]
     records = {}
@@ -63,6 +76,7 @@ def read(folder: Path, root: Path) -> Rows:
             functools.partial(image, i, widest),
             place and (place[0], tuple(place[1])),
             tuple(Lesion(*lesion) for lesion in lesions),
+            parts[i],
         )
     return Rows(slices, records, meta["classes"], [], [])
 

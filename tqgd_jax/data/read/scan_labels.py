@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from tqgd_jax.config import Data
 from tqgd_jax.ct import heart_boxes
@@ -38,11 +38,15 @@ class Tables(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """One annotation and one row of lesions for each slice; boxes pair with lesions."""
+    """One annotation and one row of lesions for each slice; boxes pair with lesions.
+
+    Of a mask also the pixels of each box, row by row.
+    """
 
     boxes: list[Annotation]
     lesions: list[tuple[Lesion, ...]]
     problems: list[Problem]
+    parts: list[tuple[Bool[np.ndarray, "_"], ...]] | None = None
 
 
 def tables(folder: ScanFolder, layout: Layout, data: Data) -> Tables:
@@ -110,6 +114,7 @@ def _of_mask(path: Path, volume: Volume, format: str, data: Data) -> Labels:
     arteries = ARTERIES if format == "orcascore" else {}
     boxes: list[Annotation] = []
     lesions: list[tuple[Lesion, ...]] = []
+    parts = []
     for z in range(len(volume.hu)):
         of_slice = [b for b in every if b.z == z]
         corners = np.array([b.box for b in of_slice], np.float64).reshape(-1, 4)
@@ -124,7 +129,8 @@ def _of_mask(path: Path, volume: Volume, format: str, data: Data) -> Labels:
                 for b in of_slice
             )
         )
-    return Labels(boxes, lesions, problems)
+        parts.append(tuple(b.pixels.reshape(-1) for b in of_slice))
+    return Labels(boxes, lesions, problems, parts)
 
 
 def _name(label: int, format: str, classes: tuple[str, ...]) -> str:

@@ -90,8 +90,12 @@ def _records(
     boxes = [of.boxes for of in checked]
     crops = windows.between(summary.windows, boxes, rules=data.crop, shape=(h, w))
     records = {}
+    nothing = np.zeros(0, np.bool_)
     for z, window_and_widest in enumerate(crops):
         steps = neighbours(z, depth, summary.spacing[0], data)
+        rows, parts = checked[z].rows, None
+        if labels.parts is not None:
+            parts = np.concatenate([nothing, *(labels.parts[z][row] for row in rows)])
         records[slice_name(scan.name, z)] = Record(
             Header(h, w, len(steps), "int16"),
             checked[z].boxes,
@@ -99,7 +103,8 @@ def _records(
             *window_and_widest,
             functools.partial(_pixels, volume, scan, steps),
             (z, summary.spacing),
-            tuple(labels.lesions[z][row] for row in checked[z].rows),
+            tuple(labels.lesions[z][row] for row in rows),
+            parts,
         )
     return records, [p for of in checked for p in of.problems]
 
