@@ -1,16 +1,19 @@
 """The paper's Tables 1 to 4 as a study: `tqgd study run --config=configs/paper.py`.
 
-Nine networks and three controls. A network of one's own is a file in `tqgd_jax/fusion/`
-and one more row here, or in a file like this one.
+Nine networks, five competitors and three controls. A network of one's own is a file in
+`tqgd_jax/fusion/` and one more row here, or in a file like this one.
 """
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 
 from demo import get_config as demonstration  # configs/demo.py
+from foellmer import get_config as foellmer  # configs/foellmer.py
 from nuclei import get_config as nuclei  # configs/nuclei.py
+from segnet import get_config as zair  # configs/segnet.py
+from zhao import get_config as zhao  # configs/zhao.py
 
-from tqgd_jax.config import Config, Data
+from tqgd_jax.config import Config, Data, differences
 from tqgd_jax.study.design import DataSet, Row, Study
 
 
@@ -59,6 +62,25 @@ CONTROLS = (
 )
 
 
+def competitor(name: str, label: str, config: Config, **changes) -> Row:
+    """A row with network, optimiser, size and padding of a configuration of its own."""
+    optim = asdict(config.optim)
+    changed = differences(Config(), config)
+    own = ("baseline.", "data.image_size", "data.pad_value")
+    settings = {k: v for k, (_, v) in changed.items() if k.startswith(own)}
+    settings |= {f"optim.{k}": v for k, v in optim.items()}
+    return Row(name, label, {**settings, **changes}, tables=(1,))
+
+
+COMPETITORS = (
+    competitor("ZHAO", "Zhao 2020, Faster R-CNN", zhao()),
+    competitor("FOELLMER", "Foellmer 2022, multi-task U-Net", foellmer()),
+    competitor("SEGNET", "Zair 2023, SegNet-VGG16", zair()),
+    competitor("UNET", "Zair 2023, U-Net", zair("unet")),
+    competitor("VGG16", "Zair 2023, VGG16-FCN8s", zair("vgg16_fcn")),
+)
+
+
 def get_study(preset: str = "") -> Study:
     """The paper's recipe, or a preset.
 
@@ -83,7 +105,7 @@ def get_study(preset: str = "") -> Study:
 def _paper() -> Study:
     return Study(
         base=Config(data=Data(slices="positive")),
-        rows=ROWS + CONTROLS,
+        rows=ROWS + COMPETITORS + CONTROLS,
         data=(DataSet("orcascore", {"data.dir": "orcascore"}),),
     )
 

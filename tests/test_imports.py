@@ -18,6 +18,8 @@ FLOORS = [
     {"ct", "fusion"},
     {"detector", "augment_geometry", "augment_values"},
     {"assign", "augment", "decode", "losses"},
+    {"yolo", "baselines"},
+    {"network"},
     {"data"},
     {"evaluation"},
     {"inference", "recalibration", "training", "description"},

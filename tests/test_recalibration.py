@@ -21,7 +21,7 @@ def setting():
     cfg, data = config(), squares()
     detector = Detector(cfg.model)
     variables = used(detector, jnp.zeros((1, 64, 64, 3)))
-    return cfg, data, detector, variables
+    return cfg, data, variables
 
 
 def first_moments(cfg, data, kernel, step):
@@ -43,8 +43,8 @@ def first_moments(cfg, data, kernel, step):
 
 
 def test_statistics_are_the_means_of_those_of_training_batches(setting):
-    cfg, data, detector, variables = setting
-    again = make_recalibrate(detector, cfg, data, 3)(variables)
+    cfg, data, variables = setting
+    again = make_recalibrate(cfg, data, 3)(variables)
     kernel = variables["params"]["backbone"]["p1"]["conv"]["kernel"]
     moments = [first_moments(cfg, data, kernel, step) for step in range(3)]
     mean, var = (np.mean(x, axis=0) for x in zip(*moments, strict=True))
@@ -58,11 +58,11 @@ def test_statistics_are_the_means_of_those_of_training_batches(setting):
     }
     jax.tree.map(
         np.testing.assert_array_equal,
-        make_recalibrate(detector, cfg, data, 3)(moved),
+        make_recalibrate(cfg, data, 3)(moved),
         again,
     )
 
 
 def test_no_batches_leave_the_running_statistics(setting):
-    cfg, data, detector, variables = setting
-    assert make_recalibrate(detector, cfg, data, 0)(variables) == variables
+    cfg, data, variables = setting
+    assert make_recalibrate(cfg, data, 0)(variables) == variables

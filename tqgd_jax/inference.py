@@ -1,4 +1,4 @@
-"""From a data split to detections in native pixels: deployed network, decode, NMS."""
+"""From a data split to detections in native pixels: network, decoding, NMS."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -8,44 +8,45 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from tqgd_jax.augment import letterbox
+from tqgd_jax.augment import letterbox, native_maps
 from tqgd_jax.config import Config
-from tqgd_jax.decode import decode, nms, unletterbox
-from tqgd_jax.detector import Detector
-from tqgd_jax.structures.batch import Arr, Batch, Detections
+from tqgd_jax.decode import unletterbox
+from tqgd_jax.evaluation.inputs.segmentation import CURVE_TAU, boxes_of
+from tqgd_jax.network import build
+from tqgd_jax.structures.batch import Arr, Batch, Detections, ProbabilityMaps
 from tqgd_jax.structures.image import Image
 from tqgd_jax.xla import compiler_options
 
-Predict = Callable[[Mapping[str, Any], Batch], Detections]
+Answer = Detections | ProbabilityMaps
+Predict = Callable[[Mapping[str, Any], Batch], Answer]
 
 
 def make_predict(
-    detector: Detector, config: Config, anchors: Float[Arr, "l a 2"]
+    config: Config, num_classes: int, anchors: Float[Arr, "l a 2"]
 ) -> Predict:
-    """The compiled function from variables and stored images to detections.
+    """The compiled function from variables and stored images to the network's answer.
 
-    It folds batch norms and RepConvs itself, so it takes the variables of training form
-    (the EMA's); boxes come out in pixels of the stored image, clipped to it.
+    It takes the variables of training form (the EMA's). Boxes come out in pixels of the
+    stored image, clipped to it; maps on its pixels.
     """
-    strides = tuple(2**n for n in config.model.heads)
 
     def predict(
         variables: Mapping[str, Any], anchors: Float[Arr, "l a 2"], batch: Batch
-    ) -> Detections:
-        views = letterbox(batch, data=config.data, channels=config.model.in_channels)
-        network, deployed = detector.deployed(dict(variables))
-        preds: Any = network.apply(deployed, views.image, train=False)
-        boxes, scores, obj = decode(preds, anchors, strides)
-        detections = nms(
-            boxes,
-            scores,
-            obj,
-            min_score=config.eval.min_score,
-            iou=config.eval.nms_iou,
-            max_detections=config.eval.max_detections,
+    ) -> Answer:
+        channels, side = config.model.in_channels, config.data.image_size
+        views = letterbox(batch, data=config.data, channels=channels)
+        answer = build(config, num_classes, anchors).predict(
+            variables, jnp.asarray(views.image)
         )
-        native = unletterbox(detections.boxes, batch.size[:, 0], config.data.image_size)
-        return detections._replace(boxes=native)
+        if isinstance(answer, ProbabilityMaps):
+            labels = [answer.label == c for c in range(num_classes)]
+            shares = [native_maps(x.astype(jnp.float32), batch) for x in labels]
+            return ProbabilityMaps(
+                native_maps(jnp.asarray(answer.probability), batch),
+                jnp.argmax(jnp.stack(shares), axis=0).astype(jnp.int32),
+            )
+        native = unletterbox(answer.boxes, batch.size[:, 0], side)
+        return answer._replace(boxes=native)
 
     # Anchors are given to the program, so those of other folds compile nothing.
     compiled = jax.jit(predict, compiler_options=compiler_options())
@@ -58,38 +59,62 @@ def detect(
     variables: Mapping[str, Any],
     batches: Iterator[Batch],
     names: list[str],
+    tau: float = CURVE_TAU,
 ) -> list[Image]:
-    """Ground truth and detections of every image, in the order of the batches."""
+    """Ground truth and detections of every image, in the order of the batches.
+
+    Args:
+      predict: of `make_predict`.
+      variables: of the network.
+      batches: with `index` into `names`.
+      names: of the images.
+      tau: of a segmentation, the probability from which a pixel is lesion.
+    """
     images: list[Image] = []
     variables = jax.device_put(variables)  # once, not for each batch
-    waiting: tuple[Batch, Detections] | None = None
+    waiting: tuple[Batch, Answer] | None = None
     for batch in batches:
-        detections = predict(variables, jax.tree.map(jnp.asarray, batch))
+        answer = predict(variables, jax.tree.map(jnp.asarray, batch))
         if waiting:  # the device has the next batch while this one is read
-            images += _images(*waiting, names)
-        waiting = batch, detections
-    return images + _images(*waiting, names) if waiting else images
+            images += _images(*waiting, names, tau)
+        waiting = batch, answer
+    return images + _images(*waiting, names, tau) if waiting else images
 
 
-def _images(batch: Batch, detections: Detections, names: list[str]) -> list[Image]:
-    """Waits for the detections of a batch; without what fills the last batch up."""
-    boxes, scores, labels = (
-        np.asarray(x) for x in (detections.boxes, detections.scores, detections.labels)
-    )
-    valid = np.asarray(detections.valid)
+def _images(batch: Batch, answer: Answer, names: list[str], tau: float) -> list[Image]:
+    """Waits for the answer to a batch; without what fills the last batch up."""
     images = []
+    arrays = [np.asarray(x) for x in answer]
     for i, index in enumerate(np.asarray(batch.index)[:, 0]):
         if index < 0:
             continue
-        truth, found_here = batch.valid[i, 0], valid[i]
+        truth = batch.valid[i, 0]
+        if isinstance(answer, ProbabilityMaps):
+            probability, label = arrays
+            boxes, scores, labels = _components(batch, probability, label, i, tau)
+        else:
+            boxes, scores, labels = (x[i][arrays[3][i]] for x in arrays[:3])
         images.append(
             Image(
                 name=names[index],
                 boxes=np.asarray(batch.boxes[i, 0][truth]),
                 labels=np.asarray(batch.labels[i, 0][truth]),
-                det_boxes=boxes[i][found_here],
-                det_scores=scores[i][found_here],
-                det_labels=labels[i][found_here],
+                det_boxes=boxes,
+                det_scores=scores,
+                det_labels=labels,
             )
         )
     return images
+
+
+def _components(
+    batch: Batch, probability: np.ndarray, label: np.ndarray, i: int, tau: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes, scores and classes of the lesions in the map of image i, best first."""
+    h, w = batch.size[i, 0]
+    pixels = np.asarray(batch.image[i, 0, :h, :w])
+    hu = pixels[..., pixels.shape[-1] // 2] if pixels.dtype == np.int16 else None
+    inside = np.clip(probability[i, :h, :w], 0.0, 1.0)
+    boxes, scores, labels = boxes_of(inside, hu, tau, label=label[i, :h, :w])
+    best = np.argsort(-scores, kind="stable")
+    return boxes[best].astype(np.float32), scores[best].astype(np.float32), labels[best]

@@ -22,11 +22,11 @@ from tqgd_jax.data import dataset
 from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.data.read.scans import neighbours
 from tqgd_jax.data.unlabelled import of_arrays
-from tqgd_jax.detector import Detector
 from tqgd_jax.evaluation.measures.lesions3d import link_detections
 from tqgd_jax.inference import Predict, detect, make_predict
 from tqgd_jax.io import weights
 from tqgd_jax.io.volumes import Volume
+from tqgd_jax.network import Network, build
 from tqgd_jax.structures.batch import Arr
 from tqgd_jax.structures.image import Image, Place
 
@@ -94,14 +94,14 @@ class Predictor:
     _predict: Predict = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        predict = make_predict(self.detector, self.config, self.anchors)
+        predict = make_predict(self.config, len(self.classes), self.anchors)
         object.__setattr__(self, "_predict", predict)
         object.__setattr__(self, "variables", jax.device_put(self.variables))
 
     @property
-    def detector(self) -> Detector:
+    def network(self) -> Network:
         """The network."""
-        return Detector(self.config.model, len(self.classes))
+        return build(self.config, len(self.classes), self.anchors)
 
     def __call__(self, image: Arr, min_score: float | None = None) -> Boxes:
         """Detections in one image.

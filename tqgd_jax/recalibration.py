@@ -16,7 +16,7 @@ from tqgd_jax.augment import augment
 from tqgd_jax.config import Config
 from tqgd_jax.data.batches import order
 from tqgd_jax.data.dataset import Dataset, load
-from tqgd_jax.detector import Detector
+from tqgd_jax.network import build
 from tqgd_jax.nn.norm import MOMENTUM
 from tqgd_jax.structures.batch import Batch
 from tqgd_jax.xla import compiler_options
@@ -24,22 +24,20 @@ from tqgd_jax.xla import compiler_options
 Recalibrate = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
-def make_recalibrate(
-    detector: Detector, config: Config, train: Dataset, batches: int
-) -> Recalibrate:
+def make_recalibrate(config: Config, train: Dataset, batches: int) -> Recalibrate:
     """The function from variables to the same weights with new batch statistics.
 
     They are the means over the first `batches` batches of the run, augmented as there;
     the same weights give the same statistics. 0 batches leave the running ones.
 
     Args:
-      detector: in training form, on one device.
       config: of the run.
       train: the images that were trained on.
       batches: how many.
     """
     indices = order.of_run(config, len(train.names))
     key = jax.random.key(config.seed)
+    module = build(config, len(train.classes)).module
 
     def statistics(params: Any, zeros: Any, batch: Batch, key: Any) -> Any:
         views, _ = augment(
@@ -49,18 +47,19 @@ def make_recalibrate(
             data=config.data,
             channels=config.model.in_channels,
         )
-        _, mutated = detector.apply(
+        _, mutated = module.apply(
             {"params": params, "batch_stats": zeros},
             views.image,
             train=True,
             mutable=["batch_stats"],
+            rngs={"dropout": key},
         )
         return mutated["batch_stats"]
 
     compiled = jax.jit(statistics, compiler_options=compiler_options())
 
     def recalibrate(variables: Mapping[str, Any]) -> dict[str, Any]:
-        if not batches:
+        if not batches or not variables["batch_stats"]:
             return dict(variables)
         params = jax.device_put(variables["params"])
         zeros = jax.tree.map(jnp.zeros_like, variables["batch_stats"])

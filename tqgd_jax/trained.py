@@ -6,8 +6,8 @@ import jax
 import numpy as np
 
 from tqgd_jax.config import Config, from_dict
-from tqgd_jax.detector import Detector
 from tqgd_jax.io import weights
+from tqgd_jax.network import build
 from tqgd_jax.predictor import Predictor
 
 USUAL_THRESHOLD = 0.25  # YOLOv5's, where no validation has chosen one
@@ -52,10 +52,10 @@ def _from_run(folder: Path, step: str | None) -> Predictor:
     from tqgd_jax.training.records.checkpoint import Checkpoints
 
     config, run = workdir.read(folder)
-    detector = Detector(config.model, len(run["classes"]))
+    network = build(config, len(run["classes"]))
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
     now, meta = checkpoints.restore(
-        state.create(detector, config), checkpoints.named(step)
+        state.create(network, config), checkpoints.named(step)
     )
     checkpoints.close()
     step_number = int(now.step)
@@ -84,13 +84,7 @@ def _from_run(folder: Path, step: str | None) -> Predictor:
 
 def _fit(predictor: Predictor, path: Path) -> None:
     """Refuses arrays that are not those of the network, naming the first."""
-    channels = predictor.config.model.in_channels
-    image = jax.ShapeDtypeStruct((1, 64, 64, channels), np.float32)
-    wanted = jax.eval_shape(
-        lambda key, x: predictor.detector.init(key, x, train=False),
-        jax.random.key(0),
-        image,
-    )
+    wanted = predictor.network.init(0)
     stored, needed = (
         {
             jax.tree_util.keystr(k, simple=True, separator="/"): v.shape

@@ -33,18 +33,18 @@ def measure(args):
     from tqgd_jax import inference
     from tqgd_jax.augment import letterbox
     from tqgd_jax.data.dataset import load
-    from tqgd_jax.detector import Detector
+    from tqgd_jax.network import build
     from tqgd_jax.training.state import create
     from tqgd_jax.xla import compiler_options
 
     cfg = scans.config(args.model, args.size, args.batch, args.precision)
     source = scans.source(args.batch, args.size)
-    detector = Detector(cfg.model, 1)
-    state = create(detector, cfg)
+    detector = build(cfg, 1).module
+    state = create(build(cfg, 1), cfg)
     variables = jax.device_put(
         {"params": state.params, "batch_stats": state.batch_stats}
     )
-    predict = inference.make_predict(detector, cfg, ours.boxes_of(cfg))
+    predict = inference.make_predict(cfg, 1, ours.boxes_of(cfg))
 
     def without(variables, batch):
         views = letterbox(batch, data=cfg.data, channels=cfg.model.in_channels)

@@ -1,6 +1,5 @@
 """The package's side of the comparison: its own step and network, compiled and held."""
 
-import functools
 import itertools
 import time
 
@@ -11,21 +10,21 @@ from flax import linen as nn
 from jax import lax
 
 from tqgd_jax import anchors
-from tqgd_jax.detector import Detector
+from tqgd_jax.network import build
 from tqgd_jax.nn.blocks import Conv
-from tqgd_jax.structures.batch import Targets
+from tqgd_jax.structures.batch import Targets, Views
 from tqgd_jax.training.inputs import Inputs
 from tqgd_jax.training.optim import Hyper
 from tqgd_jax.training.plan import make_plan
-from tqgd_jax.training.runtime.sharding import CompiledSteps, axis_name
+from tqgd_jax.training.runtime.sharding import CompiledSteps
 from tqgd_jax.training.state import create
-from tqgd_jax.training.step import make_learn, make_train_step
+from tqgd_jax.training.step import make_learn
 from tqgd_jax.xla import compiler_options
 
 
 def parameters(cfg):
     """Number of trainable values."""
-    params = jax.eval_shape(lambda: create(Detector(cfg.model, 1), cfg)).params
+    params = jax.eval_shape(lambda: create(build(cfg, 1), cfg)).params
     return sum(int(np.prod(x.shape)) for x in jax.tree.leaves(params))
 
 
@@ -49,7 +48,7 @@ def nominal_gflops(cfg):
     image = jax.ShapeDtypeStruct((1, size, size, cfg.model.in_channels), "float32")
     with nn.intercept_methods(each):
         jax.eval_shape(
-            lambda x: Detector(cfg.model, 1).init(jax.random.key(0), x, train=False),
+            lambda x: build(cfg, 1).module.init(jax.random.key(0), x, train=False),
             image,
         )
     return sum(count) / 1e9
@@ -94,13 +93,13 @@ class TrainStep:
           valid: of boxes.
           steps: of one call.
         """
-        detector = Detector(cfg.model, 1)
-        learn = make_learn(detector, cfg, jnp.asarray(boxes_of(cfg)))
+        network = build(cfg, 1, jnp.asarray(boxes_of(cfg)))
+        learn = make_learn(network, cfg)
 
         def step(state, images, targets, row, hyper):
             # Nothing of the images may be prepared once for all steps of the loop.
             images, targets, _ = lax.optimization_barrier((images, targets, row))
-            return learn(state, images, targets, hyper)
+            return learn(state, Views(images, targets), jax.random.key(0), hyper)
 
         targets = Targets(boxes, np.zeros(valid.shape, np.int32), valid)
         program = CompiledSteps(cfg, step, constant=(images, targets), at_most=steps)
@@ -109,7 +108,7 @@ class TrainStep:
         rate = np.full(steps, 1e-3, np.float32)
         momentum = np.full(steps, 0.937, np.float32)
         self._hyper = Hyper(rate, rate, momentum, on, off)
-        self._state = program.place(create(detector, cfg))
+        self._state = program.place(create(network, cfg))
         self._program, self._compilation = program, Compilation(program)
         self.metrics = self()
         self.compile_s = self._compilation.seconds
@@ -132,11 +131,9 @@ class Training:
     def __init__(self, cfg, source):
         """Puts state and images on the device; compiles at the first call."""
         self._plan = make_plan(cfg, source, validates=False)
-        detector = Detector(cfg.model, len(source.classes), axis_name=axis_name(cfg))
         inputs = Inputs(cfg, source, self._plan)
-        step = inputs.step_from(functools.partial(make_train_step, detector, cfg))
-        self.steps = CompiledSteps(cfg, step, inputs.constant, inputs.at_most)
-        self._state = self.steps.place(create(detector, cfg))
+        self.steps = CompiledSteps(cfg, inputs.step, inputs.constant, inputs.at_most)
+        self._state = self.steps.place(create(build(cfg, len(source.classes)), cfg))
         self._inputs, self.done = inputs.start(0), 0
 
     def __call__(self):
@@ -156,9 +153,8 @@ class Inference:
 
     def __init__(self, cfg, images):
         """Folds, compiles, runs once."""
-        detector = Detector(cfg.model, 1)
-        state = create(detector, cfg)
-        network, variables = detector.deployed(
+        state = create(build(cfg, 1), cfg)
+        network, variables = build(cfg, 1).module.deployed(
             {"params": state.params, "batch_stats": state.batch_stats}
         )
         self._args = jax.device_put((variables, images))

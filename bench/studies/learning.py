@@ -97,9 +97,9 @@ def judge(folder, args, done):
     """
     from tqgd_jax.data import dataset
     from tqgd_jax.data.open import open_data
-    from tqgd_jax.detector import Detector
     from tqgd_jax.evaluation.evaluator import evaluate
     from tqgd_jax.inference import detect, make_predict
+    from tqgd_jax.network import build
     from tqgd_jax.recalibration import make_recalibrate
     from tqgd_jax.training import state
     from tqgd_jax.training.records import workdir as workdirs
@@ -116,10 +116,10 @@ def judge(folder, args, done):
         return
     splits = open_data(config)
     train, test = splits["train"], splits["test"]
-    detector = Detector(config.model, len(run["classes"]))
-    predict = make_predict(detector, config, np.array(run["anchors"], np.float32))
-    anew = make_recalibrate(detector, config, train, args.recalibrate)
-    empty = state.create(detector, config)
+    classes = len(run["classes"])
+    predict = make_predict(config, classes, np.array(run["anchors"], np.float32))
+    anew = make_recalibrate(config, train, args.recalibrate)
+    empty = state.create(build(config, classes), config)
     for step in due:
         now, _ = checkpoints.restore(empty, step)
         raw = {"params": now.params, "batch_stats": now.batch_stats}

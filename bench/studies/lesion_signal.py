@@ -90,18 +90,18 @@ def common_energy(kernel):
 
 def rows_of(folder):
     """A row for the first weights and for each checkpoint."""
-    from tqgd_jax.detector import Detector
+    from tqgd_jax.network import build
     from tqgd_jax.training import state
     from tqgd_jax.training.records import workdir
     from tqgd_jax.training.records.checkpoint import Checkpoints
 
     config, run = workdir.read(folder)
-    detector = Detector(config.model, len(run["classes"]))
+    network = build(config, len(run["classes"]))
     image, without, places = slices(config)
 
     @jax.jit
     def features(variables, x):
-        _, collections = detector.apply(
+        _, collections = network.module.apply(
             variables,
             x,
             train=True,  # the batch's own statistics
@@ -111,7 +111,7 @@ def rows_of(folder):
         return collections["intermediates"]
 
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
-    first = state.create(detector, config)
+    first = state.create(network, config)
     for step in (0, *checkpoints.steps()):
         now = first if step == 0 else checkpoints.restore(first, step)[0]
         variables = {"params": now.params, "batch_stats": now.batch_stats}

@@ -117,10 +117,10 @@ def variables_of(cfg, seed=0):
     """First parameters, and batch statistics that are not 0 and 1."""
     import jax
 
-    from tqgd_jax.detector import Detector
+    from tqgd_jax.network import build
     from tqgd_jax.training.state import create
 
-    state = create(Detector(cfg.model, 1), cfg)
+    state = create(build(cfg, 1), cfg)
     rng = np.random.default_rng(seed)
 
     def draw(path, x):

@@ -27,7 +27,7 @@ MAP = drawn(
 
 
 def test_a_component_touches_by_corners_and_scores_its_mean():
-    boxes, scores = boxes_of(MAP)
+    boxes, scores, _ = boxes_of(MAP)
     # 0.9, 0.6 and, by a corner, 0.3; the lone pixel is dropped; x1 and y1 exclusive
     assert boxes.tolist() == [[1, 1, 4, 3], [5, 4, 6, 6]]
     np.testing.assert_allclose(scores, [0.6, 0.6], rtol=1e-12)
@@ -38,7 +38,7 @@ def test_the_score_may_be_the_highest_probability():
 
 
 def test_a_higher_tau_cuts_components_down():
-    boxes, scores = boxes_of(MAP, tau=POINT_TAU)
+    boxes, scores, _ = boxes_of(MAP, tau=POINT_TAU)
     assert boxes.tolist() == [[1, 1, 3, 2]]  # what is left of the other is one pixel
     np.testing.assert_allclose(scores, [0.75])
 
@@ -52,13 +52,13 @@ def test_pixels_below_130_hu_are_no_calcium():
     hu = np.full(MAP.shape, 129, np.int16)
     assert len(boxes_of(MAP, hu)[0]) == 0
     hu[1, 1:3] = 130
-    boxes, scores = boxes_of(MAP, hu)
+    boxes, scores, _ = boxes_of(MAP, hu)
     assert boxes.tolist() == [[1, 1, 3, 2]]
     np.testing.assert_allclose(scores, [0.75])
 
 
 def test_an_empty_map_has_no_boxes():
-    boxes, scores = boxes_of(np.zeros((4, 5), np.float32))
+    boxes, scores, _ = boxes_of(np.zeros((4, 5), np.float32))
     assert boxes.shape == (0, 4)
     assert scores.shape == (0,)
 

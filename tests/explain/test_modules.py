@@ -102,7 +102,7 @@ def test_the_gradient_is_that_of_a_central_difference(two, module):
     def score(sign):
         delta = {module: jnp.asarray(sign * step * way)[None]}
         preds = modules.watch(
-            two.predictor.detector, two.predictor.variables, of.pixels, delta
+            two.predictor.network.module, two.predictor.variables, of.pixels, delta
         ).preds
         return float(score_of(preds, int(of.number[0]), int(of.labels[0]))[0])
 
@@ -116,7 +116,7 @@ def test_the_score_is_the_logit_of_the_very_box(two):
     of = two.candidates(spot())
     assert not of.raw_best
     assert len(of.number) > 3
-    preds = two.predictor.detector.apply(
+    preds = two.predictor.network.module.apply(
         dict(two.predictor.variables), of.pixels, train=False
     )
     # level, row, column, anchor, in the order of `decode`: 8 x 8 x 3, then 4 x 4 x 3

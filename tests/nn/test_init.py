@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tqgd_jax.config import Config, Model, Thr
-from tqgd_jax.detector import Detector
+from tqgd_jax.network import build
 from tqgd_jax.nn.thrconvs import ThrConvs
 from tqgd_jax.training.state import create
 
@@ -16,7 +16,9 @@ from tqgd_jax.training.state import create
 def test_kernels_of_thrconvs_may_begin_at_the_tap_of_the_pixel_itself():
     kernels = (8, 12, 1)
     model = Model(size="n", thr=Thr(kernels=kernels, init="centre"))
-    of_run = create(Detector(model), Config(model=model)).params["backbone"]["thr_p1"]
+    of_run = create(build(Config(model=model), 1), Config(model=model)).params[
+        "backbone"
+    ]["thr_p1"]
     block = ThrConvs(kernels=kernels, first="centre")
     drawn = jax.jit(lambda key: block.init(key, jnp.zeros((1, 8, 8, 16)), train=False))(
         jax.random.key(0)
@@ -45,7 +47,7 @@ def test_kernels_of_thrconvs_may_begin_at_the_tap_of_the_pixel_itself():
 
 def test_other_parameters_begin_as_without():
     usual, centred = (
-        create(Detector(model), Config(model=model)).params
+        create(build(Config(model=model), 1), Config(model=model)).params
         for model in (
             Model(size="n", thr=Thr(init=init)) for init in ("yolov5", "centre")
         )

@@ -221,7 +221,7 @@ def test_cells_are_chosen_by_a_part_of_their_names():
 
 @pytest.mark.parametrize(
     ("preset", "cells"),
-    [("", 60), ("smoke", 18), ("phantom", 45), ("phantom-paper", 45), ("nuclei", 27)],
+    [("", 85), ("smoke", 18), ("phantom", 45), ("phantom-paper", 45), ("nuclei", 27)],
 )
 def test_the_papers_study_is_whole(preset, cells):
     paper = study_file.load(str(ROOT / "configs" / "paper.py"), preset)

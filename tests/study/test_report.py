@@ -133,13 +133,14 @@ def test_notes_say_how_figures_come_from_runs(cells, words):
 
 
 def test_costs_are_those_that_were_measured():
-    row = made_up_row()
-    assert tables.costs([row], {}).rows == []
+    row, trained = made_up_row(), ["640", "200", "none"]
+    assert tables.costs([row], {}).rows == [["X", *["-"] * 6, *trained]]
     measured = {key: 2.0 for _, key, _ in tables.COSTS} | {"parameters": 1234567}
     measured |= {"parameters_fused": 7, "device": "cpu: x", "steps": 3}
     table = tables.costs([row], {"x": measured})
-    assert table.rows == [["X", "1,234,567", "7", "2.0", "2.0", "2.0"]]
-    assert "cpu: x" in table.notes[0]
+    counts = ["1,234,567", "7", "2.0", "2.000", "2.0", "2.0"]
+    assert table.rows == [["X", *counts, *trained]]
+    assert "cpu: x" in table.notes[1]
 
 
 def test_outcomes_add_up_to_the_counts_of_results(home):
@@ -176,7 +177,7 @@ def captions(folder: Path) -> dict[str, list[str]]:
 def test_every_caption_says_that_patients_are_simulated(home):
     found = captions(home / "study" / "report")
     tables, drawn = (len(found[f"{name}.md"]) for name in ("tables", "figures"))
-    assert (tables, drawn) == (11, 2)
+    assert (tables, drawn) == (12, 2)
     assert {kind: len(of) for kind, of in found.items()} == {
         **{"tables.md": tables, "tables.tex": tables, "html": tables + drawn},
         **{"figures.md": drawn, "figures.tex": drawn},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tqgd_jax.config import Optim
-from tqgd_jax.training.optim import Hyper, sgd
+from tqgd_jax.training.optim import Hyper, optimiser
 from tqgd_jax.training.runtime.flat_state import Packed, pack, packed, unpack, unpacked
 
 
@@ -77,7 +77,7 @@ def test_the_gradient_of_what_is_packed_is_the_packed_gradient():
 def test_the_optimiser_finds_its_groups_in_what_is_packed():
     cfg = Optim(weight_decay=0.1, clip_norm=1e9)
     hyper = Hyper(0.01, 0.1, 0.9, True, False)  # three groups, three outcomes
-    tx = sgd(cfg, 4, hyper)
+    tx = optimiser(cfg, 4, hyper)
 
     def two_updates(params, grads):
         state = tx.init(params)

@@ -24,7 +24,7 @@ def test_overfitting_eight_images_finds_all_boxes(tmp_path):
     cfg.data.batch_size = 8
     run = Run(cfg, source)
     state = run.train(tmp_path, 200)
-    predict = make_predict(run.detector, cfg, run.plan.anchors)
+    predict = make_predict(cfg, 1, run.plan.anchors)
     images = detect(predict, state.ema, dataset.in_order(source, 8), source.names)
     figures = evaluate(images, ["square"])
     assert figures["boxes"] == sum(map(len, source.boxes))
@@ -37,13 +37,12 @@ def test_evaluations_take_batch_statistics_anew_where_asked():
     run = Run(cfg, squares(), squares(4, seed=1))
     ema = run.first().ema
     found = validation(cfg, squares(), squares(4, seed=1), run.plan)(ema)
-    detector = run.detector
-    predict = make_predict(detector, cfg, run.plan.anchors)
+    predict = make_predict(cfg, 1, run.plan.anchors)
     val = squares(4, seed=1)
 
     def figures(variables):
         batches = dataset.in_order(val, cfg.eval.batch_size)
         return evaluate(detect(predict, variables, batches, val.names), ["square"])
 
-    assert found == figures(make_recalibrate(detector, cfg, squares(), 2)(ema))
+    assert found == figures(make_recalibrate(cfg, squares(), 2)(ema))
     assert found != figures(ema)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tqgd_jax.config import Optim
-from tqgd_jax.training.optim import Hyper, accumulation, ema_decay, plan, sgd
+from tqgd_jax.training.optim import Hyper, accumulation, ema_decay, optimiser, plan
 
 ORCASCORE = {"batch_size": 4, "epochs": 200, "steps_per_epoch": 33}
 
@@ -30,6 +30,13 @@ def test_learning_rate_of_the_last_epoch(schedule, last):
     found = plan(Optim(schedule=schedule), **ORCASCORE)
     assert found.lr[-1] == pytest.approx(last, rel=1e-3)
     assert found.lr[-33] == found.lr[-1]  # constant inside an epoch
+
+
+def test_learning_rate_that_drops_after_epochs_133_and_183():
+    lr = plan(Optim(lr=0.005, schedule="steps", warmup_min_steps=0), **ORCASCORE).lr
+    by_epoch = lr[::33]
+    for epoch, rate in ((132, 5e-3), (133, 5e-4), (182, 5e-4), (183, 5e-5)):
+        assert by_epoch[epoch] == pytest.approx(rate)
 
 
 def test_step_warm_up_keeps_the_first_momentum_for_three_epochs():
@@ -74,7 +81,7 @@ def test_sgd_by_hand():
     cfg = Optim(weight_decay=0.1, clip_norm=1e9)
     params = {"kernel": jnp.float32(2), "bias": jnp.float32(2), "scale": jnp.float32(2)}
     grads = jax.tree.map(lambda _: jnp.float32(1), params)
-    tx = sgd(cfg, 4, hyper())
+    tx = optimiser(cfg, 4, hyper())
     state = tx.init(params)
     first, state = tx.update(grads, state, params)
     # Kernel: g = 1 + 0.1 * 2, v = g, step = g + 0.5 v = 1.8; others: g = 1, step 1.5.
@@ -86,10 +93,48 @@ def test_sgd_by_hand():
     assert second["kernel"] == pytest.approx(-0.1 * 2.1)
 
 
+def test_sgd_without_nesterov_and_decay_of_all_but_the_weights_of_losses():
+    cfg = Optim(weight_decay=0.1, clip_norm=1e9, decay="all", nesterov=False)
+    params = {
+        name: jnp.float32(2) for name in ("kernel", "bias", "scale", "uncertainty")
+    }
+    tx = optimiser(cfg, 4, hyper(lr_bias=0.1))
+    state = tx.init(params)
+    grads = jax.tree.map(lambda _: jnp.float32(1), params)
+    _, state = tx.update(grads, state, params)
+    second, _ = tx.update(grads, state, params)
+    # g = 1 + 0.1 * 2, v = 0.5 * 1.2 + 1.2
+    for name in ("kernel", "bias", "scale"):
+        assert second[name] == pytest.approx(-0.1 * 1.8)
+    assert second["uncertainty"] == pytest.approx(-0.1 * 1.5)
+
+
+@jax.numpy_dtype_promotion("standard")  # optax multiplies its counter with floats
+def test_adam_by_hand_with_the_decay_before_it():
+    cfg = Optim(
+        method="adam", momentum=0.5, beta2=0.75, weight_decay=0.5, clip_norm=1e9
+    )
+    params = {"kernel": jnp.float32(2), "bias": jnp.float32(2)}
+    tx = optimiser(cfg, 4, hyper(lr_bias=0.1))
+    state = tx.init(params)
+
+    def both(gradient):
+        return dict.fromkeys(params, jnp.float32(gradient))
+
+    first, state = tx.update(both(3), state, params)
+    # m / (1 - .5) = g and v / (1 - .75) = g^2: the sign of the gradient.
+    assert first["kernel"] == pytest.approx(-0.1)
+    second, _ = tx.update(both(0), state, params)
+    # Bias: g = 3, 0: m = .75, v = 1.6875; m / .75 = 1, v / .4375 = 3.857143.
+    assert second["bias"] == pytest.approx(-0.1 / np.sqrt(3.857143))
+    # Kernel: g = 4, 1: m = 1.5, v = 3.25; m / .75 = 2, v / .4375 = 7.428571.
+    assert second["kernel"] == pytest.approx(-0.1 * 2 / np.sqrt(7.428571))
+
+
 def test_the_clip_acts_on_the_raw_gradient_of_all_parameters():
     params = {"a": {"kernel": jnp.zeros(1)}, "b": {"bias": jnp.zeros(1)}}
     grads = {"a": {"kernel": jnp.full(1, 30.0)}, "b": {"bias": jnp.full(1, 40.0)}}
-    tx = sgd(Optim(clip_norm=10.0), 4, hyper(1.0, 1.0, 0.0))
+    tx = optimiser(Optim(clip_norm=10.0), 4, hyper(1.0, 1.0, 0.0))
     updates, _ = tx.update(grads, tx.init(params), params)
     # Norm 50 becomes 10.
     np.testing.assert_allclose(updates["a"]["kernel"], [-6.0], rtol=1e-6)
@@ -104,7 +149,7 @@ def test_decay_is_scaled_to_the_images_of_a_step(nominal, batch, wait, decay):
     cfg = Optim(nominal_batch=nominal, clip_norm=1e9)
     assert accumulation(cfg, batch) == wait
     params = {"kernel": jnp.full(1, 1.0)}
-    tx = sgd(cfg, batch, hyper(1.0, 1.0, 0.0))
+    tx = optimiser(cfg, batch, hyper(1.0, 1.0, 0.0))
     updates, _ = tx.update({"kernel": jnp.zeros(1)}, tx.init(params), params)
     np.testing.assert_allclose(updates["kernel"], [-decay], rtol=1e-6)
 

@@ -11,7 +11,7 @@ import pytest
 
 from tqgd_jax.config import Config, Data, Loss, Model, Train
 from tqgd_jax.data.dataset import Dataset
-from tqgd_jax.detector import Detector
+from tqgd_jax.network import build
 from tqgd_jax.training import state
 from tqgd_jax.training import train as story
 from tqgd_jax.training.plan import Plan, make_plan
@@ -80,9 +80,8 @@ class Run:
         self.config, self.splits = config, {"train": images}
         if val is not None:
             self.splits["val"] = val
-        self.detector = Detector(config.model, len(images.classes))
         self.steps: CompiledSteps | None = None
-        self._first = state.create(self.detector, config)
+        self._first = state.create(build(config, len(images.classes)), config)
 
     def first(self) -> TrainState:
         """The state before the first step."""

@@ -225,5 +225,5 @@ def _recalibrated(
             "--recalibrate=0"
         )
     with sharding.memory(["--recalibrate=0, for the running statistics"]):
-        anew = make_recalibrate(predictor.detector, predictor.config, train, batches)
+        anew = make_recalibrate(predictor.config, train, batches)
         return dataclasses.replace(predictor, variables=anew(predictor.variables))

@@ -36,16 +36,24 @@ class Optim:
     """SGD with Nesterov momentum and a warm-up of momentum and learning rate (§3.1).
 
     Attributes:
+      method: "sgd", or "adam" (Kingma and Ba, 2015), of which `momentum` is the first
+        beta and does not warm up.
       lr, lr_end: learning rate of the first and (approached, not reached) last epoch.
-      schedule: "linear" or "cosine" in epochs.
+      schedule: "linear" or "cosine" in epochs, or "steps": a tenth after each share of
+        the epochs in `drops`, for which `lr_end` is not read.
+      drops: shares of the epochs, with "steps".
       momentum: after the warm-up.
+      nesterov: SGD's momentum looks ahead.
       warmup: "ramp" (linear, YOLOv5) or "step" (`warmup_momentum` until the end of the
         warm-up, then `momentum`; the words of §3.1).
       warmup_epochs: length; never less than `warmup_min_steps` iterations.
       warmup_min_steps: iterations.
       warmup_momentum: at iteration 0.
       warmup_bias_lr: learning rate of biases at iteration 0; all others start at 0.
-      weight_decay: added to the gradient of kernels only, per optimiser step.
+      beta2: of "adam".
+      weight_decay: added to the gradient (before Adam, if that is used) of what `decay`
+        names, per optimiser step.
+      decay: "kernels", or "all" parameters.
       clip_norm: largest global gradient norm.
       nominal_batch: images per optimiser step; gradients are summed until they are
         reached. 0 means `data.batch_size` (no accumulation); YOLOv5's own is 64.
@@ -53,23 +61,34 @@ class Optim:
         optimiser step k.
     """
 
+    method: str = "sgd"
     lr: float = 0.01
     lr_end: float = 0.0001
     schedule: str = "linear"
+    drops: tuple[float, ...] = (0.665, 0.915)
     momentum: float = 0.937
+    nesterov: bool = True
+    beta2: float = 0.999
     warmup: str = "ramp"
     warmup_epochs: float = 3.0
     warmup_min_steps: int = 100
     warmup_momentum: float = 0.8
     warmup_bias_lr: float = 0.1
     weight_decay: float = 0.0005
+    decay: str = "kernels"
     clip_norm: float = 10.0
     nominal_batch: int = 0
     ema_decay: float = 0.9999
     ema_tau: float = 2000.0
 
     def __post_init__(self) -> None:
-        one_of("optim.schedule", self.schedule, ("linear", "cosine"))
+        one_of("optim.method", self.method, ("sgd", "adam"))
+        one_of("optim.decay", self.decay, ("kernels", "all"))
+        one_of("optim.schedule", self.schedule, ("linear", "cosine", "steps"))
+        if any(not 0 < share < 1 for share in self.drops):
+            raise ValueError(
+                f"optim.drops must be shares of the epochs in (0, 1), got {self.drops}"
+            )
         one_of("optim.warmup", self.warmup, ("ramp", "step"))
         above_0("optim", self, "lr", "clip_norm", "ema_tau")
         at_least("optim", self, 0, "lr", "lr_end", "nominal_batch", "weight_decay")
@@ -77,7 +96,8 @@ class Optim:
             "optim", self, 0, "warmup_epochs", "warmup_min_steps", "warmup_bias_lr"
         )
         fraction(
-            "optim", self, "momentum", "warmup_momentum", "ema_decay", below_1=True
+            *("optim", self, "momentum", "warmup_momentum", "beta2", "ema_decay"),
+            below_1=True,
         )
 
 

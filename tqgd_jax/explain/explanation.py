@@ -125,7 +125,8 @@ class Explainer:
     def places(self) -> Places:
         """All maps of the network."""
         side = self.predictor.config.data.image_size
-        return modules.places(self.predictor.detector, self.predictor.variables, side)
+        detector = modules.detector_of(self.predictor.network)
+        return modules.places(detector, self.predictor.variables, side)
 
     @cached_property
     def modules(self) -> tuple[str, ...]:

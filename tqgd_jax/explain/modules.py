@@ -13,9 +13,21 @@ from jaxtyping import Float
 
 from tqgd_jax.config import LEVELS
 from tqgd_jax.detector import Detector
+from tqgd_jax.network import Network
+from tqgd_jax.yolo import Yolo
 
 HEAD = "head"  # of each box the map that its own head reads
 OF_TABLE = (r"backbone/thr_\w+", r"queen/q[234]", r"gd/inject\d")
+
+
+def detector_of(network: Network) -> Detector:
+    """The module whose maps are read; ValueError for a network of another family."""
+    if not isinstance(network, Yolo):
+        raise ValueError(
+            "maps are read of the detectors of `model`, and this run has a network of "
+            "tqgd_jax/baselines/; give a run without baseline.family"
+        )
+    return network.module
 
 
 class Watched(NamedTuple):

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 from tqgd_jax.augment import letterbox
 from tqgd_jax.decode import decode, nms
-from tqgd_jax.explain.modules import watch
+from tqgd_jax.explain.modules import detector_of, watch
 from tqgd_jax.predictor import Predictor
 from tqgd_jax.structures.batch import Batch, Detections
 from tqgd_jax.xla import compiler_options
@@ -82,14 +82,14 @@ def programs(
     """
     config, detector, limits = (
         predictor.config,
-        predictor.detector,
+        detector_of(predictor.network),
         predictor.config.eval,
     )
     strides = tuple(2**n for n in config.model.heads)
 
     def fit(batch: Batch) -> Array:
         channels = config.model.in_channels
-        return letterbox(batch, data=config.data, channels=channels).image
+        return jnp.asarray(letterbox(batch, data=config.data, channels=channels).image)
 
     def find(variables: Variables, anchors: Array, image: Array) -> Decoded:
         preds = watch(detector, variables, image).preds

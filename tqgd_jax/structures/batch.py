@@ -54,13 +54,12 @@ class Targets(NamedTuple):
 
 
 class Views(NamedTuple):
-    """What a network sees of a batch, and what it is to find there.
+    """What a network sees of a batch, and what it is to answer.
 
     Attributes:
-      image: in [0, 1] by the window.
-      targets: boxes in network px.
-      lesion: what each pixel is: 0 none, 1 + class of the lesion there; None where the
-        batch has no masks.
+      image: network input, in [0, 1].
+      targets: boxes in network pixels.
+      lesion: for segmentation, of each pixel 0, or 1 + the class of the lesion there.
     """
 
     image: Float[Arr, "b s s c"]
@@ -69,10 +68,15 @@ class Views(NamedTuple):
 
 
 class ProbabilityMaps(NamedTuple):
-    """What a segmentation says of each pixel: probability of lesion, and its class."""
+    """What a segmentation answers for each pixel.
 
-    probability: Float[Arr, "b s s"]
-    label: Int[Arr, "b s s"]
+    Attributes:
+      probability: of lesion.
+      label: class index, should there be a lesion.
+    """
+
+    probability: Float[Arr, "b h w"]
+    label: Int[Arr, "b h w"]
 
 
 class Detections(NamedTuple):

@@ -8,7 +8,6 @@ import json
 import statistics
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,13 @@ from tqgd_jax.config import Config, from_dict
 from tqgd_jax.data import dataset
 from tqgd_jax.data.open import open_data
 from tqgd_jax.description import describe
-from tqgd_jax.detector import Detector
 from tqgd_jax.inference import make_predict
+from tqgd_jax.network import build
 from tqgd_jax.training.inputs import Inputs
 from tqgd_jax.training.plan import make_plan
 from tqgd_jax.training.runtime.compile_cache import use_cache
-from tqgd_jax.training.runtime.sharding import CompiledSteps, axis_name
+from tqgd_jax.training.runtime.sharding import CompiledSteps
 from tqgd_jax.training.state import create
-from tqgd_jax.training.step import make_train_step
 
 
 def measure(config: Config, steps: int) -> dict[str, Any]:
@@ -43,11 +41,11 @@ def measure(config: Config, steps: int) -> dict[str, Any]:
     splits = open_data(config)
     images = dataset.required(splits, "train", config)
     plan = make_plan(config, images, validates=False)
-    detector = Detector(config.model, len(images.classes), axis_name=axis_name(config))
-    inputs = Inputs(config, images, plan)
-    step = inputs.step_from(partial(make_train_step, detector, config))
-    compiled = CompiledSteps(config, step, inputs.constant, inputs.at_most)
-    state, batches = compiled.place(create(detector, config)), inputs.start(0)
+    network = build(config, len(images.classes))
+    inputs = Inputs(config, images, plan, masks=network.segments)
+    compiled = CompiledSteps(config, inputs.step, inputs.constant, inputs.at_most)
+    state = compiled.place(create(network, config))
+    batches = inputs.start(0)
     n, seconds = max(1, min(compiled.at_most, plan.stop // (1 + steps))), []
     for call in range(min(1 + steps, plan.stop)):
         at = slice(call * n, (call + 1) * n)
@@ -59,9 +57,7 @@ def measure(config: Config, steps: int) -> dict[str, Any]:
         seconds.append(time.perf_counter() - start)
 
     ema = jax.device_put(compiled.one(state.ema))
-    predict = make_predict(
-        Detector(config.model, len(images.classes)), config, plan.anchors
-    )
+    predict = make_predict(config, len(images.classes), plan.anchors)
     batch = jax.device_put(next(dataset.in_order(images, config.eval.batch_size)))
     judged = []
     for _ in range(1 + steps):

@@ -6,6 +6,7 @@ Values are text here; empty cells say how many runs they lack.
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tqgd_jax.report.text.comparison_text import p_text
@@ -34,16 +35,18 @@ COSTS = (
     ("parameters", "parameters", "{:,}"),
     ("deployed", "parameters_fused", "{:,}"),
     ("GFLOPs", "gflops", "{:.1f}"),
+    ("s a step", "step_s", "{:.3f}"),
     ("s an epoch", "epoch_s", "{:.1f}"),
     ("ms an image", "image_ms", "{:.1f}"),
 )
 TITLES = {
-    1: "Table 1: TQGDNet and its baseline",
+    1: "Table 1: TQGDNet and other networks",
     2: "Table 2: modules",
     3: "Table 3: fusion",
     4: "Table 4: folds",
 }
 NONE = "-"
+UNLEARNT = 0.05  # AP50 of the best run, below which a network has learnt nothing
 
 
 class Table(NamedTuple):
@@ -92,7 +95,8 @@ def of_paper(number: int, rows: Sequence[RowResults]) -> Table:
         cells,
         [
             "Mean (SD) over folds and seeds, never the best fold; slices with a lesion "
-            "only, threshold of the best F1 on these very slices."
+            "only, threshold of the best F1 on these very slices.",
+            *unlearnt(own),
         ],
     )
 
@@ -137,7 +141,8 @@ def honest(number: int, rows: Sequence[RowResults]) -> Table:
         [
             f"{how_pooled(rows)} In a run: mean (SD) over folds and seeds. Pooled folds "
             "have one order of confidences, which lowers AP50 and FROC where networks "
-            "of different folds are not equally sure."
+            "of different folds are not equally sure.",
+            *unlearnt(own),
         ],
     )
 
@@ -203,22 +208,43 @@ def effects(
 def costs(
     rows: Sequence[RowResults], networks: Mapping[str, Mapping[str, Any]]
 ) -> Table:
-    """What each row costs, as far as it was measured; empty where nothing was."""
+    """What each row costs as far as that was measured, and how it was trained."""
     cells, devices = [], set()
     for row in rows:
+        config = row.cells[0].config
+        weights = Path(config.baseline.weights).name or "none"
         measured = networks.get(row.row.name)
         texts = [NONE] * len(COSTS)
         if measured:
             texts = [form.format(measured[key]) for _, key, form in COSTS]
             devices.add(f"{measured['device']}; steps timed: {measured['steps']}")
-        cells.append([row.row.label, *texts])
+        size, epochs = config.data.image_size, config.train.epochs
+        cells.append([row.row.label, *texts, f"{size}", f"{epochs}", weights])
+    columns = [title for title, _, _ in COSTS]
+    notes = ["GFLOPs of one image at the size in px that is judged."]
+    if devices:
+        notes.append(f"Measured by `tqgd study plan` on {'; '.join(sorted(devices))}.")
     return Table(
         "costs",
-        "What each row costs",
-        ["", *(title for title, _, _ in COSTS)],
-        cells if devices else [],
-        [f"Measured by `tqgd study plan` on {'; '.join(sorted(devices))}."],
+        "What each row costs, and how it was trained",
+        ["", *columns, "px", "epochs", "pretrained"],
+        cells,
+        notes,
     )
+
+
+def unlearnt(rows: Sequence[RowResults]) -> list[str]:
+    """A sentence on each whole row that no run has taught anything."""
+    sentences = []
+    for row in rows:
+        each = [value(results, "ap.yolo.0.5", "paper") for results in row.done.values()]
+        best = max((ap for ap in each if ap is not None), default=1.0)
+        if row.whole and best < UNLEARNT:
+            sentences.append(
+                f"{row.row.label} did not learn here: AP50 is at most {best:.3f} in every "
+                "run, on slices with a lesion."
+            )
+    return sentences
 
 
 def spread(row: RowResults, key: str, protocol: str) -> str:

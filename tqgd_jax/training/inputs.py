@@ -1,7 +1,7 @@
 """Where the compiled steps get their batches: from the device, or from a stream."""
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -10,9 +10,10 @@ import numpy as np
 from tqgd_jax.config import Config
 from tqgd_jax.data.batches import resident
 from tqgd_jax.data.dataset import Dataset
+from tqgd_jax.network import build
 from tqgd_jax.training.plan import Plan
 from tqgd_jax.training.runtime import distributed, sharding
-from tqgd_jax.training.step import Step
+from tqgd_jax.training.step import make_train_step
 
 
 class Inputs:
@@ -51,23 +52,16 @@ class Inputs:
             self.constant += (resident.arrays(images, masks=masks),)
         self.at_most = sharding.steps_per_call(config, resident=self._resident)
 
-    def step_from(self, make_step: Callable[[Any, Any], Step]) -> Callable[..., Any]:
-        """The step on `(state, *constant, *inputs, hyper)`; `start` gives the inputs.
-
-        Args:
-          make_step: from anchors and random key to a step on batches.
-        """
-
-        def step(state: Any, anchors: Any, key: Any, *given: Any) -> Any:
-            *data, batch, hyper = given
-            if data:
-                with jax.named_scope("input"):
-                    batch = resident.take(data[0], batch)
-            return make_step(anchors, jax.random.wrap_key_data(key))(
-                state, batch, hyper
-            )
-
-        return step
+    def step(self, state: Any, anchors: Any, key: Any, *given: Any) -> Any:
+        """One step on `(state, *constant, *inputs, hyper)`; `start` gives the inputs."""
+        *data, batch, hyper = given
+        if data:
+            with jax.named_scope("input"):
+                batch = resident.take(data[0], batch)
+        config, classes = self._config, self._images.classes
+        network = build(config, len(classes), anchors, sharding.axis_name(config))
+        step = make_train_step(network, config, jax.random.wrap_key_data(key))
+        return step(state, batch, hyper)
 
     def start(self, done: int) -> Iterator[tuple[Any, ...]]:
         """Inputs of each step in order, when `done` steps are done."""

@@ -1,4 +1,4 @@
-"""SGD with momentum warm-up as optax transformations, and its schedule (§3.1).
+"""SGD with momentum warm-up, or Adam, as optax transformations, and the schedule (§3.1).
 
 The schedule is computed once on the host in float64 for the whole run, because when a
 step is taken depends on all steps before it (YOLOv5's accumulation).
@@ -64,6 +64,8 @@ def plan(cfg: Optim, *, batch_size: int, epochs: int, steps_per_epoch: int) -> H
     end = cfg.lr_end / cfg.lr
     if cfg.schedule == "linear":
         factor = (1 - epoch / epochs) * (1 - end) + end
+    elif cfg.schedule == "steps":
+        factor = 0.1 ** sum(epoch >= share * epochs for share in cfg.drops)
     else:
         factor = (1 - np.cos(epoch * np.pi / epochs)) / 2 * (end - 1) + 1
     target = cfg.lr * factor
@@ -103,19 +105,32 @@ def is_bias(params: Any) -> Any:
     )
 
 
-def sgd(cfg: Optim, batch_size: int, hyper: Hyper) -> optax.GradientTransformation:
-    """Clip, decay, Nesterov momentum, learning rate per group; `hyper` may be traced.
+def is_learnt_weight(params: Any) -> Any:
+    """True for all parameters but the weights of losses, which a decay would bias."""
+    return jax.tree.map_with_path(lambda path, _: _name(path) != "uncertainty", params)
 
-    The state does not depend on `hyper`, so the transformation can be made anew in every
-    step. The decay is coupled (added to the gradient) and scaled to the images that a
+
+def optimiser(
+    cfg: Optim, batch_size: int, hyper: Hyper
+) -> optax.GradientTransformation:
+    """Clip, decay, momentum, learning rate per group; `hyper` may be traced.
+
+    The state does not depend on `hyper`, so the
+    transformation can be made anew in every step. The decay is coupled (added to the
+    gradient, also for Adam, which makes it no AdamW) and scaled to the images that a
     step really sums, as YOLOv5 does.
     """
     wait = accumulation(cfg, batch_size)
     decay = cfg.weight_decay * batch_size * wait / nominal_batch(cfg, batch_size)
+    mask = is_kernel if cfg.decay == "kernels" else is_learnt_weight
+    if cfg.method == "adam":
+        direction = optax.scale_by_adam(cfg.momentum, cfg.beta2)
+    else:
+        direction = optax.trace(hyper.momentum, nesterov=cfg.nesterov)
     return optax.chain(
         optax.clip_by_global_norm(cfg.clip_norm),
-        optax.add_decayed_weights(decay, mask=is_kernel),
-        optax.trace(hyper.momentum, nesterov=True),
+        optax.add_decayed_weights(decay, mask=mask),
+        direction,
         _scale_by_learning_rate(hyper),
     )
 

@@ -7,10 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from tqgd_jax.config import Config
-from tqgd_jax.detector import Detector
-from tqgd_jax.nn.init import initial
+from tqgd_jax.network import Network
 from tqgd_jax.structures.batch import Arr
-from tqgd_jax.training.optim import Hyper, accumulation, sgd
+from tqgd_jax.training.optim import Hyper, accumulation, optimiser
 
 
 class TrainState(NamedTuple):
@@ -21,7 +20,7 @@ class TrainState(NamedTuple):
       updates: optimiser steps done.
       params, batch_stats: linen collections, float32; like all that go with them, packed
         inside `runtime.sharding.CompiledSteps` (`runtime.flat_state`).
-      opt_state: of `optim.sgd`.
+      opt_state: of `optim.optimiser`.
       ema: moving averages of `params` and `batch_stats`, for evaluation.
       grads: gradients summed since the last optimiser step; empty without accumulation.
     """
@@ -35,21 +34,12 @@ class TrainState(NamedTuple):
     grads: Any
 
 
-def create(detector: Detector, config: Config) -> TrainState:
+def create(network: Network, config: Config) -> TrainState:
     """The state before the first step, from `config.seed`; NumPy arrays."""
-    # A small image makes the same parameters, because the network is convolutional.
-    image = jax.ShapeDtypeStruct((1, 64, 64, config.model.in_channels), "float32")
-    shapes = jax.eval_shape(
-        lambda key, x: detector.init(key, x, train=False), jax.random.key(0), image
-    )
-    thr = config.model.resolved_thr()
-    if thr is None or thr.form == "plain":
-        variables = initial(shapes, config.seed)
-    else:
-        variables = initial(shapes, config.seed, thr.init)
+    variables = jax.tree.map(np.asarray, network.init(config.seed))
     params, batch_stats = variables["params"], variables["batch_stats"]
     zero = Hyper(*(jnp.zeros((), t) for t in ("f4", "f4", "f4", "?", "?")))
-    tx = sgd(config.optim, config.data.batch_size, zero)
+    tx = optimiser(config.optim, config.data.batch_size, zero)
     waits = accumulation(config.optim, config.data.batch_size) > 1
     return TrainState(
         step=np.zeros((), np.int32),

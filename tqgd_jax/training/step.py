@@ -7,44 +7,36 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array, lax
-from jaxtyping import Float
+from jaxtyping import PRNGKeyArray
 
 from tqgd_jax.augment import augment
 from tqgd_jax.config import Config
-from tqgd_jax.detector import Detector
-from tqgd_jax.losses import detection_loss
-from tqgd_jax.structures.batch import Batch, Targets
-from tqgd_jax.training.optim import Hyper, accumulation, ema_decay, sgd
+from tqgd_jax.network import Network
+from tqgd_jax.structures.batch import Batch, Views
+from tqgd_jax.training.optim import Hyper, accumulation, ema_decay, optimiser
 from tqgd_jax.training.runtime.flat_state import packed_like, unpacked
+from tqgd_jax.training.runtime.sharding import axis_name
 from tqgd_jax.training.state import TrainState
 
 Metrics = dict[str, Array]
 Step = Callable[[TrainState, Batch, Hyper], tuple[TrainState, Metrics]]
-Learn = Callable[
-    [TrainState, Float[Array, "b s s c"], Targets, Hyper], tuple[TrainState, Metrics]
-]
+Learn = Callable[[TrainState, Views, PRNGKeyArray, Hyper], tuple[TrainState, Metrics]]
 
 
-def make_train_step(
-    detector: Detector,
-    config: Config,
-    anchors: Float[Array, "l a 2"],
-    key: Array | None = None,
-) -> Step:
+def make_train_step(network: Network, config: Config, key: Array | None = None) -> Step:
     """The uncompiled step; `runtime.sharding` compiles it for one or many devices.
 
-    With `detector.axis_name` it runs under pmap on one device's share of the batch and
+    With `config.train.parallel="pmap"` it runs on one device's share of the batch and
     gives what the whole batch would give.
 
     Args:
-      detector: in training form.
+      network: of the run.
       config: of the run.
-      anchors: px, per head.
       key: of all that is random [from `config.seed`].
     """
-    axis = detector.axis_name
+    axis = axis_name(config)
     key = jax.random.key(config.seed) if key is None else key
-    learn = make_learn(detector, config, anchors)
+    learn = make_learn(network, config)
 
     def step(
         state: TrainState, batch: Batch, hyper: Hyper
@@ -53,25 +45,25 @@ def make_train_step(
         batch = lax.optimization_barrier(batch)
         images = batch.index.shape[0]
         with jax.named_scope("augment"):
+            key_of_step = jax.random.fold_in(key, state.step)
             views, counts = augment(
-                jax.random.fold_in(key, state.step),
+                key_of_step,
                 batch,
                 cfg=config.augment,
                 data=config.data,
                 channels=config.model.in_channels,
+                num_classes=network.num_classes,
                 first=0 if axis is None else lax.axis_index(axis) * images,
             )
         if axis is not None:
             counts = lax.psum(counts, axis)
-        state, metrics = learn(state, views.image, views.targets, hyper)
+        state, metrics = learn(state, views, key_of_step, hyper)
         return state, metrics | counts
 
     return step
 
 
-def make_learn(
-    detector: Detector, config: Config, anchors: Float[Array, "l a 2"]
-) -> Learn:
+def make_learn(network: Network, config: Config) -> Learn:
     """The step without augmentation: from images in [0, 1] and targets in network px.
 
     Of the state, `params` and all that go with it may be packed (`runtime.flat_state`).
@@ -79,35 +71,26 @@ def make_learn(
     A loss or gradient that is not finite leaves the state as it was but for `step`;
     `skipped` in the metrics tells.
     """
-    axis = detector.axis_name
-    strides = tuple(2**n for n in config.model.heads)
+    axis = axis_name(config)
     waits = accumulation(config.optim, config.data.batch_size) > 1
 
     def learn(
-        state: TrainState,
-        image: Float[Array, "b s s c"],
-        targets: Targets,
-        hyper: Hyper,
+        state: TrainState, views: Views, key: PRNGKeyArray, hyper: Hyper
     ) -> tuple[TrainState, Metrics]:
         def objective(params: Any) -> tuple[Array, tuple[Metrics, Any]]:
-            preds, mutated = detector.apply(
-                unpacked({"params": params, "batch_stats": state.batch_stats}),
-                image,
+            variables = unpacked({"params": params, "batch_stats": state.batch_stats})
+            raw, mutated = network.module.apply(
+                variables,
+                views.image,
                 train=True,
                 mutable=["batch_stats"],
+                rngs={"dropout": key_of_dropout},
             )
             with jax.named_scope("loss"):
-                loss, terms = detection_loss(
-                    preds,
-                    targets,
-                    anchors,
-                    strides,
-                    cfg=config.loss,
-                    num_classes=detector.num_classes,
-                    image_size=config.data.image_size,
-                    axis_name=axis,
-                )
-            return loss, (terms, mutated["batch_stats"])
+                loss, terms = network.loss(variables, raw, views, key_of_loss)
+            return loss, (terms, mutated.get("batch_stats", {}))
+
+        key_of_dropout, key_of_loss = (jax.random.fold_in(key, i) for i in (1, 2))
 
         (loss, (terms, stats)), grads = jax.value_and_grad(objective, has_aux=True)(
             state.params
@@ -153,7 +136,7 @@ def _learnt(
 
 def _update(state: TrainState, grads: Any, config: Config, hyper: Hyper) -> TrainState:
     """One optimiser step, then the moving average."""
-    tx = sgd(config.optim, config.data.batch_size, hyper)
+    tx = optimiser(config.optim, config.data.batch_size, hyper)
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     decay = ema_decay(config.optim, state.updates + 1)

@@ -4,7 +4,6 @@ import itertools
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,18 @@ from tqgd_jax.config import Config
 from tqgd_jax.data import dataset
 from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.data.open import open_data
-from tqgd_jax.detector import Detector
 from tqgd_jax.evaluation.evaluator import evaluate
 from tqgd_jax.inference import detect, make_predict
+from tqgd_jax.network import build
 from tqgd_jax.recalibration import make_recalibrate
 from tqgd_jax.training.inputs import Inputs
 from tqgd_jax.training.plan import Plan, make_plan
 from tqgd_jax.training.records import workdir as workdirs
 from tqgd_jax.training.records.run_records import RunRecords
 from tqgd_jax.training.runtime import distributed
-from tqgd_jax.training.runtime.sharding import CompiledSteps, axis_name
+from tqgd_jax.training.runtime.sharding import CompiledSteps
 from tqgd_jax.training.runtime.signals import Signals, Stopped
 from tqgd_jax.training.state import create
-from tqgd_jax.training.step import make_train_step
 
 log = logging.getLogger("tqgd_jax")
 
@@ -58,13 +56,10 @@ def train(
     with workdirs.claimed(folder) if distributed.first() else nullcontext():
         # What cannot work is refused before anything is written.
         plan = make_plan(config, images, validates=val is not None)
-        detector = Detector(
-            config.model, len(images.classes), axis_name=axis_name(config)
-        )
-        state = create(detector, config)
-        inputs = Inputs(config, images, plan)
-        step = inputs.step_from(partial(make_train_step, detector, config))
-        steps = CompiledSteps(config, step, inputs.constant, inputs.at_most)
+        network = build(config, len(images.classes))
+        state = create(network, config)
+        inputs = Inputs(config, images, plan, masks=network.segments)
+        steps = CompiledSteps(config, inputs.step, inputs.constant, inputs.at_most)
         figures = validation(config, images, val, plan) if val else None
         distributed.same(config, plan.facts)
         if distributed.first():
@@ -110,9 +105,8 @@ def validation(
     config: Config, images: Dataset, val: Dataset, plan: Plan
 ) -> Callable[[Any], dict[str, Any]]:
     """From EMA variables to figures on the images that are held out of training."""
-    detector = Detector(config.model, len(images.classes))
-    predict = make_predict(detector, config, plan.anchors)
-    recalibrate = make_recalibrate(detector, config, images, config.eval.recalibrate)
+    predict = make_predict(config, len(images.classes), plan.anchors)
+    recalibrate = make_recalibrate(config, images, config.eval.recalibrate)
 
     def figures(ema: dict[str, Any]) -> dict[str, Any]:
         batches = dataset.in_order(val, config.eval.batch_size)

@@ -54,7 +54,7 @@ def from_maps(
         hu = hounsfield(pixels, k)
         for tau, images in ((CURVE_TAU, curve), (POINT_TAU, point)):
             try:
-                boxes, scores = boxes_of(probability, hu, tau, statistic)
+                boxes, scores, _ = boxes_of(probability, hu, tau, statistic)
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from error
             images.append(_with(image, boxes, scores))

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Int16
+from jaxtyping import Float, Int, Int16
 from scipy import ndimage
 
 from tqgd_jax.evaluation.calcium.conventions import LOWEST
@@ -18,8 +18,9 @@ def boxes_of(
     hu: Int16[np.ndarray, "_ _"] | None = None,
     tau: float = CURVE_TAU,
     statistic: Literal["mean", "max"] = "mean",
-) -> tuple[Float[np.ndarray, "n 4"], Float[np.ndarray, "n"]]:
-    """Boxes (x0, y0, x1, y1), px, x1 exclusive, and scores of the lesions in a map.
+    label: Int[np.ndarray, "h w"] | None = None,
+) -> tuple[Float[np.ndarray, "n 4"], Float[np.ndarray, "n"], Int[np.ndarray, "n"]]:
+    """Boxes (x0, y0, x1, y1), px, x1 exclusive, scores and classes of a map's lesions.
 
     A lesion is an 8-connected component, of `SMALLEST` px or more, of pixels with a
     probability >= tau and, where HU are known, >= `LOWEST` HU. They do not overlap as
@@ -31,6 +32,7 @@ def boxes_of(
       hu: of the same pixels.
       tau: `CURVE_TAU` for curves, `POINT_TAU` for a figure at one point.
       statistic: of the probabilities of a component, its score.
+      label: class index of each pixel; most of its pixels decide for a component. [0]
 
     Raises:
       ValueError: for a probability that is NaN or outside [0, 1], HU of another shape,
@@ -55,10 +57,14 @@ def boxes_of(
         lesion &= hu >= LOWEST
     labelled: Any = ndimage.label(lesion, np.ones((3, 3)))
     parts = labelled[0]
-    boxes, scores = [], []
+    boxes, scores, labels = [], [], []
     for k, (ys, xs) in enumerate(ndimage.find_objects(parts), 1):
-        inside = probability[ys, xs][parts[ys, xs] == k].astype(np.float64)
+        of_part = parts[ys, xs] == k
+        inside = probability[ys, xs][of_part].astype(np.float64)
         if len(inside) >= SMALLEST:
             boxes.append((xs.start, ys.start, xs.stop, ys.stop))
             scores.append(inside.mean() if statistic == "mean" else inside.max())
-    return np.array(boxes, np.float64).reshape(-1, 4), np.array(scores, np.float64)
+            votes = label[ys, xs][of_part] if label is not None else [0]
+            labels.append(int(np.bincount(votes).argmax()))
+    corners = np.array(boxes, np.float64).reshape(-1, 4)
+    return corners, np.array(scores, np.float64), np.array(labels, np.int32)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tqgd_jax.detector import Detector
+from tqgd_jax.network import build
 from tqgd_jax.training import state
 from tqgd_jax.training.records import workdir
 from tqgd_jax.training.records.checkpoint import Checkpoints, digests, leaves
@@ -190,7 +190,7 @@ def _finish(child: subprocess.Popen[bytes], folder: Path, what: str) -> None:
 def outcome(folder: Path) -> dict[str, tuple[str, Any]]:
     """Hash and values of each tensor of the newest checkpoint, and of the log."""
     config, run = workdir.read(folder)
-    like = state.create(Detector(config.model, len(run["classes"])), config)
+    like = state.create(build(config, len(run["classes"])), config)
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
     restored, _ = checkpoints.restore(like)
     checkpoints.close()
