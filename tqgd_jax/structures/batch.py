@@ -63,16 +63,16 @@ class Views(NamedTuple):
         batch has no masks.
     """
 
-    image: Float[Arr, "b s s c"]
+    image: Float[Array, "b s s c"]
     targets: Targets
-    lesion: Int[Arr, "b s s"] | None = None
+    lesion: Int[Array, "b s s"] | None = None
 
 
 class ProbabilityMaps(NamedTuple):
     """What a segmentation says of each pixel: probability of lesion, and its class."""
 
-    probability: Float[Arr, "b s s"]
-    label: Int[Arr, "b s s"]
+    probability: Float[Array, "b s s"]
+    label: Int[Array, "b s s"]
 
 
 class Detections(NamedTuple):
