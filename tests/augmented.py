@@ -37,14 +37,14 @@ def make_batch(images, boxes=None, rows=2):
     return Batch(stored, size, stored_boxes, labels, valid, np.zeros((b, t), np.int32))
 
 
-def compiled(cfg=MOVING, channels=1, **data):
-    data = Data(image_size=S, **data)
-    return jax.jit(functools.partial(augment, cfg=cfg, data=data, channels=channels))
+def compiled(cfg=MOVING, channels=1, num_classes=1, **data):
+    how = {"data": Data(image_size=S, **data), "channels": channels}
+    return jax.jit(functools.partial(augment, cfg=cfg, num_classes=num_classes, **how))
 
 
-def boxed(batch, channels=1, **data):
-    data = Data(image_size=S, **data)
-    fn = functools.partial(letterbox, data=data, channels=channels)
+def boxed(batch, channels=1, num_classes=1, **data):
+    how = {"data": Data(image_size=S, **data), "channels": channels}
+    fn = functools.partial(letterbox, num_classes=num_classes, **how)
     return jax.jit(fn)(jax.tree.map(jnp.asarray, batch))
 
 

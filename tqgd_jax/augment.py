@@ -114,13 +114,12 @@ def native_maps(
     side, (h, w) = probability.shape[1], batch.image.shape[2:4]
 
     def one(values, size):
-        gain, *pad = letterbox_geometry(size, side)
-        corner = jnp.zeros((1, 2))
-        extent = size.astype(jnp.float32)[None]
-        place = Place(1 / gain[None], -jnp.stack(pad)[None] / gain, corner, extent)
+        gain, *pad = map(jnp.asarray, letterbox_geometry(size, side))
+        origin, end = -jnp.stack(pad) / gain, size.astype(jnp.float32)
+        place = Place(1 / gain[None], origin[None], jnp.zeros((1, 2)), end[None])
         whole = jnp.full((1, 2), side)
         rows, columns = (
-            sampling_matrix(jnp.arange(n) + 0.5, place, whole, axis, side)[0][0]
+            sampling_matrix(jnp.arange(0.5, n), place, whole, axis, side)[0][0]
             for axis, n in enumerate((h, w))
         )
         return jnp.einsum("hy,yx,wx->hw", rows, values, columns, precision="highest")

@@ -71,17 +71,25 @@ def fill(
     labels: Int[np.ndarray, "n"],
     parts: Bool[np.ndarray, "p"],
 ) -> UInt8[np.ndarray, "h w"]:
-    """The label map of an image of `size` (height, width) from the parts of its boxes."""
+    """The label map of an image of `size` (height, width) from the parts of its boxes.
+
+    Boxes may reach over the image, which a crop has cut. Raises MisfitError.
+    """
     h, w = size
     out = np.zeros((h, w), np.uint8)
-    corners = boxes.astype(int)
-    each = np.split(parts, np.cumsum(_areas([boxes]))[:-1])
-    for (x0, y0, x1, y1), label, part in zip(corners, labels, each, strict=True):
-        top, left = max(y0, 0), max(x0, 0)
-        inside = part.reshape(y1 - y0, x1 - x0)[top - y0 : h - y0, left - x0 : w - x0]
-        if inside.size:  # else beyond the crop
-            seen = out[top : top + inside.shape[0], left : left + inside.shape[1]]
-            seen[inside] = 1 + label
+    ends = np.cumsum(_areas([boxes]))
+    if len(parts) != (ends[-1] if len(ends) else 0):
+        raise MisfitError(
+            f"masks that do not fit their boxes: {len(parts)} pixels for boxes of "
+            f"{ends[-1:].sum()}"
+        )
+    begin = 0
+    for box, label, end in zip(boxes.astype(int), labels, ends, strict=True):
+        x0, y0, x1, _ = box
+        y, x = np.divmod(np.flatnonzero(parts[begin:end]), x1 - x0)
+        y, x, begin = y + y0, x + x0, end
+        inside = (y >= 0) & (y < h) & (x >= 0) & (x < w)
+        out[y[inside], x[inside]] = 1 + label
     return out
 
 
@@ -103,15 +111,18 @@ def pseudo(
     for (x0, y0, x1, y1), label in zip(inside, labels, strict=True):
         if not (x0 < x1 and y0 < y1):
             continue  # beyond the crop
-        rows, columns = np.arange(h)[:, None] + 0.5, np.arange(w)[None] + 0.5
+        top, left = int(y0), int(x0)
+        near = np.s_[top : math.ceil(y1), left : math.ceil(x1)]
+        rows = np.arange(top, math.ceil(y1))[:, None] + 0.5
+        columns = np.arange(left, math.ceil(x1))[None] + 0.5
         within = (y0 <= rows) & (rows < y1) & (x0 <= columns) & (columns < x1)
-        lesion = within & calcium
+        lesion = within & calcium[near]
         if not lesion.any():
             y, x = (y0 + y1) / 2, (x0 + x1) / 2
-            radii = (y1 - y0) / 2, (x1 - x0) / 2
-            lesion = ((rows - y) / radii[0]) ** 2 + ((columns - x) / radii[1]) ** 2 <= 1
-            lesion[int(y), int(x)] = True
-        out[lesion] = 1 + label
+            down, across = 2 * (rows - y) / (y1 - y0), 2 * (columns - x) / (x1 - x0)
+            lesion = down**2 + across**2 <= 1
+            lesion[int(y) - top, int(x) - left] = True
+        out[near][lesion] = 1 + label
     return out
 
 

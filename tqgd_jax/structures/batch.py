@@ -62,9 +62,9 @@ class Views(NamedTuple):
       lesion: for segmentation, of each pixel 0, or 1 + the class of the lesion there.
     """
 
-    image: Float[Arr, "b s s c"]
+    image: Float[Array, "b s s c"]
     targets: Targets
-    lesion: Int[Arr, "b s s"] | None = None
+    lesion: Int[Array, "b s s"] | None = None
 
 
 class ProbabilityMaps(NamedTuple):

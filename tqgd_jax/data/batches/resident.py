@@ -87,7 +87,7 @@ def arrays(source: Dataset, *, masks: bool = False) -> Resident:
     need = mebibytes(source, masks=masks)
     logger.info("resident: %d images as %dx%dx%d, %.1f MiB", n, h, w, c, need)
     lesion = None if every.lesion is None else every.lesion[0]
-    return Resident(*(a[0] for a in every[:5]), lesion)
+    return Resident(*(a[0] for a in every[:5]), lesion=lesion)
 
 
 def take(resident: Resident, indices: Int[Arr, "b t"]) -> Batch:
