@@ -50,6 +50,32 @@ class Targets(NamedTuple):
     valid: Bool[Arr, "b n"]
 
 
+class Views(NamedTuple):
+    """What a network sees of a batch, and what it is to answer.
+
+    Attributes:
+      image: network input, in [0, 1].
+      targets: boxes in network pixels.
+      lesion: for segmentation, of each pixel 0, or 1 + the class of the lesion there.
+    """
+
+    image: Float[Arr, "b s s c"]
+    targets: Targets
+    lesion: Int[Arr, "b s s"] | None = None
+
+
+class ProbabilityMaps(NamedTuple):
+    """What a segmentation answers for each pixel.
+
+    Attributes:
+      probability: of lesion.
+      label: class index, should there be a lesion.
+    """
+
+    probability: Float[Arr, "b h w"]
+    label: Int[Arr, "b h w"]
+
+
 class Detections(NamedTuple):
     """Boxes (x0, y0, x1, y1), best score first; padding rows are not `valid`."""
 
