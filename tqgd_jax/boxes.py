@@ -20,9 +20,7 @@ def cxcywh_to_xyxy(boxes: Float[Array, "*n 4"]) -> Float[Array, "*n 4"]:
     return jnp.concatenate([centre - half, centre + half], axis=-1)
 
 
-def pairwise_iou(
-    a: Float[Array, "n 4"], b: Float[Array, "k 4"]
-) -> Float[Array, "n k"]:
+def pairwise_iou(a: Float[Array, "n 4"], b: Float[Array, "k 4"]) -> Float[Array, "n k"]:
     """IoU of every pair of boxes (x0, y0, x1, y1); 0 where both are empty."""
     low = jnp.maximum(a[:, None, :2], b[None, :, :2])
     high = jnp.minimum(a[:, None, 2:], b[None, :, 2:])

@@ -14,7 +14,7 @@ from tqgd_jax.baselines.zhao.anchors import STRIDES, grids
 from tqgd_jax.baselines.zhao.matching import Labels
 from tqgd_jax.losses import bce
 
-CENTRE, NEAR = 0.4, 0.25  # parts that a region leaves out on each side of its box
+CENTRE, NEAR = (2, 5), (1, 4)  # q of `_region`, as whole numbers
 BACKGROUND = 0.1  # weight of a cell away from all boxes
 CELLS = 200  # the sum over this many cells counts as one
 
@@ -58,8 +58,7 @@ def _of_level(
 ) -> tuple[Bool[Array, "b n"], Float[Array, "b n"]]:
     """Targets and weights of a level that is `distance` from that of each box."""
     here, adjacent = distance == 0, jnp.abs(distance) == 1
-    centre = _region(boxes / stride, CENTRE, grid)
-    near = _region(boxes / stride, NEAR, grid)
+    centre, near = (_region(boxes, q, stride, grid) for q in (CENTRE, NEAR))
     centre, own = centre & here[..., None], (near | centre) & here[..., None]
     last = own.shape[1] - 1 - jnp.argmax(own[:, ::-1], axis=1)
     positive = jnp.take_along_axis(centre, last[:, None], axis=1)[:, 0]
@@ -68,13 +67,25 @@ def _of_level(
 
 
 def _region(
-    boxes: Float[Array, "b m 4"], q: float, grid: tuple[int, int]
+    boxes: Float[Array, "b m 4"],
+    q: tuple[int, int],
+    stride: int,
+    grid: tuple[int, int],
 ) -> Bool[Array, "b m n"]:
-    """Cells of a box without the part q on each side; both ends rounded, half to even."""
+    """Cells of a box without the part q on each side; both ends rounded, half to even.
+
+    Ends often lie at a half. As quotients of exact numbers they are rounded alike
+    however XLA fuses this.
+    """
+    part, whole = q
     low, high = boxes[..., :2], boxes[..., 2:]
     limit = jnp.array([grid[1], grid[0]], jnp.float32)[None, None, :]
-    first = jnp.clip(jnp.rint((1 - q) * low + q * high), 0.0, limit)
-    last = jnp.clip(jnp.rint(q * low + (1 - q) * high), 0.0, limit)
+
+    def end(near: Array, far: Array) -> Array:
+        cell = ((whole - part) * near + part * far) / (whole * stride)
+        return jnp.clip(jnp.rint(cell), 0.0, limit)
+
+    first, last = end(low, high), end(high, low)
 
     def between(axis: int) -> Array:
         at = jnp.arange(grid[1 - axis], dtype=jnp.float32)[None, None, :]

@@ -12,6 +12,11 @@ from tqgd_jax.structures.batch import Targets
 PADDING = (0.0, 0.0, 1.0, 1.0)  # a box whose sides have a logarithm
 
 
+# Squares on either side of a label often fit it equally. Fused differently, XLA rounds
+# their IoU differently.
+TIE = 1e-5
+
+
 class Labels(NamedTuple):
     """Ground truth as `Targets`, of one image or of a batch, ready for arithmetic."""
 
@@ -61,16 +66,15 @@ def match(
       valid: False for padding labels.
       positive: a candidate whose best IoU reaches it belongs to that label.
       negative: one whose best IoU is below it is negative.
-      at_least: all candidates that attain the maximum of a label belong to it, if that
-        is so high; of several such labels to the last.
+      at_least: all candidates that attain the maximum of a label, to rounding, belong
+        to it, if that is so high; of several such labels to the last.
     """
-    # One value for both comparisons: fused twice, it might be rounded in two ways.
-    iou = lax.optimization_barrier(jnp.where(valid[None, :], iou, -1.0))
+    iou = jnp.where(valid[None, :], iou, -1.0)
     best, index = iou.max(axis=1), jnp.argmax(iou, axis=1)
     is_positive = best >= positive
     if at_least is not None:
         top = iou.max(axis=0)
-        attains = (iou == top[None, :]) & (top >= at_least)[None, :]
+        attains = (iou >= top[None, :] - TIE) & (top >= at_least)[None, :]
         last = attains.shape[1] - 1 - jnp.argmax(attains[:, ::-1], axis=1)
         rescued = attains.any(axis=1)
         index = jnp.where(rescued, last, index)
