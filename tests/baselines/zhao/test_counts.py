@@ -10,7 +10,6 @@ import pytest
 from tqgd_jax.baselines.resnet import ResNet
 from tqgd_jax.baselines.zhao.fpn import FPN
 from tqgd_jax.baselines.zhao.guided import GuidedAnchors
-from tqgd_jax.baselines.zhao.module import GuidedFasterRCNN
 from tqgd_jax.baselines.zhao.roi import RoiHead
 from tqgd_jax.nn.blocks import Mode
 
@@ -69,37 +68,32 @@ def test_parameters_and_work(stages_behind, depth, backbone, neck, total, gflops
     assert sum(part[1] for part in parts) == pytest.approx(gflops, rel=0.02)
 
 
-def test_the_whole_has_the_parts_and_group_norm_no_more():
-    params = first(GuidedFasterRCNN(), shape(1, 64, 64, 3), train=False)["params"]
-    assert set(params) == {"backbone", "neck", "rpn", "roi"}
-    assert numbers(params) == 41936350
-    backbone = params["backbone"]
-    stem = {name: backbone[name] for name in ("conv1", "bn1")}
-    assert numbers(stem) == 9536
-    stages = [
-        numbers({k: v for k, v in backbone.items() if k.startswith(f"layer{i}_")})
-        for i in (1, 2, 3, 4)
+def test_parts():
+    stem, *stages = (
+        {"conv1", "bn1"},
+        *({f"layer{i}_{j}" for j in range(6)} for i in (1, 2, 3, 4)),
+    )
+    backbone = first(ResNet(50, "group"), shape(1, 64, 64, 3), train=False)["params"]
+    parts = [
+        numbers({name: part for name, part in backbone.items() if name in names})
+        for names in (stem, *stages)
     ]
-    assert stages == [215808, 1219584, 7098368, 14964736]
-    rpn = {name: numbers(part) for name, part in params["rpn"].items()}
-    assert rpn == {
+    assert parts == [9536, 215808, 1219584, 7098368, 14964736]
+    assert backbone["conv1"]["kernel"].shape == (7, 7, 3, 64)
+
+
+@pytest.mark.parametrize(
+    ("adaption", "parts", "total"),
+    [("deformable", 144 + 589824, 1182104), ("conv", 594432, 1186568)],
+)
+def test_adaption(adaption, parts, total):
+    rpn = first(GuidedAnchors(256, adaption), (shape(1, 4, 4, 256),))["params"]
+    assert {name: numbers(part) for name, part in rpn.items()} == {
         "conv": 590080,
         "location": 257,
         "shape": 514,
-        "adaption": 144 + 589824,
+        "adaption": parts,
         "score": 257,
         "delta": 1028,
     }
-    roi = {name: numbers(part) for name, part in params["roi"].items()}
-    assert roi == {"fc1": 12846080, "fc2": 1049600, "cls": 2050, "box": 4100}
-
-
-def test_adaption_by_a_plain_convolution():
-    levels = (shape(1, 4, 4, 256),)
-    assert numbers(first(GuidedAnchors(256, "conv"), levels)) == 1186568
-
-
-def test_grey_images():
-    net = ResNet(50, "batch")
-    grey = first(net, shape(1, 64, 64, 1), train=False)["params"]
-    assert numbers(grey) == 23501760
+    assert numbers(rpn) == total
