@@ -20,6 +20,17 @@ def cxcywh_to_xyxy(boxes: Float[Array, "*n 4"]) -> Float[Array, "*n 4"]:
     return jnp.concatenate([centre - half, centre + half], axis=-1)
 
 
+def pairwise_iou(a: Float[Array, "n 4"], b: Float[Array, "k 4"]) -> Float[Array, "n k"]:
+    """IoU of every pair of boxes (x0, y0, x1, y1); 0 where both are empty."""
+    low = jnp.maximum(a[:, None, :2], b[None, :, :2])
+    high = jnp.minimum(a[:, None, 2:], b[None, :, 2:])
+    inter = jnp.maximum(high - low, 0).prod(axis=-1)
+    area_a = (a[:, 2:] - a[:, :2]).prod(axis=-1)
+    area_b = (b[:, 2:] - b[:, :2]).prod(axis=-1)
+    union = area_a[:, None] + area_b[None, :] - inter
+    return inter / jnp.where(union > 0, union, 1)
+
+
 def giou_xyxy(a: Float[Array, "*n 4"], b: Float[Array, "*n 4"]) -> Float[Array, "*n"]:
     """Generalized IoU of boxes paired by row, in (-1, 1].
 

@@ -14,6 +14,7 @@ from jax import Array, lax
 from jaxtyping import Bool, Float, Int, Integer
 
 from tqgd_jax.augment_geometry import letterbox_geometry
+from tqgd_jax.boxes import pairwise_iou
 from tqgd_jax.structures.batch import Arr, Detections
 
 Number = float | Float[Array, ""]
@@ -144,13 +145,7 @@ def _rivals(
     iou: Number,
 ) -> Bool[Array, "d k"]:
     """Pairs of one class whose IoU is strictly above `iou`; of empty boxes none."""
-    low = jnp.maximum(a[:, None, :2], b[None, :, :2])
-    high = jnp.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = jnp.maximum(high - low, 0).prod(axis=-1)
-    area_a = (a[:, 2:] - a[:, :2]).prod(axis=-1)
-    area_b = (b[:, 2:] - b[:, :2]).prod(axis=-1)
-    union = area_a[:, None] + area_b[None, :] - inter
-    over = inter / jnp.where(union > 0, union, 1) > iou
+    over = pairwise_iou(a, b) > iou
     return over & (label_a[:, None] == label_b[None, :])
 
 

@@ -1,4 +1,6 @@
-"""Batch normalisation with YOLOv5's constants (Ioffe and Szegedy, 2015)."""
+"""Batch normalisation with YOLOv5's constants (Ioffe and Szegedy, 2015), and by groups."""
+
+import math
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -17,9 +19,11 @@ class BatchNorm(nn.Module):
 
     Attributes:
       axis_name: device axis over which the statistics of the batch are averaged.
+      epsilon: added to the variance.
     """
 
     axis_name: str | None = None
+    epsilon: float = EPSILON
 
     @nn.compact
     def __call__(
@@ -31,14 +35,42 @@ class BatchNorm(nn.Module):
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
         var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
         if not train:
-            gain = scale * lax.rsqrt(var.value + EPSILON)
+            gain = scale * lax.rsqrt(var.value + self.epsilon)
             return _affine(x, gain, bias - mean.value * gain)
         m, v = _moments(x, self.axis_name)
         if not self.is_initializing():
             mean.value = MOMENTUM * mean.value + (1 - MOMENTUM) * m
             var.value = MOMENTUM * var.value + (1 - MOMENTUM) * v
-        gain = scale * lax.rsqrt(v + EPSILON)
+        gain = scale * lax.rsqrt(v + self.epsilon)
         return _affine(x, gain, bias - m * gain)
+
+
+class GroupNorm(nn.Module):
+    """Normalises each image over groups of channels (Wu and He, ECCV 2018).
+
+    Statistics and arithmetic in float32; the same in training and test.
+
+    Attributes:
+      groups: at most; as many as divide the channels where those are few.
+      epsilon: added to the variance.
+    """
+
+    groups: int = 32
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w c"], *, train: bool
+    ) -> Float[Array, "b h w c"]:
+        b, h, w, c = x.shape
+        scale = self.param("scale", nn.initializers.ones, (c,), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (c,), jnp.float32)
+        groups = math.gcd(self.groups, c)
+        y = x.astype(jnp.float32).reshape(b, h, w, groups, c // groups)
+        y = y - y.mean((1, 2, 4), keepdims=True)
+        v = jnp.square(y).mean((1, 2, 4), keepdims=True)
+        y = (y * lax.rsqrt(v + self.epsilon)).reshape(x.shape)
+        return _affine(y, scale, bias).astype(x.dtype)
 
 
 def _moments(

@@ -1,0 +1,135 @@
+"""Faster R-CNN with guided anchoring behind the contract of `tqgd_jax.network`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jaxtyping import Float
+
+from tqgd_jax.baselines.zhao import rpn
+from tqgd_jax.baselines.zhao.anchors import STRIDES, guided, squares
+from tqgd_jax.baselines.zhao.first_values import first_values
+from tqgd_jax.baselines.zhao.location import location_loss, location_targets
+from tqgd_jax.baselines.zhao.matching import prepared
+from tqgd_jax.baselines.zhao.module import GuidedFasterRCNN, Raw
+from tqgd_jax.baselines.zhao.proposals import propose
+from tqgd_jax.baselines.zhao.roi import detections, roi_targets, roi_terms
+from tqgd_jax.config import Eval
+from tqgd_jax.structures.batch import Detections, Views
+
+Variables = Mapping[str, Any]
+TERMS = ("loc", "shape", "rpn_cls", "rpn_box", "cls", "box")
+
+
+@dataclass(frozen=True)
+class Zhao:
+    """Zhao et al. (2020), read as mmdetection's GA-Faster R-CNN (docs/design).
+
+    Attributes:
+      module: layers.
+      base_scale: side of the squares, cells.
+      in_channels: of images.
+      eval: which detections are given.
+    """
+
+    module: GuidedFasterRCNN
+    base_scale: float
+    in_channels: int
+    eval: Eval
+
+    @property
+    def segments(self) -> bool:
+        """It answers with boxes."""
+        return False
+
+    def init(self, seed: int) -> dict[str, Any]:
+        """First `params` and `batch_stats`, float32."""
+        image = jax.ShapeDtypeStruct((1, 64, 64, self.in_channels), "float32")
+        shapes = jax.eval_shape(
+            lambda key, x: self.module.init(key, x, train=False),
+            jax.random.key(0),
+            image,
+        )
+        return {"batch_stats": {}} | first_values(shapes, seed)
+
+    def loss(
+        self, variables: Variables, raw: Raw, views: Views, key: Array
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """The sum of the six terms, all of weight 1, and the terms.
+
+        Each of the last five is a mean over sampled cells or boxes. Under pmap all sums
+        and counts are those of the whole batch, and an image is sampled as there.
+        """
+        axis = self.module.axis_name
+        total = (lambda x: x) if axis is None else (lambda x: lax.psum(x, axis))
+        size = _size(raw)
+        labels = prepared(views.targets)
+        b = len(labels.boxes)
+        image = jnp.arange(b) + (0 if axis is None else b * lax.axis_index(axis))
+        keys = jax.vmap(lambda i: jax.random.split(jax.random.fold_in(key, i), 3))(
+            image
+        )
+
+        square = squares(size, self.base_scale)
+        guides = raw.guides
+        anchors = guided(square, guides.shape)
+        positive, weight = location_targets(labels, size, self.base_scale)
+        loc = location_loss(guides.location, positive, weight)
+        loc = total(loc) / total(jnp.float32(1))
+
+        shape, of_shape = jax.vmap(rpn.shape_terms, (0, None, 0, 0))(
+            keys[:, 0], square, anchors, labels
+        )
+        score, delta, of_score = jax.vmap(rpn.score_terms)(
+            keys[:, 1], anchors, guides.score, guides.delta, labels
+        )
+
+        proposals, proposed = propose(
+            *lax.stop_gradient((guides, anchors)), size, train=True
+        )
+        boxes, classes, wanted, valid = jax.vmap(roi_targets, (0, 0, 0, 0, None))(
+            keys[:, 2], proposals, proposed, labels, self.module.num_classes
+        )
+        logits, deltas = self._regions(variables, raw, boxes)
+        cls, box, of_box = jax.vmap(roi_terms)(logits, deltas, classes, wanted, valid)
+
+        def mean(sums: Array, counts: Array) -> Array:
+            return total(sums.sum()) / jnp.maximum(total(counts.sum()), 1.0)
+
+        values = (
+            loc,
+            mean(shape, of_shape),
+            mean(score, of_score),
+            mean(delta, of_score),
+            mean(cls, of_box),
+            mean(box, of_box),
+        )
+        return sum(values, jnp.zeros(())), dict(zip(TERMS, values, strict=True))
+
+    def predict(
+        self, variables: Variables, image: Float[Array, "b h w c"]
+    ) -> Detections:
+        """Boxes in network px, after suppression."""
+        raw: Any = self.module.apply(variables, image, train=False)
+        size = _size(raw)
+        anchors = guided(squares(size, self.base_scale), raw.guides.shape)
+        proposals, proposed = propose(raw.guides, anchors, size, train=False)
+        logits, deltas = self._regions(variables, raw, proposals)
+        return detections(proposals, proposed, logits, deltas, size, self.eval)
+
+    def _regions(
+        self, variables: Variables, raw: Raw, boxes: Float[Array, "b r 4"]
+    ) -> tuple[Array, Array]:
+        """The second stage."""
+        params = {"params": variables["params"]}
+        outputs: Any = self.module.apply(params, raw.levels, boxes, method="regions")
+        return outputs
+
+
+def _size(raw: Raw) -> tuple[int, int]:
+    """Height and width of the images."""
+    h, w = raw.levels[0].shape[1:3]
+    return h * STRIDES[0], w * STRIDES[0]
