@@ -7,6 +7,7 @@ also a command-line flag (`--config.optim.lr=0.02`).
 
 from dataclasses import dataclass, field
 
+from tqgd_jax.config.baselines import Baseline, Foellmer, Zair, Zhao
 from tqgd_jax.config.checks import checked, differences, from_dict, one_of
 from tqgd_jax.config.data import CT_FORMATS, IMAGE_FORMATS, Crop, Data
 from tqgd_jax.config.model import LEVELS, PRESETS, Gd, Model, Queen, Thr
@@ -14,6 +15,7 @@ from tqgd_jax.config.training import Augment, Eval, Loss, Optim, Train
 
 __all__ = ["CT_FORMATS", "IMAGE_FORMATS", "LEVELS", "PRESETS", "Config"]
 __all__ += ["Augment", "Crop", "Data", "Eval", "Gd", "Loss", "Model", "Optim"]
+__all__ += ["Baseline", "Foellmer", "Zair", "Zhao"]
 __all__ += ["Queen", "Thr", "Train", "checked", "differences", "from_dict", "one_of"]
 
 
@@ -23,6 +25,7 @@ class Config:
 
     seed: int = 0
     model: Model = field(default_factory=Model)
+    baseline: Baseline = field(default_factory=Baseline)
     data: Data = field(default_factory=Data)
     augment: Augment = field(default_factory=Augment)
     loss: Loss = field(default_factory=Loss)

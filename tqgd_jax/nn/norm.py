@@ -17,9 +17,11 @@ class BatchNorm(nn.Module):
 
     Attributes:
       axis_name: device axis over which the statistics of the batch are averaged.
+      epsilon: added to the variance; networks with PyTorch's constants take 1e-5.
     """
 
     axis_name: str | None = None
+    epsilon: float = EPSILON
 
     @nn.compact
     def __call__(
@@ -31,13 +33,13 @@ class BatchNorm(nn.Module):
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
         var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
         if not train:
-            gain = scale * lax.rsqrt(var.value + EPSILON)
+            gain = scale * lax.rsqrt(var.value + self.epsilon)
             return _affine(x, gain, bias - mean.value * gain)
         m, v = _moments(x, self.axis_name)
         if not self.is_initializing():
             mean.value = MOMENTUM * mean.value + (1 - MOMENTUM) * m
             var.value = MOMENTUM * var.value + (1 - MOMENTUM) * v
-        gain = scale * lax.rsqrt(v + EPSILON)
+        gain = scale * lax.rsqrt(v + self.epsilon)
         return _affine(x, gain, bias - m * gain)
 
 

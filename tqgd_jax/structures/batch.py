@@ -50,6 +50,27 @@ class Targets(NamedTuple):
     valid: Bool[Arr, "b n"]
 
 
+class Views(NamedTuple):
+    """What a network sees of a batch in training, after augmentation.
+
+    Attributes:
+      image: in [0, 1] by the window.
+      lesion: 0 none, 1 + class of the lesion that a pixel belongs to; None for
+        detectors.
+    """
+
+    image: Float[Arr, "b s s c"]
+    targets: Targets
+    lesion: Int[Arr, "b s s"] | None
+
+
+class ProbabilityMaps(NamedTuple):
+    """Probability of lesion of every pixel, and the class it would have."""
+
+    probability: Float[Arr, "b s s"]
+    label: Int[Arr, "b s s"]
+
+
 class Detections(NamedTuple):
     """Boxes (x0, y0, x1, y1), best score first; padding rows are not `valid`."""
 

@@ -1,4 +1,5 @@
 """Figures of parts of the ground truth: by size, artery, scanner and class."""
+
 from collections.abc import Callable, Collection, Sequence
 
 import numpy as np

@@ -1,0 +1,1 @@
+"""Competitors of Table 1, one room a family, and what they share."""
