@@ -22,7 +22,7 @@ Deviation = Callable[[str, tuple[int, ...]], float | None]
 
 def scaled(base: int, width: float) -> int:
     """Channels of a layer at `baseline.width`: a multiple of 8, at least 8."""
-    return base if width == 1 else max(8, 8 * round(base * width / 8))
+    return max(8, 8 * round(base * width / 8))
 
 
 class ConvNormReLU(nn.Module):

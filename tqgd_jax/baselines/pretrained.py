@@ -14,6 +14,13 @@ from safetensors import SafetensorError, safe_open
 
 CLASSIFIER = ("fc.", "classifier.")
 COUNTER = "num_batches_tracked"
+TENSORS = {
+    "kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "var": "running_var",
+}
 
 
 class Weights(NamedTuple):
@@ -78,6 +85,25 @@ def with_weights(variables: dict[str, Any], weights: Weights) -> dict[str, Any]:
             )
         values[path] = tensor
     return unflatten_dict(values, sep="/")
+
+
+def resnet_names(variables: Mapping[str, Any], backbone: str) -> dict[str, str]:
+    """Tensors of torchvision's ResNet, and where each belongs, by the modules' names.
+
+    `layer1_0/downsample_1` with its `scale` and `mean` is `layer1.0.downsample.1` with
+    its `weight` and `running_mean`.
+
+    Args:
+      variables: of the network.
+      backbone: name of the ResNet in it.
+    """
+    names = {}
+    for path in flatten_dict(dict(variables), sep="/"):
+        _, room, *modules, value = path.split("/")
+        if room == backbone:
+            module = ".".join(modules).replace("_", ".")
+            names[f"{module}.{TENSORS[value]}"] = path
+    return names
 
 
 def _as_here(tensor: np.ndarray) -> np.ndarray:

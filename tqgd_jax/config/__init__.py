@@ -14,14 +14,18 @@ from tqgd_jax.config.model import LEVELS, PRESETS, Gd, Model, Queen, Thr
 from tqgd_jax.config.training import Augment, Eval, Loss, Optim, Train
 
 __all__ = ["CT_FORMATS", "IMAGE_FORMATS", "LEVELS", "PRESETS", "Config"]
-__all__ += ["Augment", "Crop", "Data", "Eval", "Gd", "Loss", "Model", "Optim"]
-__all__ += ["Baseline", "Foellmer", "Zair", "Zhao"]
-__all__ += ["Queen", "Thr", "Train", "checked", "differences", "from_dict", "one_of"]
+__all__ += ["Augment", "Baseline", "Crop", "Data", "Eval", "Foellmer", "Gd", "Loss"]
+__all__ += ["Model", "Optim", "Queen", "Thr", "Train", "Zair", "Zhao"]
+__all__ += ["checked", "differences", "from_dict", "one_of"]
 
 
 @dataclass
 class Config:
-    """One run. `seed` decides everything random."""
+    """One run. `seed` decides everything random.
+
+    With `baseline.family` another network takes the place of the detector of `model`,
+    of which `in_channels` and `precision` alone are read then, and of its `loss`.
+    """
 
     seed: int = 0
     model: Model = field(default_factory=Model)

@@ -1,22 +1,23 @@
-"""Settings of the competitors of Table 1: detectors and segmentations of others."""
+"""Settings of the competitors of Table 1 (`tqgd_jax/baselines/`)."""
 
 from dataclasses import dataclass, field
 
-from tqgd_jax.config.checks import above_0, fraction, one_of
+from tqgd_jax.config.checks import above_0, differences, fraction, one_of
 
 
 @dataclass
 class Zhao:
-    """Faster R-CNN with guided anchoring (Zhao et al., Electronics 2020).
+    """Faster R-CNN with guided anchoring (Zhao et al., 2020).
 
     Attributes:
-      depth: of the ResNet: 18, 34 or 50.
-      channels: of the feature pyramid and the proposal network.
-      hidden: width of the head that judges regions.
-      base_scale: side of the square of a cell, in strides.
-      norm: "" (group norm, or batch norm with `baseline.weights`), "group" or "batch".
-      adaption: of features to anchors: "deformable", or "conv": a 3x3 convolution over
-        features and the map of shapes.
+      depth: of the ResNet, 18, 34 or 50.
+      channels: of FPN and RPN.
+      hidden: of the two dense layers of the RoI head.
+      base_scale: side of the square anchor in cells. 3 fits lesions; 8, the usual one,
+        leaves most of them without a shape target.
+      norm: "group" or "batch"; empty means batch norm with `baseline.weights`, group
+        norm without.
+      adaption: "deformable", or "conv": a 3x3 convolution that sees the shape map too.
     """
 
     depth: int = 50
@@ -31,6 +32,11 @@ class Zhao:
         one_of("baseline.zhao.norm", self.norm, ("", "group", "batch"))
         one_of("baseline.zhao.adaption", self.adaption, ("deformable", "conv"))
         above_0("baseline.zhao", self, "channels", "hidden", "base_scale")
+        if self.channels % 4:
+            raise ValueError(
+                "baseline.zhao.channels must be a multiple of 4, the groups of the "
+                f"deformable convolution; got {self.channels}"
+            )
 
 
 @dataclass
@@ -38,10 +44,11 @@ class Foellmer:
     """Multi-task U-Net (Foellmer et al., 2022).
 
     Attributes:
-      tasks: "lesion", or "both": regions of the arteries and lesions; needs
-        `data.classes` of three arteries.
-      region_px: radius of the weak region labels around a lesion, network px.
-      dropout: share of the bottleneck that is dropped in training.
+      tasks: "lesion", or "both": regions of the arteries too, which needs three classes
+        (`data.classes="('LAD','LCX','RCA')"`).
+      region_px: with both, how far around a lesion the region of its artery goes,
+        network px; 14 are some 5 mm in a heart crop at 512 px.
+      dropout: of the coarsest map.
     """
 
     tasks: str = "lesion"
@@ -56,37 +63,35 @@ class Foellmer:
 
 @dataclass
 class Zair:
-    """Segmentation networks of Zair et al., 2023.
+    """SegNet-VGG16, U-Net and VGG16-FCN8s (Zair et al., 2023).
 
     Attributes:
-      network: "segnet" (SegNet-VGG16), "unet" or "vgg16_fcn" (FCN-8s).
-      batch_norm: in VGG16 of vgg16_fcn; the others always have it.
+      network: "segnet" (the row of Table 1), "unet" or "vgg16_fcn".
+      batch_norm: of "vgg16_fcn": after each convolution; the other two always have it.
     """
 
     network: str = "segnet"
     batch_norm: bool = False
 
     def __post_init__(self) -> None:
-        networks = ("segnet", "unet", "vgg16_fcn")
-        one_of("baseline.zair.network", self.network, networks)
+        one_of("baseline.zair.network", self.network, ("segnet", "unet", "vgg16_fcn"))
         if self.batch_norm and self.network != "vgg16_fcn":
             raise ValueError(
-                "baseline.zair.batch_norm=True does nothing with "
-                f"baseline.zair.network={self.network!r}, which always has batch norm; "
-                "leave it out"
+                "baseline.zair.batch_norm=True does nothing with baseline.zair.network="
+                f"{self.network!r}, which always has batch norm; leave it out"
             )
 
 
 @dataclass
 class Baseline:
-    """A competitor instead of the detector of `model`.
+    """A network in place of the detector of `model`.
 
     Attributes:
-      family: "" (the detector of `model`), "zhao", "foellmer" or "zair".
-      weights: safetensors file of an ImageNet backbone in torchvision's names; empty
-        means from scratch.
-      width: multiple of all channel counts of Foellmer's and Zair's networks and of
-        Zhao's backbone, for small machines.
+      family: a folder in `tqgd_jax/baselines/`; empty for the detector of `model`.
+      weights: safetensors file with a backbone in torchvision's names; empty for a
+        network from scratch.
+      width: multiple of the channels of backbones and segmentation networks, for small
+        machines; 1 is the published network.
     """
 
     family: str = ""
@@ -97,5 +102,22 @@ class Baseline:
     zair: Zair = field(default_factory=Zair)
 
     def __post_init__(self) -> None:
-        one_of("baseline.family", self.family, ("", "zhao", "foellmer", "zair"))
         above_0("baseline", self, "width")
+        changed = differences(_Shared(), self) if not self.family else {}
+        for section in ("zhao", "foellmer", "zair"):
+            now = getattr(self, section)
+            if section != self.family:
+                changed |= differences(type(now)(), now, f"{section}.")
+        for name, (_, value) in changed.items():
+            raise ValueError(
+                f"baseline.{name}={value!r} does nothing with baseline.family="
+                f"{self.family!r}; change one of them"
+            )
+
+
+@dataclass
+class _Shared:
+    """What the families of `Baseline` share, at rest."""
+
+    weights: str = ""
+    width: float = 1.0

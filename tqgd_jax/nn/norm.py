@@ -17,7 +17,7 @@ class BatchNorm(nn.Module):
 
     Attributes:
       axis_name: device axis over which the statistics of the batch are averaged.
-      epsilon: added to the variance; networks with PyTorch's constants take 1e-5.
+      epsilon: added to the variance.
     """
 
     axis_name: str | None = None

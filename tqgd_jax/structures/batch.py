@@ -51,24 +51,29 @@ class Targets(NamedTuple):
 
 
 class Views(NamedTuple):
-    """What a network sees of a batch in training, after augmentation.
+    """What a network sees of a batch, and what it is to answer.
 
     Attributes:
-      image: in [0, 1] by the window.
-      lesion: 0 none, 1 + class of the lesion that a pixel belongs to; None for
-        detectors.
+      image: network input, in [0, 1].
+      targets: boxes in network pixels.
+      lesion: for segmentation, of each pixel 0, or 1 + the class of the lesion there.
     """
 
     image: Float[Arr, "b s s c"]
     targets: Targets
-    lesion: Int[Arr, "b s s"] | None
+    lesion: Int[Arr, "b s s"] | None = None
 
 
 class ProbabilityMaps(NamedTuple):
-    """Probability of lesion of every pixel, and the class it would have."""
+    """What a segmentation answers for each pixel.
 
-    probability: Float[Arr, "b s s"]
-    label: Int[Arr, "b s s"]
+    Attributes:
+      probability: of lesion.
+      label: class index, should there be a lesion.
+    """
+
+    probability: Float[Arr, "b h w"]
+    label: Int[Arr, "b h w"]
 
 
 class Detections(NamedTuple):

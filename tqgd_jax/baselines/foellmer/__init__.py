@@ -9,8 +9,10 @@ from tqgd_jax.baselines.foellmer.unet import REGIONS, MultiTaskUNet
 from tqgd_jax.config import Config
 
 
-def build(config: Config, num_classes: int) -> FoellmerNetwork:
-    """The network of `config.baseline.foellmer`.
+def build(
+    config: Config, num_classes: int, axis_name: str | None = None
+) -> FoellmerNetwork:
+    """The network of `config.baseline.foellmer`, see `tqgd_jax.network.Network`.
 
     Raises:
       ValueError: a number of classes that the tasks do not have, neighbouring slices,
@@ -45,5 +47,6 @@ def build(config: Config, num_classes: int) -> FoellmerNetwork:
         settings.dropout,
         config.baseline.width,
         config.model.precision,
+        axis_name,
     )
     return FoellmerNetwork(module, config.model.in_channels, settings.region_px)

@@ -41,6 +41,16 @@ class FoellmerNetwork:
     channels: int
     region_px: float
 
+    @property
+    def num_classes(self) -> int:
+        """Arteries, or one where lesions are not told apart."""
+        return REGIONS - 1 if self.module.regions else 1
+
+    @property
+    def segments(self) -> bool:
+        """It answers with maps, and learns from masks."""
+        return True
+
     def init(self, seed: int) -> dict[str, Any]:
         """First values; with two tasks `uncertainty` is a parameter beside them, 0."""
         variables = first_values(self.module, self.channels, seed, block_deviation)

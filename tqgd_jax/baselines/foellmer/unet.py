@@ -147,4 +147,5 @@ class MultiTaskUNet(nn.Module):
 
 def block_deviation(path: str, shape: tuple[int, ...]) -> float | None:
     """First kernels as released: blocks N(0, 0.1); stem and heads as in PyTorch."""
-    return None if "stem" in path or "head" in path else 0.1
+    of_block = path.endswith("kernel") and "stem" not in path and "head" not in path
+    return 0.1 if of_block else None

@@ -5,6 +5,7 @@ ImageNet weights; loss, optimiser and size of the image are ours.
 """
 
 from pathlib import Path
+from typing import Any
 
 from tqgd_jax.baselines.pretrained import Weights
 from tqgd_jax.baselines.vgg import torchvision_names
@@ -15,8 +16,10 @@ from tqgd_jax.baselines.zair.unet import UNet
 from tqgd_jax.config import Config
 
 
-def build(config: Config, num_classes: int) -> LesionSegmentation:
-    """The network of `config.baseline.zair`.
+def build(
+    config: Config, num_classes: int, axis_name: str | None = None
+) -> LesionSegmentation:
+    """The network of `config.baseline.zair`, see `tqgd_jax.network.Network`.
 
     Raises:
       ValueError: several classes, an image of more than three channels, or weights for
@@ -34,7 +37,11 @@ def build(config: Config, num_classes: int) -> LesionSegmentation:
             f"model.in_channels={channels}; set it to 3"
         )
     baseline, zair = config.baseline, config.baseline.zair
-    of_all = {"width": baseline.width, "precision": config.model.precision}
+    of_all: dict[str, Any] = {
+        "width": baseline.width,
+        "precision": config.model.precision,
+        "axis_name": axis_name,
+    }
     if zair.network == "unet":
         if baseline.weights:
             raise ValueError(

@@ -44,6 +44,16 @@ class LesionSegmentation:
     channels: int
     weights: Weights | None = None
 
+    @property
+    def num_classes(self) -> int:
+        """Lesions are not told apart."""
+        return 1
+
+    @property
+    def segments(self) -> bool:
+        """It answers with maps, and learns from masks."""
+        return True
+
     def init(self, seed: int) -> dict[str, Any]:
         """First values: He's, or the encoder's of the file."""
         module: nn.Module = self.module
