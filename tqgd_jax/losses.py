@@ -44,7 +44,7 @@ def detection_loss(
       The sum of the terms times the number of images (YOLOv5 v7.0 multiplies, so that
       the learning rate is that of summed losses), and the weighted terms themselves.
     """
-    total = _total(axis_name)
+    total = device_sum(axis_name)
     box_gain, obj_gain, cls_gain = gains(cfg, len(preds), num_classes, image_size)
     labels = jnp.asarray(targets.labels)
     box = obj = cls = jnp.zeros(())
@@ -128,7 +128,7 @@ def _level(
     return box, obj, jnp.sum(cls)
 
 
-def _total(axis_name: str | None) -> Callable:
+def device_sum(axis_name: str | None) -> Callable:
     """The sum over the devices of a mapped axis, or nothing."""
     if axis_name is None:
         return lambda x: x

@@ -41,6 +41,20 @@ def test_moments_equal_those_of_float64(shape, mean):
     np.testing.assert_allclose(stats["var"], wide.var((0, 1, 2)), rtol=2e-5)
 
 
+@pytest.mark.parametrize("train", [False, True])
+def test_epsilon_is_added_to_the_variance(train):
+    # Values -1 and 1 of one channel: mean 0, variance 1; epsilon 3 halves them.
+    x = jnp.asarray([-1.0, 1.0])[None, :, None, None]
+    variables = {
+        "params": {"scale": jnp.ones(1), "bias": jnp.zeros(1)},
+        "batch_stats": {"mean": jnp.zeros(1), "var": jnp.ones(1)},
+    }
+    y, _ = BatchNorm(epsilon=3.0).apply(
+        variables, x, train=train, mutable=["batch_stats"]
+    )
+    np.testing.assert_allclose(y[0, :, 0, 0], [-0.5, 0.5], rtol=1e-6)
+
+
 @pytest.mark.parametrize("shape", SHAPES[:2])
 @pytest.mark.parametrize("mean", [0.0, FAR])
 def test_gradient_equals_that_of_the_formula_in_float64(shape, mean):

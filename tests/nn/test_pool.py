@@ -51,6 +51,40 @@ def test_bilinear_equals_scipy_sampling(factor):
     np.testing.assert_allclose(y[0, :, :, 0], expected, atol=1e-6)
 
 
+# (3, 4) map 0..11 to (6, 8), corner on corner; from PyTorch's F.interpolate with
+# align_corners=True.
+ALIGNED = [
+    [0.0, 0.428571, 0.857143, 1.285714, 1.714286, 2.142857, 2.571429, 3.0],
+    [1.6, 2.028571, 2.457143, 2.885714, 3.314286, 3.742857, 4.171429, 4.6],
+]
+
+
+def test_bilinear_with_aligned_corners_as_pytorch_has_it():
+    x = jnp.arange(12.0).reshape(1, 3, 4, 1)
+    y = jax.jit(pool.upsample_aligned)(x)
+    assert y.shape == (1, 6, 8, 1)
+    np.testing.assert_allclose(y[0, :2, :, 0], ALIGNED, atol=1e-6)
+    np.testing.assert_allclose(y[0, -1, [0, -1], 0], [8, 11], rtol=1e-6)  # corners
+    one = jnp.full((1, 1, 1, 1), 7.0)
+    np.testing.assert_array_equal(jax.jit(pool.upsample_aligned)(one), 7)
+
+
+def test_max_pool_remembers_its_pixels_and_unpooling_brings_values_back():
+    # From PyTorch's MaxPool2d(2, return_indices=True) and MaxUnpool2d(2).
+    x = image([1, 5, 2, 2], [3, 4, 2, 2], [0, 0, -1, -2], [0, 0, -3, -4])
+    y, place = jax.jit(pool.max_pool_2x2)(x)
+    np.testing.assert_array_equal(y[0, :, :, 0], [[5, 2], [0, -1]])
+    np.testing.assert_array_equal(place[0, :, :, 0], [[1, 0], [0, 0]])
+    np.testing.assert_array_equal(
+        jax.jit(pool.max_unpool_2x2)(y, place)[0, :, :, 0],
+        [[0, 5, 2, 0], [0, 0, 0, 0], [0, 0, -1, 0], [0, 0, 0, 0]],
+    )
+    g = jax.jit(jax.grad(lambda x: pool.max_pool_2x2(x)[0].sum()))(x)
+    np.testing.assert_array_equal(
+        g[0, :, :, 0], [[0, 1, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
+    )
+
+
 def test_resize_averages_down_and_interpolates_up():
     x = image([1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12], [13, 14, 15, 16])
     np.testing.assert_allclose(

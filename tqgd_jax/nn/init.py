@@ -37,6 +37,11 @@ def initial(shapes: Any, seed: int, thr_init: str = "yolov5") -> dict[str, Any]:
     )
 
 
+def generator(path: str, seed: int) -> np.random.Generator:
+    """Of the values of one parameter."""
+    return np.random.default_rng((seed, zlib.crc32(path.encode())))
+
+
 def _fill(
     path: list[str], shape: tuple[int, ...], seed: int, shapes: Any, thr_init: str
 ) -> np.ndarray:
@@ -45,7 +50,7 @@ def _fill(
         return np.ones(shape, np.float32)
     if name in ("bias", "mean"):
         return np.zeros(shape, np.float32)
-    rng = np.random.default_rng((seed, zlib.crc32("/".join(path).encode())))
+    rng = generator("/".join(path), seed)
     if name == "kernel":
         in_thr = any(part.startswith("thr_") for part in path)
         return _kernel(rng, shape, path[-3] if in_thr and thr_init == "centre" else "")

@@ -1,4 +1,4 @@
-"""Changes of size between pyramid levels: max-pool, average, nearest, bilinear.
+"""Changes of size: max-pool and its inverse, average, nearest, bilinear.
 
 Sizes differ by whole factors, because the input is a multiple of the coarsest stride.
 """
@@ -7,7 +7,7 @@ import math
 
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 
 def max_pool(
@@ -37,6 +37,43 @@ def _max_axis(
         maximum = at if maximum is None else jnp.where(maximum >= at, maximum, at)
     assert maximum is not None
     return maximum
+
+
+def max_pool_2x2(
+    x: Float[Array, "b h w c"],
+) -> tuple[Float[Array, "b y x c"], Int[Array, "b y x c"]]:
+    """Largest of each 2x2 square, and which of its pixels that is; sides are even.
+
+    Pixels count row by row: 0 and 1 above 2 and 3. Of equal values the first counts and
+    gets the gradient.
+    """
+    maximum = x[:, ::2, ::2]
+    index = jnp.zeros(maximum.shape, jnp.int32)
+    for k in (1, 2, 3):
+        at = x[:, k // 2 :: 2, k % 2 :: 2]
+        larger = at > maximum
+        maximum = jnp.where(larger, at, maximum)
+        index = jnp.where(larger, k, index)
+    return maximum, index
+
+
+def max_unpool_2x2(
+    x: Float[Array, "b h w c"], index: Int[Array, "b h w c"]
+) -> Float[Array, "b y x c"]:
+    """Each value back to the pixel that `max_pool_2x2` names; 0 elsewhere.
+
+    Badrinarayanan et al., SegNet, TPAMI 2017, §3.
+    """
+    return blocks_to_pixels(
+        jnp.stack([jnp.where(index == k, x, 0) for k in range(4)], axis=3)
+    )
+
+
+def blocks_to_pixels(x: Float[Array, "b h w 4 c"]) -> Float[Array, "b y x c"]:
+    """Four values of each cell as 2x2 pixels, row by row."""
+    b, h, w, _, c = x.shape
+    x = x.reshape(b, h, w, 2, 2, c).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(b, 2 * h, 2 * w, c)
 
 
 def avg_pool(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b y x c"]:
@@ -80,6 +117,42 @@ def _upsample_axis(
         high = lax.slice_in_dim(padded, before + 2, before + 2 + size, axis=axis)
         phases.append((1 - weight) * low + weight * high)
     shape = (*x.shape[:axis], size * factor, *x.shape[axis + 1 :])
+    return jnp.stack(phases, axis=axis + 1).reshape(shape)
+
+
+def upsample_aligned(x: Float[Array, "b h w c"]) -> Float[Array, "b y x c"]:
+    """Bilinear to twice the size with corner on corner (align_corners on).
+
+    Output i of 2n lies at i (n - 1) / (2n - 1) of the input: an even one, 2k, lies
+    k / (2n - 1) before input k, an odd one, 2k + 1, (n - 1 - k) / (2n - 1) after it.
+    """
+    return _upsample_aligned_axis(_upsample_aligned_axis(x, 1), 2)
+
+
+def _upsample_aligned_axis(
+    x: Float[Array, "b h w c"], axis: int
+) -> Float[Array, "b y x c"]:
+    n = x.shape[axis]
+    before = jnp.concatenate(
+        [
+            lax.slice_in_dim(x, 0, 1, axis=axis),
+            lax.slice_in_dim(x, 0, n - 1, axis=axis),
+        ],
+        axis=axis,
+    )
+    after = jnp.concatenate(
+        [
+            lax.slice_in_dim(x, 1, n, axis=axis),
+            lax.slice_in_dim(x, n - 1, n, axis=axis),
+        ],
+        axis=axis,
+    )
+    along = [n if a == axis else 1 for a in range(x.ndim)]
+    k = jnp.arange(n, dtype=jnp.float32).reshape(along)
+    even = (k / (2 * n - 1)).astype(x.dtype)
+    odd = ((n - 1 - k) / (2 * n - 1)).astype(x.dtype)
+    phases = [x + even * (before - x), x + odd * (after - x)]
+    shape = (*x.shape[:axis], 2 * n, *x.shape[axis + 1 :])
     return jnp.stack(phases, axis=axis + 1).reshape(shape)
 
 
