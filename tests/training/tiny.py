@@ -56,6 +56,7 @@ def squares(n: int = 6, size: int = 64, seed: int = 0) -> Dataset:
         dtype=np.dtype(np.uint8),
         fingerprint="squares",
         image=lambda i: images[i],
+        calcium=113,
     )
 
 

@@ -52,7 +52,7 @@ def build(
         return LesionSegmentation(UNet(**of_all), channels)
     batch_norm = zair.network == "segnet" or zair.batch_norm
     weights = Weights(
-        Path(baseline.weights),
+        Path(baseline.weights).expanduser(),
         "vgg16_bn" if batch_norm else "vgg16",
         torchvision_names(batch_norm=batch_norm, encoder="encoder"),
     )

@@ -24,4 +24,10 @@ def build(config: Config, num_classes: int, axis_name: str | None = None) -> Zha
         precision=config.model.precision,
         axis_name=axis_name,
     )
-    return Zhao(module, zhao.base_scale, config.model.in_channels, config.eval)
+    return Zhao(
+        module,
+        zhao.base_scale,
+        config.model.in_channels,
+        config.eval,
+        baseline.weights,
+    )

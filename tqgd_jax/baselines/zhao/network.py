@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
 
+from tqgd_jax.baselines.pretrained import Weights, resnet_names, with_weights
 from tqgd_jax.baselines.zhao import rpn
 from tqgd_jax.baselines.zhao.anchors import STRIDES, guided, squares
 from tqgd_jax.baselines.zhao.first_values import first_values
@@ -33,12 +35,19 @@ class Zhao:
       base_scale: side of the squares, cells.
       in_channels: of images.
       eval: which detections are given.
+      weights: file of the backbone's; empty is from scratch.
     """
 
     module: GuidedFasterRCNN
     base_scale: float
     in_channels: int
     eval: Eval
+    weights: str = ""
+
+    @property
+    def num_classes(self) -> int:
+        """Of boxes."""
+        return self.module.num_classes
 
     @property
     def segments(self) -> bool:
@@ -46,14 +55,28 @@ class Zhao:
         return False
 
     def init(self, seed: int) -> dict[str, Any]:
-        """First `params` and `batch_stats`, float32."""
+        """First `params` and `batch_stats`, float32; the backbone's of the file.
+
+        Raises:
+          ValueError: the file does not fit.
+        """
         image = jax.ShapeDtypeStruct((1, 64, 64, self.in_channels), "float32")
         shapes = jax.eval_shape(
             lambda key, x: self.module.init(key, x, train=False),
             jax.random.key(0),
             image,
         )
-        return {"batch_stats": {}} | first_values(shapes, seed)
+        variables = {"batch_stats": {}} | first_values(shapes, seed)
+        if not self.weights:
+            return variables
+        if not variables["batch_stats"]:
+            raise ValueError(
+                f"baseline.weights={self.weights}: torchvision's ResNets have batch norm, "
+                "and baseline.zhao.norm='group'; leave one of them out"
+            )
+        file, model = Path(self.weights).expanduser(), f"resnet{self.module.depth}"
+        names = resnet_names(variables, "backbone")
+        return with_weights(variables, Weights(file, model, names))
 
     def loss(
         self, variables: Variables, raw: Raw, views: Views, key: Array

@@ -20,6 +20,11 @@ log = logging.getLogger("tqgd_jax")
 Row = dict[str, Any]
 
 
+# Of a row, what is no term of the loss.
+NO_TERMS = {"step", "images", "loss", "grad_norm", "skipped"}
+NO_TERMS |= {"boxes", "outside", "small"}  # counts of `augment`
+
+
 class JsonLines:
     """A file of one JSON object a line, cut back to a step when a run is resumed."""
 
@@ -139,7 +144,7 @@ class RunLogger:
                 mean = float(np.mean([r[key] for r in rows]))
                 self._events.add_scalar(f"train/{key}", mean, last)
             self._events.add_scalar("train/images_per_s", speed, last)
-        terms = ("loss", "obj", "cls", self._config.loss.iou)
+        terms = ["loss", *sorted(rows[-1].keys() - NO_TERMS)]
         epochs = f"{(last - 1) // self._epoch + 1}/{self._config.train.epochs}"
         self._bar.set_postfix(
             {"epoch": epochs} | {k: f"{rows[-1][k]:.3g}" for k in terms},
