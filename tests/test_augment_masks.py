@@ -46,9 +46,8 @@ def test_masks_move_with_pixels_and_boxes():
         assert lesion.dtype == jnp.int32
         np.testing.assert_array_equal(lesion[0], image[0, ..., 0] >= 0.5)
         parts, _ = ndimage.label(lesion[0], np.ones((3, 3)))
-        extents = [
-            (x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(parts)
-        ]
+        at = [np.argwhere(parts == k) for k in range(1, parts.max() + 1)]
+        extents = [(*a.min(0)[::-1], *(a.max(0)[::-1] + 1)) for a in at]
         valid = np.asarray(targets.boxes[0])[np.asarray(targets.valid[0])]
         for box in valid:
             near = (valid[:, :2] < box[2:] + 2) & (valid[:, 2:] > box[:2] - 2)
