@@ -18,6 +18,7 @@ FLOORS = [
     {"ct", "fusion"},
     {"detector", "augment_geometry"},
     {"assign", "augment", "decode", "losses"},
+    {"baselines"},
     {"data"},
     {"evaluation"},
     {"inference", "recalibration", "training", "description"},
