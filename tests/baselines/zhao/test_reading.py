@@ -39,14 +39,13 @@ def test_roi_align():
 def test_a_box_is_read_on_the_level_of_its_size():
     """floor(log2(sqrt(area) / 56)), at most the last level there is."""
     levels = tuple(
-        jnp.full((1, 32 // 2**i, 32 // 2**i, 1), i, jnp.float32) for i in range(3)
+        jnp.full((1, n, n, 1), i, jnp.float32) for i, n in enumerate((32, 16, 8))
     )
-    sides = np.array([7, 111.9, 112, 223, 224, 1000], np.float32)
-    boxes = np.stack([sides * 0, sides * 0, sides, sides], axis=1) / 8
-    # On maps of 128 px an eighth of the boxes lies inside; their sides count in full.
-    read = jax.jit(lambda *x: roi_align(x, jnp.asarray(boxes * 8)[None], bins=16))
-    got = np.asarray(read(*levels))[0, :, 0, 0, 0]
-    np.testing.assert_allclose(got, [0, 0, 1, 1, 2, 2], atol=1e-6)
+    side = jnp.array([7, 111.9, 112, 223, 224, 1000])
+    boxes = jnp.stack([0 * side, 0 * side, side, side], axis=1)
+    bins = jax.jit(lambda *x: roi_align(x, boxes[None], bins=16))(*levels)
+    # The first bin; the last ones lie beyond the maps of 128 px.
+    np.testing.assert_allclose(bins[0, :, 0, 0, 0], [0, 0, 1, 1, 2, 2], atol=1e-6)
 
 
 CENTRE = jnp.zeros((3, 3, 1, 1)).at[1, 1].set(1.0)
