@@ -1,6 +1,6 @@
 """From a data split to detections in native pixels: network, decoding, NMS."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -59,26 +59,38 @@ def detect(
     variables: Mapping[str, Any],
     batches: Iterator[Batch],
     names: list[str],
-    tau: float = CURVE_TAU,
 ) -> list[Image]:
-    """Ground truth and detections of every image, in the order of the batches.
+    """Ground truth and detections of every image, in the order of the batches."""
+    return detect_at(predict, variables, batches, names, (CURVE_TAU,))[0]
 
-    Args:
-      predict: of `make_predict`.
-      variables: of the network.
-      batches: with `index` into `names`.
-      names: of the images.
-      tau: of a segmentation, the probability from which a pixel is lesion.
+
+def detect_at(
+    predict: Predict,
+    variables: Mapping[str, Any],
+    batches: Iterator[Batch],
+    names: list[str],
+    taus: Sequence[float],
+) -> list[list[Image]]:
+    """The same for each of `taus`, the probability from which a pixel is lesion.
+
+    The boxes of a detector are the same for all.
     """
-    images: list[Image] = []
+    images: list[list[Image]] = [[] for _ in taus]
+
+    def read(batch: Batch, answer: Answer) -> None:
+        for of_tau, tau in zip(images, taus, strict=True):
+            of_tau += _images(batch, answer, names, tau)
+
     variables = jax.device_put(variables)  # once, not for each batch
     waiting: tuple[Batch, Answer] | None = None
     for batch in batches:
         answer = predict(variables, jax.tree.map(jnp.asarray, batch))
         if waiting:  # the device has the next batch while this one is read
-            images += _images(*waiting, names, tau)
+            read(*waiting)
         waiting = batch, answer
-    return images + _images(*waiting, names, tau) if waiting else images
+    if waiting:
+        read(*waiting)
+    return images
 
 
 def _images(batch: Batch, answer: Answer, names: list[str], tau: float) -> list[Image]:

@@ -22,8 +22,9 @@ from tqgd_jax.data import dataset
 from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.data.read.scans import neighbours
 from tqgd_jax.data.unlabelled import of_arrays
+from tqgd_jax.evaluation.inputs.segmentation import CURVE_TAU, POINT_TAU
 from tqgd_jax.evaluation.measures.lesions3d import link_detections
-from tqgd_jax.inference import Predict, detect, make_predict
+from tqgd_jax.inference import Predict, detect_at, make_predict
 from tqgd_jax.io import weights
 from tqgd_jax.io.volumes import Volume
 from tqgd_jax.network import Network, build
@@ -125,11 +126,13 @@ class Predictor:
 
     def found_in(self, images: Dataset, min_score: float | None = None) -> list[Boxes]:
         """Detections in each image of a data set; one without area is none."""
-        least = self.threshold if min_score is None else min_score
+        # The components of a map have their operating point in the map itself.
+        usual = 0.0 if self.network.segments else self.threshold
+        least = usual if min_score is None else min_score
         if not 0 <= least <= 1:
             raise ValueError(f"min_score must be in [0, 1], got {least}")
         result = []
-        for image in self.detect(images):
+        for image in self.detect_at(images, (POINT_TAU,))[0]:
             boxes = image.det_boxes  # clipped to the image, so some may have no area
             chosen = image.above(least) & (boxes[:, :2] < boxes[:, 2:]).all(axis=1)
             scores, labels = image.det_scores[chosen], image.det_labels[chosen]
@@ -223,9 +226,15 @@ class Predictor:
           images: a split of a data set, or `data.unlabelled`.
           batch_size: images at once [`eval.batch_size`; 1 for one image].
         """
+        return self.detect_at(images, (CURVE_TAU,), batch_size)[0]
+
+    def detect_at(
+        self, images: Dataset, taus: Sequence[float], batch_size: int | None = None
+    ) -> list[list[Image]]:
+        """The same for each of `taus`, see `inference.detect_at`."""
         usual = 1 if len(images.names) == 1 else self.config.eval.batch_size
         batches = dataset.in_order(images, batch_size or usual)
-        return detect(self._predict, self.variables, batches, images.names)
+        return detect_at(self._predict, self.variables, batches, images.names, taus)
 
     def save(self, path: str | Path) -> None:
         """Writes one file, `*.safetensors`, that `load` reads without the run."""

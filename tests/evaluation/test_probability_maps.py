@@ -32,6 +32,7 @@ def test_components_become_boxes_at_both_probabilities(tmp_path, judged):
     assert [len(i.det_boxes) for i in made.images[:3]] == [0, 0, 0]
     np.testing.assert_array_equal(curve.boxes, judged.images[3].boxes)
     assert set(made.thresholds) == {0.0}
+    assert "the curves have 2 different scores" in made.note
 
 
 def test_hounsfield_units_take_out_what_is_no_calcium(tmp_path, judged):

@@ -73,7 +73,8 @@ def main() -> None:
 def _main(_: list[str]) -> None:
     """Weights, data, detections, threshold, figures, report."""
     from tqgd_jax.evaluation.evaluator import best_threshold
-    from tqgd_jax.evaluation.inputs import held_out
+    from tqgd_jax.evaluation.inputs import held_out, probability_maps
+    from tqgd_jax.evaluation.inputs.segmentation import CURVE_TAU, POINT_TAU
     from tqgd_jax.evaluation.settings import EvaluationSettings
     from tqgd_jax.report import result_folder
     from tqgd_jax.report.text import terminal
@@ -111,20 +112,28 @@ def _main(_: list[str]) -> None:
         "JAX_PLATFORMS=cpu in the environment, for the memory of the host",
     ]
 
-    threshold = None
-    if batches == trained_with:
+    threshold, segments = None, predictor.network.segments
+    if batches == trained_with and not segments:
         threshold = predictor.provenance["validated_threshold"]
-    if (threshold is None or whole) and "val" in splits and not given.data_dir:
+    if segments:
+        pass  # their operating point is a probability of pixels
+    elif (threshold is None or whole) and "val" in splits and not given.data_dir:
         # These weights were saved between two evaluations, or evaluated with other batch
         # statistics, or on the slices with boxes only.
         with sharding.memory(ways):
             validated = predictor.detect(splits["val"], size)
         threshold = best_threshold(validated, predictor.classes)
+    taus = (CURVE_TAU, POINT_TAU) if segments else (CURVE_TAU,)
     with sharding.memory(ways):
-        detections = predictor.detect(splits[split], size)
-    images = held_out.placed(splits[split], detections, split)
+        detections = predictor.detect_at(splits[split], taus, size)
+    images, *point = (held_out.placed(splits[split], d, split) for d in detections)
 
     evaluated = _evaluation_set(predictor, splits[split], images, threshold, whole)
+    if segments:
+        evaluated = probability_maps.at_point(evaluated, point[0], "mean")
+        if not given.data_dir:
+            masks = f"trained with masks: {splits[split].masks_statement}"
+            evaluated = evaluated._replace(note=f"{evaluated.note}; {masks}")
     out = Path(given.out) if given.out else folder / f"eval-{split}"
     scans = held_out.scans(config, splits[split], images)
     figures = result_folder.make(

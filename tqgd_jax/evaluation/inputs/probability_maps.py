@@ -1,6 +1,6 @@
 """Probability maps of a segmentation in the place of detections."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image as Picture
 
+from tqgd_jax.evaluation.evaluator import evaluate
 from tqgd_jax.evaluation.inputs.image_pixels import hounsfield
 from tqgd_jax.evaluation.inputs.segmentation import CURVE_TAU, POINT_TAU, boxes_of
 from tqgd_jax.structures.evaluation_set import EvaluationSet
@@ -15,7 +16,8 @@ from tqgd_jax.structures.image import Image
 
 NOTE = (
     f"segmentation: components of p >= {CURVE_TAU} for AP and FROC, of p >= {POINT_TAU} "
-    "for precision, recall and F1; score: {} p of the component"
+    "for precision, recall and F1; score: {} p of the component. AP50 is {} with the "
+    "former and {} with the latter; the curves have {} different scores"
 )
 
 
@@ -58,11 +60,30 @@ def from_maps(
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from error
             images.append(_with(image, boxes, scores))
-    note = NOTE.format(statistic)
+    return at_point(eval_set._replace(images=tuple(curve)), point, statistic)
+
+
+def at_point(
+    eval_set: EvaluationSet, point: Sequence[Image], statistic: str
+) -> EvaluationSet:
+    """The set with an operating point of its own, and what its reader must know.
+
+    Args:
+      eval_set: with the components of p >= `CURVE_TAU`.
+      point: the images again, with those of p >= `POINT_TAU`.
+      statistic: see `from_maps`.
+    """
+    ap50 = [
+        evaluate(images, eval_set.classes)["AP50"]
+        for images in (eval_set.images, point)
+    ]
+    texts = ["none" if ap is None else f"{ap:.3f}" for ap in ap50]
+    scores = np.concatenate([image.det_scores for image in eval_set.images] or [[]])
+    note = NOTE.format(statistic, *texts, len(np.unique(scores)))
     return eval_set._replace(
-        images=tuple(curve),
         point=tuple(point),
-        thresholds=(0.0,) * len(curve),
+        thresholds=(0.0,) * len(point),
+        source="given",
         note="; ".join(part for part in (eval_set.note, note) if part),
     )
 
