@@ -4,6 +4,8 @@ Architecture and input are those of the authors' release; its training code is n
 public, so losses and region labels are ours.
 """
 
+import numpy as np
+
 from tqgd_jax.baselines.foellmer.network import FoellmerNetwork
 from tqgd_jax.baselines.foellmer.unet import REGIONS, MultiTaskUNet
 from tqgd_jax.config import Config
@@ -39,7 +41,8 @@ def build(
             f"baseline.weights={config.baseline.weights}: baseline.family='foellmer' "
             "has no backbone of torchvision's; leave it empty"
         )
-    low, high = config.data.hu_window
+    # An image set is taken to show the same Hounsfield units as a scan.
+    low, high = config.data.window_of(np.int16)
     module = MultiTaskUNet(
         both,
         (low, high),
