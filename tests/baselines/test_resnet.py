@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tqgd_jax.baselines.resnet import ResNet, narrowed
+from tqgd_jax.baselines.blocks import scaled
+from tqgd_jax.baselines.resnet import ResNet
 from tqgd_jax.nn.norm import GroupNorm
 
 
@@ -46,4 +47,4 @@ def test_names_are_those_of_torchvision():
 
 
 def test_widths_are_multiples_of_8():
-    assert [narrowed(64, w) for w in (1.0, 0.5, 0.3, 0.01)] == [64, 32, 16, 8]
+    assert [scaled(64, w) for w in (1.0, 0.5, 0.3, 0.01)] == [64, 32, 16, 8]

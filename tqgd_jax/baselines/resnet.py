@@ -10,18 +10,13 @@ import flax.linen as nn
 from jax import Array
 from jaxtyping import Float
 
+from tqgd_jax.baselines.blocks import EPSILON, scaled
 from tqgd_jax.nn.blocks import Conv, Mode
 from tqgd_jax.nn.norm import BatchNorm, GroupNorm
 from tqgd_jax.nn.pool import max_pool
 from tqgd_jax.structures.batch import Pyramid
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
-EPSILON = 1e-5  # of both norms, as in torchvision
-
-
-def narrowed(base: int, width: float) -> int:
-    """Channels of a layer at a multiple of the width, itself a multiple of 8."""
-    return max(8, 8 * round(base * width / 8))
 
 
 def norm(kind: str, mode: Mode, name: str) -> nn.Module:
@@ -94,13 +89,13 @@ class ResNet(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Pyramid:
         exact = dataclasses.replace(self.mode, precision="fp32")
-        x = Conv(narrowed(64, self.width), 7, 2, mode=exact, name="conv1")(x)
+        x = Conv(scaled(64, self.width), 7, 2, mode=exact, name="conv1")(x)
         x = nn.relu(norm(self.norm, exact, "bn1")(x, train=train))
         x = max_pool(x.astype(self.mode.dtype), window=3, stride=2)
         bottleneck = self.depth >= 50
         stages = []
         for i, blocks in enumerate(BLOCKS[self.depth]):
-            features = narrowed(64 * 2**i, self.width) * (4 if bottleneck else 1)
+            features = scaled(64 * 2**i, self.width) * (4 if bottleneck else 1)
             for j in range(blocks):
                 x = Block(
                     features,

@@ -7,15 +7,13 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
+from tqgd_jax.baselines.imagenet import standardised
 from tqgd_jax.baselines.resnet import ResNet
 from tqgd_jax.baselines.zhao.fpn import FPN
 from tqgd_jax.baselines.zhao.guided import GuidedAnchors, Guides
 from tqgd_jax.baselines.zhao.roi import RoiHead
 from tqgd_jax.nn.blocks import Mode
 from tqgd_jax.structures.batch import Pyramid
-
-# Of ImageNet in [0, 1], red, green, blue: what torchvision's weights were trained with.
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Raw(NamedTuple):
@@ -68,10 +66,7 @@ class GuidedFasterRCNN(nn.Module):
                 "image sides must be multiples of 32, the backbone's coarsest stride; "
                 f"got {image.shape}. Set data.image_size to one."
             )
-        if image.shape[-1] == 3:
-            mean, std = (jnp.array(x)[None, None, None, :] for x in (MEAN, STD))
-            image = (image - mean) / std
-        levels = self.neck(self.backbone(image, train=train))
+        levels = self.neck(self.backbone(standardised(image), train=train))
         raw = Raw(levels[:4], self.rpn(levels))
         if self.is_initializing():
             self.regions(raw.levels, jnp.ones((len(image), 1, 4)))
