@@ -34,7 +34,7 @@ class Anchors(NamedTuple):
 
     Attributes:
       boxes: width and height, network px, of every head, finest first.
-      origin: "coco", "kmeans" or "given".
+      origin: "coco", "kmeans", "given" or, of a network that has none, "none".
       lost: training boxes that match none of them at their own size, and so are
         background wherever augmentation does not resize them.
     """
@@ -42,6 +42,9 @@ class Anchors(NamedTuple):
     boxes: Float[np.ndarray, "l a 2"]
     origin: str
     lost: int
+
+
+NONE = Anchors(np.zeros((0, 3, 2), np.float32), "none", 0)
 
 
 def choose(

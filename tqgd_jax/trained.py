@@ -1,9 +1,11 @@
 """Where a predictor comes from: the folder of a run, or one file of weights."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from tqgd_jax.config import Config, from_dict
 from tqgd_jax.io import weights
@@ -34,7 +36,7 @@ def load(path: str | Path, step: str | None = None) -> Predictor:
         predictor = Predictor(
             config,
             tuple(meta["classes"]),
-            np.array(meta["anchors"], np.float32),
+            _three_a_head(meta["anchors"]),
             variables,
             meta["threshold"] or USUAL_THRESHOLD,
             meta["threshold"] is not None,
@@ -74,12 +76,17 @@ def _from_run(folder: Path, step: str | None) -> Predictor:
     return Predictor(
         config,
         tuple(run["classes"]),
-        np.array(run["anchors"], np.float32),
+        _three_a_head(run["anchors"]),
         now.ema,
         threshold or USUAL_THRESHOLD,
         threshold is not None,
         provenance,
     )
+
+
+def _three_a_head(anchors: list[Any]) -> Float[np.ndarray, "l 3 2"]:
+    """Anchors from plain data; a network without any has no head."""
+    return np.array(anchors, np.float32).reshape(-1, 3, 2)
 
 
 def _fit(predictor: Predictor, path: Path) -> None:

@@ -104,10 +104,13 @@ def make_plan(config: Config, images: Dataset, *, validates: bool) -> Plan:
       ValueError: the anchors cannot be made.
     """
     wh = dataset.boxes_at(images, config.data.image_size)
-    chosen = anchor_boxes.choose(
-        config.model, wh, config.seed, config.loss.anchor_threshold
-    )
-    log.info("anchors: %s", chosen.origin)
+    if config.baseline.family:
+        chosen = anchor_boxes.NONE
+    else:
+        chosen = anchor_boxes.choose(
+            config.model, wh, config.seed, config.loss.anchor_threshold
+        )
+        log.info("anchors: %s", chosen.origin)
     if chosen.lost:
         log.warning(
             "%d of %d training boxes match no anchor (%s) at %d px and are not learnt "

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from tqgd_jax.data.open import open_data
 from tqgd_jax.evaluation.inputs import image_pixels
+from tqgd_jax.evaluation.inputs.segmentation import POINT_TAU
 from tqgd_jax.evaluation.measures.size_strata import size_names
 from tqgd_jax.report import result_tables, size_histogram
 from tqgd_jax.report.html.pixels import Pixels
@@ -158,7 +159,8 @@ def slices(
         f"{', '.join(f'{one.quantile:g}' for one in shown)} of difficulty, which is the "
         "number of errors (missed boxes and false alarms at IoU .5), mean over the "
         f"networks; equal slices by name. Blue: labels. Red: detections of {network}"
-        f"{unseen} at the threshold that validation chose. "
+        f"{unseen} at the threshold that validation chose, of a segmentation the "
+        f"components of p >= {POINT_TAU}. "
         "Inset: the box that most networks miss, up to "
         f"{slices_figure.ZOOM:g} times as large as in the slice."
     )

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from tqgd_jax.evaluation.inputs.segmentation import POINT_TAU
 from tqgd_jax.io import tables
 from tqgd_jax.report.html import charts
 from tqgd_jax.report.pictures import save, show
@@ -90,10 +91,11 @@ def outcomes_text(judged: Judged) -> str:
     """What stands below a network's detections."""
     of = judged.outcomes
     alarms = of["false alarm"]
+    threshold = float(judged.slice["threshold"])
+    least = f"threshold {threshold:.3f}" if threshold else f"p of pixels >= {POINT_TAU}"
     return (
         f"{of['found']} of {of['found'] + of['missed']} found, "
-        f"{alarms} false alarm{'s' * (alarms != 1)}\n"
-        f"threshold {float(judged.slice['threshold']):.3f}"
+        f"{alarms} false alarm{'s' * (alarms != 1)}\n{least}"
     )
 
 
