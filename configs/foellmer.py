@@ -5,7 +5,7 @@ What the paper leaves open: docs/design/0030-foellmer.md.
 
 from dataclasses import replace
 
-from tqgd_jax.config import Baseline, Config, Data, Optim
+from tqgd_jax.config import Augment, Baseline, Config, Data, Optim
 
 
 def get_config() -> Config:
@@ -14,6 +14,7 @@ def get_config() -> Config:
         Config(),
         baseline=Baseline(family="foellmer"),
         data=Data(slices="positive", image_size=512, pad_value=15.0),  # air
+        augment=Augment(value=0.0),  # its input has a threshold in Hounsfield units
         optim=adam(lr=0.005, weight_decay=0.01, decay="all"),
     )
 

@@ -62,14 +62,14 @@ CONTROLS = (
 )
 
 
-def competitor(name: str, label: str, config: Config, **changes) -> Row:
-    """A row with network, optimiser, size and padding of a configuration of its own."""
+def competitor(name: str, label: str, config: Config) -> Row:
+    """A row with network, optimiser, size, padding and augmentation of a configuration."""
     optim = asdict(config.optim)
     changed = differences(Config(), config)
-    own = ("baseline.", "data.image_size", "data.pad_value")
+    own = ("baseline.", "data.image_size", "data.pad_value", "augment.")
     settings = {k: v for k, (_, v) in changed.items() if k.startswith(own)}
     settings |= {f"optim.{k}": v for k, v in optim.items()}
-    return Row(name, label, {**settings, **changes}, tables=(1,))
+    return Row(name, label, settings, tables=(1,))
 
 
 COMPETITORS = (
@@ -139,10 +139,13 @@ def _table_1() -> Study:
         "optim.warmup_min_steps": 50,
     }
     changes = {"ZHAO": small, "FOELLMER": half}
+    augment = {f"augment.{k}": v for k, v in asdict(study.base.augment).items()}
     rows = [row for row in study.rows if 1 in row.tables]
     for row in COMPETITORS:
-        settings = {**row.settings, **changes.get(row.name, quarter)}
+        settings = row.settings | augment | changes.get(row.name, quarter)
         settings["optim.ema_tau"] = study.base.optim.ema_tau
+        if row.name == "FOELLMER":
+            settings["augment.value"] = 0.0
         rows.append(replace(row, settings=settings))
     return replace(study, rows=tuple(rows))
 

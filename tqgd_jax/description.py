@@ -2,7 +2,7 @@
 
 import dataclasses
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -24,14 +24,16 @@ def describe(config: Config, num_classes: int) -> dict[str, Any]:
     """
     network = build(config, num_classes)
     module, variables = network.module, network.init(config.seed)
-    forward, used = network.predict, variables
+    direct: Any = dataclasses.replace(network.module, direct=True)
+    used = variables
     if isinstance(network, Yolo):
         if config.model.anchors not in ("auto", "kmeans"):
             # Refuse what training would refuse.
             anchors.choose(config.model, np.zeros((0, 2), np.float32), config.seed)
-        direct = dataclasses.replace(network.module, direct=True)
         forward = partial(direct.apply, train=False)
         used = jax.eval_shape(lambda v: network.module.deployed(v)[1], variables)
+    else:
+        forward = dataclasses.replace(cast(Any, network), module=direct).predict
     size = config.data.image_size
     image = jax.ShapeDtypeStruct((1, size, size, config.model.in_channels), "float32")
 

@@ -63,7 +63,7 @@ class Backbone(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Pyramid:
         channels, repeats, mode = self.size.channels, self.size.repeats, self.mode
-        exact = dataclasses.replace(mode, precision="fp32")
+        exact = mode.exact
 
         def down(base, kernel, x, name, mode=mode):
             return ConvBnAct(

@@ -35,18 +35,29 @@ class Network(Protocol):
         ...
 
     @property
+    def averages(self) -> bool:
+        """Whether the loss is a mean over the batch; YOLOv5's grows with it."""
+        ...
+
+    @property
     def module(self) -> nn.Module:
         """`apply(variables, image [b s s c] in [0, 1], train=...)` to raw outputs."""
         ...
 
-    def init(self, seed: int) -> dict[str, Any]:
-        """First `params` and `batch_stats` (may be empty), float32."""
+    def init(self, seed: int, *, pretrained: bool = False) -> dict[str, Any]:
+        """First `params` and `batch_stats` (may be empty), float32.
+
+        With `pretrained` those of `baseline.weights`, which is read for nothing else.
+        """
         ...
 
     def loss(
         self, variables: Variables, raw: Any, views: Views, key: Any
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """What is to descend, and its terms.
+
+        Gradients of several batches are summed (`optim.nominal_batch`), so a loss that is
+        a mean over the batch says so by `averages`.
 
         Args:
           variables: a second stage may need them.

@@ -52,14 +52,14 @@ def make_recalibrate(config: Config, train: Dataset, batches: int) -> Recalibrat
             views.image,
             train=True,
             mutable=["batch_stats"],
-            rngs={"dropout": key},
+            rngs={"dropout": jax.random.fold_in(key, 1)},
         )
         return mutated["batch_stats"]
 
     compiled = jax.jit(statistics, compiler_options=compiler_options())
 
     def recalibrate(variables: Mapping[str, Any]) -> dict[str, Any]:
-        if not batches or not variables["batch_stats"]:
+        if not batches or not variables.get("batch_stats"):
             return dict(variables)
         params = jax.device_put(variables["params"])
         zeros = jax.tree.map(jnp.zeros_like, variables["batch_stats"])

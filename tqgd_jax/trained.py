@@ -64,21 +64,24 @@ def _from_run(folder: Path, step: str | None) -> Predictor:
     validated = (
         meta.get("threshold") if meta.get("threshold_step") == step_number else None
     )
-    # One that was chosen with batch statistics taken anew is not for the running ones.
-    threshold = None if config.eval.recalibrate else validated
+    # One that was chosen with batch statistics taken anew is not for the running ones,
+    # and the operating point of a segmentation is a probability of pixels.
+    unfit = config.eval.recalibrate or network.segments
+    threshold = None if unfit else validated
     provenance = {
         "run": folder.resolve().name,
         "step": step_number,
         "validated_threshold": validated,
         "data_fingerprint": run["fingerprint"],
         "stamp": run.get("stamp", ""),
+        "masks": run.get("masks", ""),
     }
     return Predictor(
         config,
         tuple(run["classes"]),
         _three_a_head(run["anchors"]),
         now.ema,
-        threshold or USUAL_THRESHOLD,
+        0.0 if network.segments else threshold or USUAL_THRESHOLD,
         threshold is not None,
         provenance,
     )

@@ -34,15 +34,16 @@ class Yolo:
     anchors: Float[Arr, "l a 2"] | None = None
     axis_name: str | None = None
 
-    segments = False
+    segments = averages = False
 
     @property
     def module(self) -> Detector:
         """The linen module: images to raw predictions."""
         return Detector(self.config.model, self.num_classes, axis_name=self.axis_name)
 
-    def init(self, seed: int) -> dict[str, Any]:
-        """First `params` and `batch_stats`; NumPy arrays."""
+    def init(self, seed: int, *, pretrained: bool = False) -> dict[str, Any]:
+        """First `params` and `batch_stats`; NumPy arrays. No weights can be given."""
+        del pretrained
         # A small image makes the same parameters, because the network is convolutional.
         image = jax.ShapeDtypeStruct(
             (1, 64, 64, self.config.model.in_channels), "float32"

@@ -43,7 +43,7 @@ def with_weights(variables: dict[str, Any], weights: Weights) -> dict[str, Any]:
 
     Kernels are turned from (out, in, k, k) to (k, k, in, out). A network of one input
     channel takes the sum of the first kernel over its three, which gives of a grey
-    image what the three gave of it repeated. Classifiers and counters are left out.
+    image nearly what the three gave of it repeated. Classifiers and counters are left out.
 
     Args:
       variables: `params` and `batch_stats`, with first values.

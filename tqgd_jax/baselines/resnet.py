@@ -4,8 +4,6 @@ Its names too: `layer1.0.conv1.weight` is `layer1_0/conv1/kernel` here, `downsam
 `downsample_1`, and `bn1` stays `bn1` when it normalises by groups.
 """
 
-import dataclasses
-
 import flax.linen as nn
 from jax import Array
 from jaxtyping import Float
@@ -88,7 +86,7 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Pyramid:
-        exact = dataclasses.replace(self.mode, precision="fp32")
+        exact = self.mode.exact
         x = Conv(scaled(64, self.width), 7, 2, mode=exact, name="conv1")(x)
         x = nn.relu(norm(self.norm, exact, "bn1")(x, train=train))
         x = max_pool(x.astype(self.mode.dtype), window=3, stride=2)

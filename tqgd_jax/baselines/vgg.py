@@ -1,6 +1,5 @@
 """VGG16 without its classifier (Simonyan and Zisserman, ICLR 2015, configuration D)."""
 
-import dataclasses
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -41,7 +40,7 @@ class VGG16(nn.Module):
     def __call__(
         self, image: Float[Array, "b h w c"], *, train: bool
     ) -> tuple[Pooled, ...]:
-        mode, x, ends = dataclasses.replace(self.mode, precision="fp32"), image, []
+        mode, x, ends = self.mode.exact, image, []
         for i, stage in enumerate(STAGES, 1):
             for j, features in enumerate(stage, 1):
                 x = ConvNormReLU(

@@ -131,9 +131,8 @@ def _main(_: list[str]) -> None:
     evaluated = _evaluation_set(predictor, splits[split], images, threshold, whole)
     if segments:
         evaluated = probability_maps.at_point(evaluated, point[0], "mean")
-        if not given.data_dir:
-            masks = f"trained with masks: {splits[split].masks_statement}"
-            evaluated = evaluated._replace(note=f"{evaluated.note}; {masks}")
+        masks = f"trained with masks: {predictor.provenance['masks']}"
+        evaluated = evaluated._replace(note=f"{evaluated.note}; {masks}")
     out = Path(given.out) if given.out else folder / f"eval-{split}"
     scans = held_out.scans(config, splits[split], images)
     figures = result_folder.make(

@@ -53,6 +53,11 @@ def _main(_: list[str]) -> None:
     out = Path(given.out).expanduser()
     predictor = load(given.workdir)
     config = predictor.config
+    if predictor.network.segments:
+        raise ValueError(
+            f"{given.workdir} is a segmentation, and the box of a heart comes from a "
+            "detector (configs/heart.py)"
+        )
     if len(predictor.classes) != 1 or config.data.neighbours:
         raise ValueError(
             f"{given.workdir} detects {list(predictor.classes)} with "

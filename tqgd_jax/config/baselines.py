@@ -1,6 +1,6 @@
 """Settings of the competitors of Table 1 (`tqgd_jax/baselines/`)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 
 from tqgd_jax.config.checks import above_0, differences, fraction, one_of
 
@@ -104,10 +104,10 @@ class Baseline:
     def __post_init__(self) -> None:
         above_0("baseline", self, "width")
         changed = differences(_Shared(), self) if not self.family else {}
-        for section in ("zhao", "foellmer", "zair"):
-            now = getattr(self, section)
-            if section != self.family:
-                changed |= differences(type(now)(), now, f"{section}.")
+        for section in fields(self):
+            now, name = getattr(self, section.name), section.name
+            if is_dataclass(now) and name != self.family:
+                changed |= differences(type(now)(), now, f"{name}.")
         for name, (_, value) in changed.items():
             raise ValueError(
                 f"baseline.{name}={value!r} does nothing with baseline.family="

@@ -4,6 +4,7 @@ Parameter names are part of the checkpoint format and of `repconv.fuse`, which l
 pairs named `conv` and `bn`.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -57,6 +58,11 @@ class Mode:
         if self.precision == "fp32":
             return lax.Precision.HIGHEST
         return lax.Precision.DEFAULT
+
+    @property
+    def exact(self) -> "Mode":
+        """The same in float32: for what reads the image, and for what is read off."""
+        return dataclasses.replace(self, precision="fp32")
 
 
 def same(kernel: int) -> Padding:

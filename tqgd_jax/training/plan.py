@@ -92,13 +92,16 @@ class Plan:
         return min(self.stop, *((step // n + 1) * n for n in lengths))
 
 
-def make_plan(config: Config, images: Dataset, *, validates: bool) -> Plan:
+def make_plan(
+    config: Config, images: Dataset, *, validates: bool, masks: bool = False
+) -> Plan:
     """The plan of a run.
 
     Args:
       config: settings.
       images: to train on.
       validates: whether there are images to evaluate on.
+      masks: whether it learns from masks.
 
     Raises:
       ValueError: the anchors cannot be made.
@@ -129,6 +132,7 @@ def make_plan(config: Config, images: Dataset, *, validates: bool) -> Plan:
             "anchors_origin": chosen.origin,
             "fingerprint": images.fingerprint,
             "stamp": images.disclaimer,
+            "masks": images.masks_statement if masks else "",
         },
         indices=order.of_run(config, len(images.names)),
         schedule=optim.plan(

@@ -27,7 +27,7 @@ def make_train_step(network: Network, config: Config, key: Array | None = None) 
     """The uncompiled step; `runtime.sharding` compiles it for one or many devices.
 
     With `config.train.parallel="pmap"` it runs on one device's share of the batch and
-    gives what the whole batch would give.
+    gives what the whole batch would give, but for dropout.
 
     Args:
       network: of the run.
@@ -72,7 +72,8 @@ def make_learn(network: Network, config: Config) -> Learn:
     `skipped` in the metrics tells.
     """
     axis = axis_name(config)
-    waits = accumulation(config.optim, config.data.batch_size) > 1
+    sums = accumulation(config.optim, config.data.batch_size)
+    waits = sums > 1
 
     def learn(
         state: TrainState, views: Views, key: PRNGKeyArray, hyper: Hyper
@@ -91,6 +92,8 @@ def make_learn(network: Network, config: Config) -> Learn:
             return loss, (terms, mutated.get("batch_stats", {}))
 
         key_of_dropout, key_of_loss = (jax.random.fold_in(key, i) for i in (1, 2))
+        if axis is not None:  # dropout alone is another than on one device
+            key_of_dropout = jax.random.fold_in(key_of_dropout, lax.axis_index(axis))
 
         (loss, (terms, stats)), grads = jax.value_and_grad(objective, has_aux=True)(
             state.params
@@ -98,6 +101,8 @@ def make_learn(network: Network, config: Config) -> Learn:
         with jax.named_scope("optimiser"):
             if axis is not None:
                 grads = lax.pmean(grads, axis)
+            if waits and network.averages:
+                grads = jax.tree.map(lambda g: g / sums, grads)
             norm = optax.tree.norm(grads)
             used = jnp.isfinite(loss) & jnp.isfinite(norm)
             metrics = {"loss": loss, **terms, "grad_norm": norm, "skipped": ~used}

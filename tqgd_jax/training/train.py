@@ -55,10 +55,12 @@ def train(
 
     with workdirs.claimed(folder) if distributed.first() else nullcontext():
         # What cannot work is refused before anything is written.
-        plan = make_plan(config, images, validates=val is not None)
         network = build(config, len(images.classes))
-        state = create(network, config)
-        inputs = Inputs(config, images, plan, masks=network.segments)
+        masks = network.segments
+        plan = make_plan(config, images, validates=val is not None, masks=masks)
+        begun = (folder / "checkpoints").exists()  # then no other weights are needed
+        state = create(network, config, pretrained=not begun)
+        inputs = Inputs(config, images, plan, masks=masks)
         steps = CompiledSteps(config, inputs.step, inputs.constant, inputs.at_most)
         figures = validation(config, images, val, plan) if val else None
         distributed.same(config, plan.facts)
@@ -70,7 +72,10 @@ def train(
             RunRecords(folder, config, plan, images) as records,
             steps.memory(),
         ):
-            state = steps.place(records.resume(state))
+            state = records.resume(state)
+            if begun and not records.step:
+                state = create(network, config, pretrained=True)
+            state = steps.place(state)
             if records.step < plan.stop:
                 log.info("the first step compiles the network, minutes on a CPU")
             batches = inputs.start(records.step)

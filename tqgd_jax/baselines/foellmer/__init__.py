@@ -4,8 +4,6 @@ Architecture and input are those of the authors' release; its training code is n
 public, so losses and region labels are ours.
 """
 
-import numpy as np
-
 from tqgd_jax.baselines.foellmer.network import FoellmerNetwork
 from tqgd_jax.baselines.foellmer.unet import REGIONS, MultiTaskUNet
 from tqgd_jax.config import Config
@@ -41,8 +39,14 @@ def build(
             f"baseline.weights={config.baseline.weights}: baseline.family='foellmer' "
             "has no backbone of torchvision's; leave it empty"
         )
+    if config.augment.value:
+        raise ValueError(
+            f"baseline.family='foellmer' reads which pixels are above data.lesion_hu, and "
+            f"augment.value={config.augment.value} changes Hounsfield units; set it to 0"
+        )
     # An image set is taken to show the same Hounsfield units as a scan.
-    low, high = config.data.window_of(np.int16)
+    in_hu = any(config.data.window) and config.data.window[0] < 0
+    low, high = config.data.window if in_hu else config.data.hu_window
     module = MultiTaskUNet(
         both,
         (low, high),

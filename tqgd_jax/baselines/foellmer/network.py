@@ -51,8 +51,14 @@ class FoellmerNetwork:
         """It answers with maps, and learns from masks."""
         return True
 
-    def init(self, seed: int) -> dict[str, Any]:
+    @property
+    def averages(self) -> bool:
+        """Its terms are means over the batch."""
+        return True
+
+    def init(self, seed: int, *, pretrained: bool = False) -> dict[str, Any]:
         """First values; with two tasks `uncertainty` is a parameter beside them, 0."""
+        del pretrained  # `build` refuses weights
         variables = first_values(self.module, self.channels, seed, block_deviation)
         if self.module.regions:
             variables["params"]["uncertainty"] = np.zeros(len(TASKS), np.float32)

@@ -1,6 +1,5 @@
 """The multi-task U-Net of the authors' release (Foellmer et al., 2022)."""
 
-import dataclasses
 from functools import partial
 
 import flax.linen as nn
@@ -68,7 +67,7 @@ class Head(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w k"]:
         x = Conv(self.hidden, 3, bias=True, mode=self.mode, name="conv1")(x)
         x = leaky_relu(x)
-        x = Conv(self.classes, 3, bias=True, mode=self.mode, name="conv2")(x)
+        x = Conv(self.classes, 3, bias=True, mode=self.mode.exact, name="conv2")(x)
         return x.astype(jnp.float32)
 
 
@@ -101,7 +100,7 @@ class MultiTaskUNet(nn.Module):
         self, image: Float[Array, "b h w c"], *, train: bool
     ) -> dict[str, Float[Array, "b h w _"]]:
         mode = Mode(self.precision, axis_name=self.axis_name, direct=self.direct)
-        exact = dataclasses.replace(mode, precision="fp32")
+        exact = mode.exact
         widths = partial(scaled, width=self.width)
         given = padded(
             two_channels(image, self.hu_window, self.lesion_hu), 2 ** len(DOWN), AIR

@@ -40,7 +40,7 @@ class FCN8s(nn.Module):
         _, _, stride8, stride16, stride32 = encoder(x, train=train)
 
         def score(x: Array, name: str) -> Array:
-            y = Conv(1, bias=True, mode=mode, name=name)(x)
+            y = Conv(1, bias=True, mode=mode.exact, name=name)(x)
             return y.astype(jnp.float32)
 
         x = score(stride32.maximum, "score32")

@@ -54,11 +54,17 @@ class LesionSegmentation:
         """It answers with maps, and learns from masks."""
         return True
 
-    def init(self, seed: int) -> dict[str, Any]:
-        """First values: He's, or the encoder's of the file."""
+    @property
+    def averages(self) -> bool:
+        """Its terms are means over the batch."""
+        return True
+
+    def init(self, seed: int, *, pretrained: bool = False) -> dict[str, Any]:
+        """First values: He's or, if asked, the encoder's of the file."""
         module: nn.Module = self.module
         variables = first_values(module, self.channels, seed, he_deviation)
-        return with_weights(variables, self.weights) if self.weights else variables
+        use = pretrained and self.weights
+        return with_weights(variables, self.weights) if use else variables
 
     def loss(
         self,

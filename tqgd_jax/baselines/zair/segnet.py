@@ -54,5 +54,5 @@ class SegNet(nn.Module):
                 features = scaled(features, self.width)
                 name = f"deconv{i}_{j}"
                 x = ConvNormReLU(features, mode=mode, name=name)(x, train=train)
-        logits = Conv(self.classes, 3, bias=True, mode=mode, name="logits")(x)
+        logits = Conv(self.classes, 3, bias=True, mode=mode.exact, name="logits")(x)
         return cut_back(logits, image).astype(jnp.float32)

@@ -1,7 +1,5 @@
 """U-Net (Ronneberger et al., MICCAI 2015), with padded convolutions and batch norm."""
 
-import dataclasses
-
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
@@ -58,7 +56,7 @@ class UNet(nn.Module):
         self, image: Float[Array, "b h w c"], *, train: bool
     ) -> Float[Array, "b h w 1"]:
         mode = Mode(self.precision, axis_name=self.axis_name, direct=self.direct)
-        exact = dataclasses.replace(mode, precision="fp32")
+        exact = mode.exact
         widths = [scaled(features, self.width) for features in STAGES]
 
         def conv(x: Array, i: int, name: str, mode: Mode = mode) -> Array:
@@ -77,5 +75,5 @@ class UNet(nn.Module):
             x = UpConv(widths[i], mode, name=f"up{i}")(x)
             x = jnp.concatenate([skip, x], axis=-1)
             x = conv(conv(x, i, f"up{i}_1"), i, f"up{i}_2")
-        logits = Conv(1, bias=True, mode=mode, name="logits")(x)
+        logits = Conv(1, bias=True, mode=exact, name="logits")(x)
         return cut_back(logits, image).astype(jnp.float32)

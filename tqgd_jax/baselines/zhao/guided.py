@@ -1,6 +1,5 @@
 """The region proposal network with guided anchors (Wang et al., CVPR 2019, section 3)."""
 
-import dataclasses
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -48,7 +47,7 @@ class Adaption(nn.Module):
         if self.kind == "conv":
             both = jnp.concatenate([x, shape.astype(x.dtype)], axis=-1)
             return Conv(channels, 3, mode=self.mode, name="conv")(both)
-        exact = dataclasses.replace(self.mode, precision="fp32")
+        exact = self.mode.exact
         offsets = Conv(GROUPS * TAPS * 2, mode=exact, name="offset")(shape)
         return DeformableConv(channels, GROUPS, self.mode, name="conv")(x, offsets)
 
@@ -70,7 +69,7 @@ class GuidedAnchors(nn.Module):
 
     @nn.compact
     def __call__(self, levels: tuple[Array, ...]) -> Guides:
-        exact = dataclasses.replace(self.mode, precision="fp32")
+        exact = self.mode.exact
 
         def head(features, name):
             return Conv(features, bias=True, mode=exact, name=name)

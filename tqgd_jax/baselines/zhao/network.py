@@ -20,6 +20,7 @@ from tqgd_jax.baselines.zhao.module import GuidedFasterRCNN, Raw
 from tqgd_jax.baselines.zhao.proposals import propose
 from tqgd_jax.baselines.zhao.roi import detections, roi_targets, roi_terms
 from tqgd_jax.config import Eval
+from tqgd_jax.losses import device_sum
 from tqgd_jax.structures.batch import Detections, Views
 
 Variables = Mapping[str, Any]
@@ -54,8 +55,13 @@ class Zhao:
         """It answers with boxes."""
         return False
 
-    def init(self, seed: int) -> dict[str, Any]:
-        """First `params` and `batch_stats`, float32; the backbone's of the file.
+    @property
+    def averages(self) -> bool:
+        """Its terms are means over the batch or its samples."""
+        return True
+
+    def init(self, seed: int, *, pretrained: bool = False) -> dict[str, Any]:
+        """First `params` and `batch_stats`, float32; if asked, the backbone's of a file.
 
         Raises:
           ValueError: the file does not fit.
@@ -67,7 +73,7 @@ class Zhao:
             image,
         )
         variables = {"batch_stats": {}} | first_values(shapes, seed)
-        if not self.weights:
+        if not (self.weights and pretrained):
             return variables
         if not variables["batch_stats"]:
             raise ValueError(
@@ -87,7 +93,7 @@ class Zhao:
         and counts are those of the whole batch, and an image is sampled as there.
         """
         axis = self.module.axis_name
-        total = (lambda x: x) if axis is None else (lambda x: lax.psum(x, axis))
+        total = device_sum(axis)
         size = _size(raw)
         labels = prepared(views.targets)
         b = len(labels.boxes)
