@@ -55,7 +55,7 @@ def _from_run(folder: Path, step: str | None) -> Predictor:
     network = build(config, len(run["classes"]))
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
     now, meta = checkpoints.restore(
-        state.create(network, config), checkpoints.named(step)
+        state.create(network, config, pretrained=False), checkpoints.named(step)
     )
     checkpoints.close()
     step_number = int(now.step)
@@ -84,7 +84,7 @@ def _from_run(folder: Path, step: str | None) -> Predictor:
 
 def _fit(predictor: Predictor, path: Path) -> None:
     """Refuses arrays that are not those of the network, naming the first."""
-    wanted = predictor.network.init(0)
+    wanted = predictor.network.init(0, pretrained=False)
     stored, needed = (
         {
             jax.tree_util.keystr(k, simple=True, separator="/"): v.shape

@@ -34,9 +34,16 @@ class TrainState(NamedTuple):
     grads: Any
 
 
-def create(network: Network, config: Config) -> TrainState:
-    """The state before the first step, from `config.seed`; NumPy arrays."""
-    variables = jax.tree.map(np.asarray, network.init(config.seed))
+def create(network: Network, config: Config, *, pretrained: bool = True) -> TrainState:
+    """The state before the first step, from `config.seed`; NumPy arrays.
+
+    Args:
+      network: of the run.
+      config: of the run.
+      pretrained: reads `baseline.weights`; not needed for what a checkpoint replaces.
+    """
+    first = network.init(config.seed, pretrained=pretrained)
+    variables = jax.tree.map(np.asarray, first)
     params, batch_stats = variables["params"], variables["batch_stats"]
     zero = Hyper(*(jnp.zeros((), t) for t in ("f4", "f4", "f4", "?", "?")))
     tx = optimiser(config.optim, config.data.batch_size, zero)
