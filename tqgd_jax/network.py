@@ -1,6 +1,7 @@
 """The contract of all networks, and where one comes from.
 
-Training, evaluation, prediction and studies know a network by these four names alone.
+Training, evaluation, prediction and studies know a network by `Network` alone, `tqgd
+explain` by `Explained` too.
 """
 
 import importlib
@@ -10,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import flax.linen as nn
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from tqgd_jax import baselines
 from tqgd_jax.config import Config, one_of
@@ -71,6 +72,50 @@ class Network(Protocol):
         self, variables: Variables, image: Float[Array, "b s s c"]
     ) -> Detections | ProbabilityMaps:
         """The answer in network px."""
+        ...
+
+
+@runtime_checkable
+class Explained(Protocol):
+    """What `tqgd explain` asks of a network beside `Network`.
+
+    A subject is whatever the score of one box is made of, as arrays; a box of other
+    images or other weights is scored by the same one.
+    """
+
+    def subject(
+        self,
+        variables: Variables,
+        raw: Any,
+        box: Float[Array, "4"],
+        label: Int[Array, ""],
+    ) -> Any:
+        """The subject of an answered box; no gradient goes through it.
+
+        Args:
+          variables: `params` and `batch_stats`.
+          raw: of `module` in evaluation, for one image.
+          box: (x0, y0, x1, y1), network px.
+          label: its class.
+        """
+        ...
+
+    def evidence(
+        self, variables: Variables, raw: Any, subject: Any
+    ) -> Float[Array, "b"]:
+        """The score of a subject in each image, before sigmoid or softmax."""
+        ...
+
+    def head_maps(self, inputs: Mapping[str, Any]) -> dict[int, Array | str]:
+        """By level (stride 2^n) the map that a head reads, or the module that gives it.
+
+        Args:
+          inputs: of each module, by its path, the first argument of its first call.
+        """
+        ...
+
+    def level(self, subject: Any) -> int:
+        """The key in `head_maps` of a subject; not traced."""
         ...
 
 

@@ -57,7 +57,7 @@ def _from_run(folder: Path, step: str | None) -> Predictor:
     network = build(config, len(run["classes"]))
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
     now, meta = checkpoints.restore(
-        state.create(network, config), checkpoints.named(step)
+        state.create(network, config, pretrained=False), checkpoints.named(step)
     )
     checkpoints.close()
     step_number = int(now.step)
@@ -94,7 +94,7 @@ def _three_a_head(anchors: list[Any]) -> Float[np.ndarray, "l 3 2"]:
 
 def _fit(predictor: Predictor, path: Path) -> None:
     """Refuses arrays that are not those of the network, naming the first."""
-    wanted = predictor.network.init(0)
+    wanted = predictor.network.init(0, pretrained=False)
     stored, needed = (
         {
             jax.tree_util.keystr(k, simple=True, separator="/"): v.shape

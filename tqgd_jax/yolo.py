@@ -2,19 +2,37 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+from tqgd_jax.anchors import PER_HEAD
+from tqgd_jax.boxes import pairwise_iou
 from tqgd_jax.config import Config
 from tqgd_jax.decode import decode, nms
 from tqgd_jax.detector import Detector
 from tqgd_jax.losses import detection_loss
 from tqgd_jax.nn.init import initial
-from tqgd_jax.structures.batch import Arr, Detections, Views
+from tqgd_jax.structures.batch import Arr, Detections, Views, by_level
+
+
+class Decoded(NamedTuple):
+    """All candidates, network px, and those that suppression left."""
+
+    boxes: Float[Array, "b n 4"]
+    scores: Float[Array, "b n k"]
+    detections: Detections
+
+
+class Candidate(NamedTuple):
+    """A cell and anchor, numbered as `decode` orders them, and a class."""
+
+    number: Int[Arr, ""]
+    label: Int[Arr, ""]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,14 +97,17 @@ class Yolo:
         self, variables: Mapping[str, Any], image: Float[Array, "b s s c"]
     ) -> Detections:
         """Boxes in network px: deployed network, decoding, exact NMS."""
+        network, deployed = self.module.deployed(dict(variables))
+        return self.decoded(network.apply(deployed, image, train=False)).detections
+
+    def decoded(self, raw: Any) -> Decoded:
+        """What raw predictions mean."""
         assert self.anchors is not None
         limits = self.config.eval
-        network, deployed = self.module.deployed(dict(variables))
-        raw: Any = network.apply(deployed, image, train=False)
         boxes, scores, objectness = decode(
             raw, jnp.asarray(self.anchors), self._strides
         )
-        return nms(
+        detections = nms(
             boxes,
             scores,
             objectness,
@@ -94,6 +115,41 @@ class Yolo:
             iou=limits.nms_iou,
             max_detections=limits.max_detections,
         )
+        return Decoded(boxes, scores, detections)
+
+    def subject(
+        self,
+        variables: Mapping[str, Any],
+        raw: Any,
+        box: Float[Array, "4"],
+        label: Int[Array, ""],
+    ) -> Candidate:
+        """The candidate most like a box: by IoU times score."""
+        del variables
+        assert self.anchors is not None
+        boxes, scores, _ = decode(raw, jnp.asarray(self.anchors), self._strides)
+        like = pairwise_iou(box[None], boxes[0])[0] * scores[0, :, label]
+        return Candidate(jnp.argmax(like).astype(jnp.int32), label)
+
+    def evidence(
+        self, variables: Mapping[str, Any], raw: Any, subject: Candidate
+    ) -> Float[Array, "b"]:
+        """Logit of the objectness; of several classes plus that of the class."""
+        del variables
+        of_level = [p.reshape(p.shape[0], -1, p.shape[-1]) for p in raw]
+        out = jnp.concatenate(of_level, axis=1)[:, subject.number]
+        return out[:, 4] if out.shape[1] == 6 else out[:, 4] + out[:, 5 + subject.label]
+
+    def head_maps(self, inputs: Mapping[str, Any]) -> dict[int, Array | str]:
+        """What the head reads at each of its levels."""
+        levels = by_level(inputs["head"])
+        return {n: levels[n] for n in self.config.model.heads}
+
+    def level(self, subject: Candidate) -> int:
+        """The level of a candidate's cell."""
+        heads, side = self.config.model.heads, self.config.data.image_size
+        ends = np.cumsum([PER_HEAD * (side // 2**n) ** 2 for n in heads])
+        return heads[int(np.searchsorted(ends, int(subject.number), side="right"))]
 
     @property
     def _strides(self) -> tuple[int, ...]:

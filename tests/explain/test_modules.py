@@ -7,18 +7,17 @@ import pytest
 
 from tests.explain.tiny import SIDE, predictor, shallow, spot
 from tests.weights import shapes
-from tqgd_jax.config import Model
-from tqgd_jax.detector import Detector
+from tqgd_jax.config import Config, Model
 from tqgd_jax.explain import Explainer, modules
-from tqgd_jax.explain.reading import score_of
+from tqgd_jax.yolo import Candidate, Yolo
 
 __all__ = ["shallow"]
 
 
 def places(neck, heads=(3, 4, 5), stem="conv"):
-    network = Detector(Model(size="n", stem=stem, neck=neck, heads=heads))
+    network = Yolo(Config(model=Model(size="n", stem=stem, neck=neck, heads=heads)), 1)
     image = jax.ShapeDtypeStruct((1, SIDE, SIDE, 3), jnp.float32)
-    return modules.places(network, shapes(network, image), SIDE)
+    return modules.places(network, shapes(network.module, image), SIDE, 3)
 
 
 @pytest.mark.parametrize(
@@ -77,14 +76,15 @@ def test_a_watched_network_gives_the_same_bits(two):
         "fpn/p3": jnp.zeros((1, 8, 8, 64)),
         "backbone:p4": jnp.zeros((1, 4, 4, 128)),
     }
-    plain = of.detector.apply(dict(of.variables), image, train=False)
-    watched = modules.watch(of.detector, of.variables, image)
-    added = modules.watch(of.detector, of.variables, image, zeros)
-    for a, b, c in zip(plain, watched.preds, added.preds, strict=True):
+    module = of.network.module
+    plain = module.apply(dict(of.variables), image, train=False)
+    watched = modules.watch(module, of.variables, image)
+    added = modules.watch(module, of.variables, image, zeros)
+    for a, b, c in zip(plain, watched.raw, added.raw, strict=True):
         np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(a, c)
     # flax names the same outputs
-    _, kept = of.detector.apply(
+    _, kept = module.apply(
         dict(of.variables), image, train=False, capture_intermediates=True
     )
     (expected,) = kept["intermediates"]["fpn"]["p3"]["__call__"]
@@ -101,10 +101,9 @@ def test_the_gradient_is_that_of_a_central_difference(two, module):
 
     def score(sign):
         delta = {module: jnp.asarray(sign * step * way)[None]}
-        preds = modules.watch(
-            two.predictor.network.module, two.predictor.variables, of.pixels, delta
-        ).preds
-        return float(score_of(preds, int(of.number[0]), int(of.labels[0]))[0])
+        network, variables = two.predictor.network, two.predictor.variables
+        raw = modules.watch(network.module, variables, of.pixels, delta).raw
+        return float(network.evidence(variables, raw, two.subject(of, 0))[0])
 
     expected = (score(1) - score(-1)) / (2 * step)
     got = float((np.asarray(read.gradients[module]) * way).sum())
@@ -137,5 +136,5 @@ def test_the_score_is_the_logit_of_the_very_box(two):
         assert (y0 + y1) / 2 == pytest.approx(
             (2 * s[1] - 0.5 + row) * SIDE / side, abs=1e-2
         )
-    assert two.module_of("head", 191) == "fpn/p3"
-    assert two.module_of("head", 192) == "fpn/p4"
+    assert two.module_of("head", Candidate(191, 0)) == "fpn/p3"
+    assert two.module_of("head", Candidate(192, 0)) == "fpn/p4"

@@ -3,7 +3,6 @@
 Adebayo et al., Sanity Checks for Saliency Maps, 2018; Petsiuk et al., RISE, 2018.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -15,8 +14,6 @@ from scipy.stats import spearmanr
 
 from tqgd_jax.augment_geometry import letterbox_geometry
 from tqgd_jax.explain.explanation import Candidates, Explainer, Explanation, raw_map
-from tqgd_jax.nn.init import initial
-from tqgd_jax.overlap import box_iou
 
 MARGIN = 8  # network px around a box: a cell of P3, whatever module is read
 STEPS = 8  # of deletion and insertion
@@ -97,15 +94,14 @@ def randomised(explainer: Explainer) -> Iterator[tuple[str, dict[str, Any]]]:
 
     Yields the last part that was randomised and the variables.
     """
-    predictor, model = explainer.predictor, explainer.predictor.config.model
-    thr = model.resolved_thr()
+    predictor = explainer.predictor
     variables = {kind: dict(tree) for kind, tree in predictor.variables.items()}
-    shapes = jax.eval_shape(lambda: variables)
-    fresh = initial(shapes, SEED, "yolov5" if thr is None else thr.init)
-    for part in ("head", *reversed(model.neck), "backbone"):
+    fresh = predictor.network.init(SEED, pretrained=False)
+    for part, names in explainer.places.parts.items():
         for kind, tree in fresh.items():
-            if part in tree:
-                variables[kind][part] = jax.tree.map(jnp.asarray, tree[part])
+            for name in names:
+                if name in tree:
+                    variables[kind][name] = jax.tree.map(jnp.asarray, tree[name])
         yield part, {kind: dict(tree) for kind, tree in variables.items()}
 
 
@@ -131,7 +127,7 @@ def randomisation(
 ) -> Randomised:
     """The map of the best box against those of random weights at the same place."""
     module = explanation.modules[0]
-    own = re.split("[/:]", module)[0]
+    own = explainer.places.part_of(module)
     by_part: dict[str, float | None] = {}
     above = None
     for part, variables in randomised(explainer):
@@ -146,23 +142,21 @@ def randomisation(
 def shift(explainer: Explainer, of: Candidates, explanation: Explanation) -> Shift:
     """The map of the best box after the image has moved by one cell to the right.
 
-    Of the moved image's candidates the one whose box, moved back, is most like it: by
-    IoU times score.
+    The score is that of the moved box in the moved image; of a detector with anchors that
+    of the candidate most like it.
     """
     module, before = explanation.modules[0], explanation.raw[0]
-    stride = of.pixels.shape[1] // before.shape[0]
+    stride = explainer.places.side // before.shape[0]
     moved = jnp.concatenate(
         [jnp.full_like(of.pixels[:, :, :stride], fill_value(explainer)), of.pixels],
         axis=2,
     )[:, :, : of.pixels.shape[2]]
-    decoded = explainer.programs.find(explainer.predictor.variables, moved)
-    wanted = of.network_boxes[:1] + np.array([stride, 0, stride, 0], np.float32)
-    near = box_iou(wanted, np.asarray(decoded.boxes))[0]
-    label = of.labels[:1]
-    best = (near * np.asarray(decoded.scores)[:, label[0]]).argmax()
-    now = of._replace(pixels=moved, number=np.array([best], np.int32), labels=label)
-    after = raw_map(explainer.reading(now, 0), module, explanation.method)
-    return best_shift(before, after)
+    wanted = of.network_boxes[0] + np.array([stride, 0, stride, 0], np.float32)
+    programs, variables = explainer.programs, explainer.predictor.variables
+    box, label = jnp.asarray(wanted), jnp.int32(of.labels[0])
+    subject = programs.subject(variables, moved, box, label)
+    after = programs.read(variables, moved, subject)
+    return best_shift(before, raw_map(after, module, explanation.method))
 
 
 def best_shift(before: Plane, after: Plane) -> Shift:
@@ -219,16 +213,16 @@ def deletion_insertion(
     """`curves` of the confidence of the best box.
 
     Args:
-      explainer: the detector.
+      explainer: the network.
       of: of the image.
       order: a map of cells of the network's input.
     """
     side = of.pixels.shape[1]
-    at = jnp.int32(of.number[0]), jnp.int32(of.labels[0])
+    subject = explainer.subject(of, 0)
 
     def score(images: Float[np.ndarray, "b s s c"]) -> Float[np.ndarray, "b"]:
         logits = explainer.programs.scores(
-            explainer.predictor.variables, jnp.asarray(images), *at
+            explainer.predictor.variables, jnp.asarray(images), subject
         )
         return np.asarray(jax.nn.sigmoid(logits), np.float64)
 

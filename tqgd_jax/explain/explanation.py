@@ -1,4 +1,4 @@
-"""Which part of an image made a detector see calcium: maps of one image, by module.
+"""Which part of an image made a network see calcium: maps of one image, by module.
 
     explanation = explain(load("runs/tqgdnet"), hu_slice)
     explanation.map  # [h, w] in [0, 1], px of the slice
@@ -9,8 +9,9 @@ A map says where the score came from. It is no evidence that a detection is righ
 import dataclasses
 from collections.abc import Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -26,6 +27,7 @@ from tqgd_jax.explain.modules import HEAD, Places
 from tqgd_jax.explain.reading import Programs, Reading, Variables
 from tqgd_jax.predictor import PADDED, Predictor
 from tqgd_jax.structures.batch import Arr
+from tqgd_jax.yolo import Candidate, Yolo
 
 BEST = 10  # boxes whose maps make the map of an image
 
@@ -40,7 +42,8 @@ class Candidates(NamedTuple):
       network_boxes: the same in network px, not clipped.
       scores: confidence.
       labels: class indices.
-      number: among all candidates of the network, in the order of `decode`.
+      number: among all candidates: of a detector with anchors in the order of `decode`,
+        of others the best first.
       raw_best: nothing reaches the threshold; this is the best of all candidates.
     """
 
@@ -108,7 +111,7 @@ def explain(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Explainer:
-    """A detector whose maps are read.
+    """A network whose maps are read.
 
     Attributes:
       predictor: the detector.
@@ -124,9 +127,13 @@ class Explainer:
     @cached_property
     def places(self) -> Places:
         """All maps of the network."""
-        side = self.predictor.config.data.image_size
-        detector = modules.detector_of(self.predictor.network)
-        return modules.places(detector, self.predictor.variables, side)
+        config = self.predictor.config
+        return modules.places(
+            self.predictor.network,
+            self.predictor.variables,
+            config.data.image_size,
+            config.model.in_channels,
+        )
 
     @cached_property
     def modules(self) -> tuple[str, ...]:
@@ -144,6 +151,9 @@ class Explainer:
     def candidates(self, image: Arr, min_score: float | None = None) -> Candidates:
         """The detections of an image, or the best candidate where nothing is detected.
 
+        Of a detector with anchors any cell and anchor is a candidate, of others what the
+        predictor gives at the threshold 0, which may be nothing.
+
         Args:
           image: as the predictor takes it.
           min_score: least confidence [the predictor's threshold].
@@ -153,12 +163,15 @@ class Explainer:
             raise ValueError(f"min_score must be in [0, 1], got {least}")
         source = of_arrays([self.predictor.checked(image)], PADDED)
         pixels = self.programs.fit(next(dataset.in_order(source, 1)))
+        if not isinstance(self.predictor.network, Yolo):
+            return self._answered(image, pixels, least)
         decoded = self.programs.find(self.predictor.variables, pixels)
-        boxes, scores = np.asarray(decoded.boxes), np.asarray(decoded.scores)
+        decoded = jax.tree.map(lambda x: np.asarray(x[0]), decoded)
+        boxes, scores = decoded.boxes, decoded.scores
         if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
             raise ValueError("the network gives NaN or infinity for this image")
         size = (int(source.sizes[0, 0]), int(source.sizes[0, 1]))
-        boxes_left, certainty, labels, valid = map(np.asarray, decoded.detections)
+        boxes_left, certainty, labels, valid = decoded.detections
         native = self.native(boxes_left, size)
         area = (native[:, :2] < native[:, 2:]).all(axis=1)
         chosen = np.flatnonzero(valid & area & (certainty.astype(float) >= least))
@@ -189,6 +202,26 @@ class Explainer:
             raw_best,
         )
 
+    def _answered(self, image: Arr, pixels: Array, least: float) -> Candidates:
+        """Boxes of the predictor itself."""
+        every = self.predictor(image, 0.0)
+        number = np.flatnonzero(every.scores.astype(float) >= least)
+        if raw_best := not len(number):
+            number = np.arange(min(1, len(every.scores)))
+        boxes, scores, labels = (x[number] for x in every)
+        size = (int(image.shape[0]), int(image.shape[1]))
+        gain, y, x = letterbox_geometry(size, pixels.shape[1])
+        return Candidates(
+            pixels,
+            size,
+            boxes,
+            (boxes * gain + np.array([x, y, x, y])).astype(np.float32),
+            scores,
+            labels.astype(np.int32),
+            number.astype(np.int32),
+            raw_best and len(number) > 0,
+        )
+
     def explain(
         self,
         of: Candidates,
@@ -204,13 +237,17 @@ class Explainer:
         """
         known(method)
         which = [k for k in which if k < len(of.number)]
-        read = [self.reading(of, k) for k in which]
+        subjects = [self.subject(of, k) for k in which]
+        weights = self.predictor.variables
+        read = [self.programs.read(weights, of.pixels, s) for s in subjects]
+        none = np.zeros(of.size)
         result = {}
         for name in self.modules:
-            names = [self.module_of(name, int(of.number[k])) for k in which]
+            names = [self.module_of(name, subject) for subject in subjects]
             raw = [raw_map(r, n, method) for r, n in zip(read, names, strict=True)]
+            maps = [unit(self.in_image(m, of.size)) for m in raw]
             result[name] = Explanation(
-                np.max([unit(self.in_image(m, of.size)) for m in raw], axis=0),
+                np.max([none, *maps], axis=0),
                 tuple(raw),
                 tuple(names),
                 of.boxes[which],
@@ -225,17 +262,23 @@ class Explainer:
     ) -> Reading:
         """Maps and gradients of one box, also for other weights at the same place."""
         weights = self.predictor.variables if variables is None else variables
-        at = jnp.int32(of.number[k]), jnp.int32(of.labels[k])
-        return self.programs.read(weights, of.pixels, *at)
+        return self.programs.read(weights, of.pixels, self.subject(of, k))
 
-    def module_of(self, name: str, number: int) -> str:
-        """The map to read for a candidate: that of its head, if "head" is asked."""
+    def subject(self, of: Candidates, k: int) -> Any:
+        """What the score of one box is made of, see `network.Explained`."""
+        label = jnp.int32(of.labels[k])
+        if isinstance(self.predictor.network, Yolo):
+            return Candidate(jnp.int32(of.number[k]), label)
+        box = jnp.asarray(of.network_boxes[k])
+        return self.programs.subject(self.predictor.variables, of.pixels, box, label)
+
+    def module_of(self, name: str, subject: Any) -> str:
+        """The map to read for a box: that of its head, if "head" is asked."""
         if name != HEAD:
             return name
-        config, anchors = self.predictor.config, self.predictor.anchors.shape[1]
-        cells = [(config.data.image_size // 2**n) ** 2 for n in config.model.heads]
-        level = np.searchsorted(anchors * np.cumsum(cells), number, side="right")
-        return self.places.read[config.model.heads[level]]
+        return self.places.read[
+            modules.explained(self.predictor.network).level(subject)
+        ]
 
     def native(
         self, boxes: Float[np.ndarray, "n 4"], size: tuple[int, int]
@@ -251,7 +294,7 @@ class Explainer:
         side = self.predictor.config.data.image_size
         gain, *pads = letterbox_geometry(size, side)
         rows, columns = (
-            _bilinear(n, float(gain), float(pad), side / count, count)
+            _bilinear(n, float(gain), float(pad), self.places.side / count, count)
             for n, pad, count in zip(size, pads, cells.shape, strict=True)
         )
         return rows @ cells @ columns.T

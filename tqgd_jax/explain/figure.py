@@ -23,6 +23,7 @@ SCHEMA = "tqgd_jax.explain/1"
 PAGE = "explain.html"
 RAW_BEST = "best candidate, below the threshold"
 FLAT = "no box depends on this module"
+EMPTY = "nothing detected at any threshold"
 CAPTION = (
     "A map shows which part of a module's output raised the score of the boxes. It is no "
     "evidence that a box is right, and a dark place is no evidence that nothing is there. "
@@ -85,7 +86,8 @@ def make(
             for name, explainer in explainers.items():
                 of = of_model[name]._replace(**_only(of_model[name], which))
                 maps = explainer.explain(of, task.method, range(len(of.number)))
-                control = _control(explainer, of) if task.checks else None
+                checked = task.checks and len(of.number) > 0
+                control = _control(explainer, of) if checked else None
                 for module, explanation in maps.items():
                     entry = _entry(explainer, of, explanation, row, control)
                     entry = {"model": name, "module": module, **entry}
@@ -135,6 +137,8 @@ def _boxes(
         return [tuple(range(int(words[3:])))]
     (one,) = of.values()
     count = len(one.number)
+    if not count:
+        return [()]
     if words == "all":
         return [(k,) for k in range(count)]
     if int(words) >= count:
@@ -161,6 +165,8 @@ def _shown(image: np.ndarray, slices: Slices) -> np.ndarray:
 
 def _cell(explanation: Explanation) -> Cell:
     note = [RAW_BEST] * explanation.raw_best + [FLAT] * explanation.flat
+    if not len(explanation.boxes):
+        note = [EMPTY]
     return Cell(
         explanation.map,
         explanation.boxes,

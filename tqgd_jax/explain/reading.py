@@ -13,28 +13,20 @@ from jax import Array
 from jaxtyping import Float, Int
 
 from tqgd_jax.augment import letterbox
-from tqgd_jax.decode import decode, nms
-from tqgd_jax.explain.modules import detector_of, watch
+from tqgd_jax.explain.modules import explained, watch
 from tqgd_jax.predictor import Predictor
-from tqgd_jax.structures.batch import Batch, Detections
+from tqgd_jax.structures.batch import Batch
 from tqgd_jax.xla import compiler_options
+from tqgd_jax.yolo import Decoded, Yolo
 
 Variables = Mapping[str, Any]
 
 
-class Decoded(NamedTuple):
-    """All candidates of one image, network px, and those that suppression left."""
-
-    boxes: Float[Array, "n 4"]
-    scores: Float[Array, "n k"]
-    detections: Detections
-
-
 class Reading(NamedTuple):
-    """The score of one candidate, and by module the maps and its gradient by them.
+    """The score of one box, and by module the maps and its gradient by them.
 
     Attributes:
-      score: logit of the objectness; of several classes plus that of the class.
+      score: before sigmoid or softmax, see `network.Explained.evidence`.
       maps: [h w c] by name of module.
       gradients: of the score, likewise.
     """
@@ -49,70 +41,51 @@ class Programs(NamedTuple):
 
     Attributes:
       fit: stored images to network inputs.
-      find: variables and one image to its candidates.
-      read: variables, one image, number and class of a candidate to its reading.
-      scores: variables, images, number and class of a candidate to its logits [b].
+      find: of a detector with anchors: variables and one image to its candidates.
+      subject: variables, one image, box (network px) and class to what is scored.
+      read: variables, one image and a subject to its reading.
+      scores: variables, images and a subject to its scores [b].
     """
 
     fit: Callable[[Batch], Array]
     find: Callable[[Variables, Array], Decoded]
-    read: Callable[[Variables, Array, int, int], Reading]
-    scores: Callable[[Variables, Array, int, int], Array]
-
-
-def score_of(
-    preds: tuple[Float[Array, "b _ _ a o"], ...],
-    index: int | Int[Array, ""],
-    label: int | Int[Array, ""],
-) -> Float[Array, "b"]:
-    """The logit of a candidate, numbered as `decode` orders them."""
-    of_level = [p.reshape(p.shape[0], -1, p.shape[-1]) for p in preds]
-    out = jnp.concatenate(of_level, axis=1)[:, index]
-    return out[:, 4] if out.shape[1] == 6 else out[:, 4] + out[:, 5 + label]
+    subject: Callable[[Variables, Array, Float[Array, "4"], Int[Array, ""]], Any]
+    read: Callable[[Variables, Array, Any], Reading]
+    scores: Callable[[Variables, Array, Any], Array]
 
 
 def programs(
     predictor: Predictor, shapes: Mapping[str, tuple[int, int, int]]
 ) -> Programs:
-    """The programs that read these maps of a detector.
+    """The programs that read these maps of a network.
 
     Args:
-      predictor: the detector.
+      predictor: that has it.
       shapes: of the maps to read, by name.
     """
-    config, detector, limits = (
-        predictor.config,
-        detector_of(predictor.network),
-        predictor.config.eval,
-    )
-    strides = tuple(2**n for n in config.model.heads)
+    config, module = predictor.config, predictor.network.module
+    network = explained(predictor.network)
 
     def fit(batch: Batch) -> Array:
         channels = config.model.in_channels
         return jnp.asarray(letterbox(batch, data=config.data, channels=channels).image)
 
     def find(variables: Variables, anchors: Array, image: Array) -> Decoded:
-        preds = watch(detector, variables, image).preds
-        boxes, scores, obj = decode(preds, anchors, strides)
-        detections = nms(
-            boxes,
-            scores,
-            obj,
-            min_score=limits.min_score,
-            iou=limits.nms_iou,
-            max_detections=limits.max_detections,
-        )
-        return Decoded(boxes[0], scores[0], Detections(*(x[0] for x in detections)))
+        # Anchors are given to the program, so those of other folds compile nothing.
+        yolo = Yolo(config, predictor.network.num_classes, anchors)
+        return yolo.decoded(watch(module, variables, image).raw)
 
-    def read(variables: Variables, image: Array, index: Array, label: Array) -> Reading:
+    def subject(variables: Variables, image: Array, box: Array, label: Array) -> Any:
+        raw = watch(module, variables, image).raw
+        return network.subject(variables, raw, box, label)
+
+    def read(variables: Variables, image: Array, subject: Any) -> Reading:
         def score(deltas: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
-            watched = watch(detector, variables, image, deltas)
+            watched = watch(module, variables, image, deltas)
             maps = {name: watched.maps[name] for name in shapes}
-            return score_of(watched.preds, index, label)[0], maps
+            return network.evidence(variables, watched.raw, subject)[0], maps
 
-        types = jax.eval_shape(
-            lambda v, x: watch(detector, v, x).maps, variables, image
-        )
+        types = jax.eval_shape(lambda v, x: watch(module, v, x).maps, variables, image)
         zeros = {
             name: jnp.zeros(types[name].shape, types[name].dtype) for name in shapes
         }
@@ -123,10 +96,9 @@ def programs(
         ]
         return Reading(value, *first)
 
-    def scores(
-        variables: Variables, images: Array, index: Array, label: Array
-    ) -> Array:
-        return score_of(watch(detector, variables, images).preds, index, label)
+    def scores(variables: Variables, images: Array, subject: Any) -> Array:
+        raw = watch(module, variables, images).raw
+        return network.evidence(variables, raw, subject)
 
     options = compiler_options()
     compiled = jax.jit(find, compiler_options=options)
@@ -134,6 +106,7 @@ def programs(
     return Programs(
         jax.jit(fit, compiler_options=options),
         lambda variables, image: compiled(variables, anchors, image),
+        jax.jit(subject, compiler_options=options),
         jax.jit(read, compiler_options=options),
         jax.jit(scores, compiler_options=options),
     )

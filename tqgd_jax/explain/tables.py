@@ -91,6 +91,7 @@ def every_slice(document: dict[str, Any]) -> Table:
             made = entry["checks"]
             note = ["best candidate, below the threshold"] * entry["raw_best_candidate"]
             note += ["no box depends on this module"] * entry["flat"]
+            note = note if entry["boxes"] else ["nothing detected at any threshold"]
             cells = [
                 _cell(_value(entry, key), _value(entry, f"{key}_gaussian"))
                 for key, _, _ in MEASURES

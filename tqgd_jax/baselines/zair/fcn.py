@@ -11,6 +11,8 @@ from tqgd_jax.baselines.vgg import VGG16
 from tqgd_jax.nn.blocks import Conv, Mode
 from tqgd_jax.nn.pool import upsample_bilinear
 
+FINEST = "encoder/conv3_3"  # after pooling the finest map that is scored
+
 
 class FCN8s(nn.Module):
     """Scores of three scales, added from coarse to fine, and eight times enlarged.

@@ -8,26 +8,20 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from tqgd_jax.baselines.blocks import first_values, he_deviation
 from tqgd_jax.baselines.pretrained import Weights, with_weights
 from tqgd_jax.baselines.segmentation import (
     binary_cross_entropy,
     dice_loss,
+    lesion_logit,
     lesion_of,
+    lesion_pixels,
+    mean_log_odds,
 )
+from tqgd_jax.baselines.zair.fcn import FINEST, FCN8s
 from tqgd_jax.structures.batch import ProbabilityMaps, Views
-
-
-def lesion_logit(logits: Float[Array, "b h w k"]) -> Float[Array, "b h w"]:
-    """Log odds of lesion: the only logit, or of two that of lesion less the other.
-
-    sigmoid of the difference is softmax of the two.
-    """
-    if logits.shape[-1] == 1:
-        return logits[..., 0]
-    return logits[..., 1] - logits[..., 0]
 
 
 @dataclass(frozen=True)
@@ -88,3 +82,33 @@ class LesionSegmentation:
         """Probability of lesion; all of one class."""
         logit = lesion_logit(self.module.apply(variables, image, train=False))
         return ProbabilityMaps(jax.nn.sigmoid(logit), jnp.zeros(logit.shape, jnp.int32))
+
+    def subject(
+        self,
+        variables: Mapping[str, Any],
+        raw: Float[Array, "b s s k"],
+        box: Float[Array, "4"],
+        label: Int[Array, ""],
+    ) -> Float[Array, "s s"]:
+        """Weights of pixels, see `lesion_pixels`."""
+        del variables, label
+        return lesion_pixels(lesion_logit(raw)[0], box)
+
+    def evidence(
+        self,
+        variables: Mapping[str, Any],
+        raw: Float[Array, "b s s k"],
+        subject: Float[Array, "s s"],
+    ) -> Float[Array, "b"]:
+        """The mean of the log odds of lesion."""
+        del variables
+        return mean_log_odds(lesion_logit(raw), subject)
+
+    def head_maps(self, inputs: Mapping[str, Any]) -> dict[int, Array | str]:
+        """What the logits are made of; of `FCN8s` the map whose maxima it reads."""
+        return {2: FINEST} if isinstance(self.module, FCN8s) else {0: inputs["logits"]}
+
+    def level(self, subject: Float[Array, "s s"]) -> int:
+        """There is one."""
+        del subject
+        return 2 if isinstance(self.module, FCN8s) else 0

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from tqgd_jax.baselines.pretrained import Weights, resnet_names, with_weights
 from tqgd_jax.baselines.zhao import rpn
@@ -19,12 +19,20 @@ from tqgd_jax.baselines.zhao.matching import prepared
 from tqgd_jax.baselines.zhao.module import GuidedFasterRCNN, Raw
 from tqgd_jax.baselines.zhao.proposals import propose
 from tqgd_jax.baselines.zhao.roi import detections, roi_targets, roi_terms
-from tqgd_jax.config import Eval
+from tqgd_jax.baselines.zhao.roi_align import level_of
+from tqgd_jax.config import LEVELS, Eval
 from tqgd_jax.losses import device_sum
-from tqgd_jax.structures.batch import Detections, Views
+from tqgd_jax.structures.batch import Detections, Views, by_level
 
 Variables = Mapping[str, Any]
 TERMS = ("loc", "shape", "rpn_cls", "rpn_box", "cls", "box")
+
+
+class Proposal(NamedTuple):
+    """A box (x0, y0, x1, y1), network px, that may hold a lesion of a class."""
+
+    box: Float[Array, "4"]
+    label: Int[Array, ""]
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,10 @@ class Zhao:
 
     def init(self, seed: int, *, pretrained: bool = False) -> dict[str, Any]:
         """First `params` and `batch_stats`, float32; if asked, the backbone's of a file.
+
+        Args:
+          seed: of the draws.
+          pretrained: see `network.Network`.
 
         Raises:
           ValueError: the file does not fit.
@@ -148,6 +160,34 @@ class Zhao:
         proposals, proposed = propose(raw.guides, anchors, size, train=False)
         logits, deltas = self._regions(variables, raw, proposals)
         return detections(proposals, proposed, logits, deltas, size, self.eval)
+
+    def subject(
+        self,
+        variables: Variables,
+        raw: Raw,
+        box: Float[Array, "4"],
+        label: Int[Array, ""],
+    ) -> Proposal:
+        """The box itself as a proposal."""
+        del variables, raw
+        return Proposal(box, label)
+
+    def evidence(
+        self, variables: Variables, raw: Raw, subject: Proposal
+    ) -> Float[Array, "b"]:
+        """The second stage's logit of the class less that of background."""
+        b = len(raw.levels[0])
+        boxes = jnp.broadcast_to(subject.box[None, None], (b, 1, 4))
+        logits, _ = self._regions(variables, raw, boxes)
+        return logits[:, 0, subject.label] - logits[:, 0, -1]
+
+    def head_maps(self, inputs: Mapping[str, Any]) -> dict[int, Array | str]:
+        """P2 to P5, which the second stage reads; the first stage reads P6 too."""
+        return dict(by_level(inputs["rpn"][: len(LEVELS)]))
+
+    def level(self, subject: Proposal) -> int:
+        """Where RoIAlign reads the box."""
+        return LEVELS[int(level_of(subject.box, len(LEVELS)))]
 
     def _regions(
         self, variables: Variables, raw: Raw, boxes: Float[Array, "b r 4"]

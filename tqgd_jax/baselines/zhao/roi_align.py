@@ -3,12 +3,24 @@
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from tqgd_jax.baselines.zhao.bilinear import read
 
 SAMPLES = 2  # a bin and side
 LARGE = 56  # px: boxes of this side and more are read on P3, of twice that on P4
+
+
+def level_of(boxes: Float[Array, "*n 4"], count: int) -> Int[Array, "*n"]:
+    """Which of the levels a box is read on, 0 the finest: floor(log2(sqrt(area) / 56)).
+
+    Args:
+      boxes: (x0, y0, x1, y1), network px.
+      count: of the levels; the result is cut to those that there are.
+    """
+    area = jnp.maximum((boxes[..., 2:] - boxes[..., :2]).prod(axis=-1), 1e-6)
+    level = jnp.floor(jnp.log2(jnp.sqrt(area) / LARGE)).astype(jnp.int32)
+    return jnp.clip(level, 0, count - 1)
 
 
 def roi_align(
@@ -20,9 +32,8 @@ def roi_align(
 ) -> Float[Array, "b r k k c"]:
     """Mean of 2x2 bilinear samples in each bin of each box, float32.
 
-    A box is read on level floor(log2(sqrt(area) / 56)), cut to those that there are.
-    Pixel centres lie at half pixels. A sample more than a pixel outside is 0; else it
-    is moved to the nearest pixel inside.
+    A box is read on the level of `level_of`. Pixel centres lie at half pixels. A sample
+    more than a pixel outside is 0; else it is moved to the nearest pixel inside.
 
     Args:
       levels: maps of equal channels, finest first, each half the one before.
@@ -37,9 +48,7 @@ def roi_align(
     rows = jnp.concatenate([x.reshape(b, -1, x.shape[-1]) for x in levels], axis=1)
     rows = rows.reshape(-1, rows.shape[-1])
 
-    area = jnp.maximum((boxes[..., 2:] - boxes[..., :2]).prod(axis=-1), 1e-6)
-    level = jnp.floor(jnp.log2(jnp.sqrt(area) / LARGE)).astype(jnp.int32)
-    level = jnp.clip(level, 0, len(levels) - 1)[..., None, None]
+    level = level_of(boxes, len(levels))[..., None, None]
     height = jnp.array([h for h, _ in shapes])[level]
     width = jnp.array([w for _, w in shapes])[level]
     bottom, right = (n.astype(jnp.float32) - 1 for n in (height, width))
