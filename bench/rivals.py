@@ -34,7 +34,9 @@ def named(words):
     chosen = [name for word in words for name in families.get(word, (word,))]
     for name in chosen:
         if name not in RIVALS:
-            raise SystemExit(f"no network {name!r}; there are: zair, {', '.join(RIVALS)}")
+            raise SystemExit(
+                f"no network {name!r}; there are: zair, {', '.join(RIVALS)}"
+            )
     return chosen or list(PUBLISHED)
 
 

@@ -1,4 +1,4 @@
-"""The competitors of Table 1 in PyTorch, for comparison: see `same` and `bench.speed.baselines`.
+"""The competitors of Table 1 in PyTorch: see `same` and `bench.speed.baselines`.
 
 Written from the specification in plain PyTorch. Modules have the names that the package
 has, so that weights are copied by name; the graphs are written anew.
@@ -29,4 +29,6 @@ def build(config, num_classes=1):
     zair = baseline.zair
     if zair.network == "vgg16_fcn":
         return FCN8s(channels, zair.batch_norm, baseline.width)
-    return {"segnet": SegNet, "unet": UNet}[zair.network](channels, width=baseline.width)
+    return {"segnet": SegNet, "unet": UNet}[zair.network](
+        channels, width=baseline.width
+    )

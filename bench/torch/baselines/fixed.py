@@ -75,13 +75,17 @@ class Fixed(Zhao):
         def mean(values, chosen, valid):
             return jnp.where(chosen, values, 0.0).sum() / jnp.maximum(valid.sum(), 1)
 
-        loc = location_loss(guides.location, given["location"], given["location_weight"])
+        loc = location_loss(
+            guides.location, given["location"], given["location_weight"]
+        )
         s = given["shape"]
         shape = bounded_iou(at(anchors, s), s["boxes"]).sum(-1)
         shape = mean(shape, s["positive"], s["valid"])
         s = given["score"]
         score = jnp.take_along_axis(guides.score, s["at"], axis=1)
-        score = mean(bce(score, s["positive"].astype("float32")), s["valid"], s["valid"])
+        score = mean(
+            bce(score, s["positive"].astype("float32")), s["valid"], s["valid"]
+        )
         wanted = encode(jax.lax.stop_gradient(at(anchors, s)), s["boxes"], RPN_STDS)
         delta = smooth_l1(at(guides.delta, s) - wanted, beta=1.0).sum(-1)
         delta = mean(delta, s["positive"], s["valid"])

@@ -85,9 +85,7 @@ class MultiTaskUNet(nn.Module):
 
     def forward(self, image):
         def up(x):
-            return F.interpolate(
-                x, scale_factor=2, mode="bilinear", align_corners=True
-            )
+            return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
 
         def cut(x):
             return x[..., : image.shape[2], : image.shape[3]]

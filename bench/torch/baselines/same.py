@@ -107,9 +107,7 @@ def ours(network, variables, views):
         targets = targets_of(network, raw, views, key)
         second = None
         if not network.segments:
-            second = network._regions(
-                variables, evaluated, targets["regions"]["boxes"]
-            )
+            second = network._regions(variables, evaluated, targets["regions"]["boxes"])
         return evaluated, raw, loss, terms, grads, targets, second
 
     return jax.jit(whole)(variables, views, jax.random.key(1))

@@ -40,7 +40,9 @@ def copy(net, variables):
         for name, value in places(net, tree):
             tensor = there.pop(name)
             if tensor.shape != value.shape:
-                raise ValueError(f"{name}: {value.shape} here, {tuple(tensor.shape)} there")
+                raise ValueError(
+                    f"{name}: {value.shape} here, {tuple(tensor.shape)} there"
+                )
             tensor.data.copy_(torch.from_numpy(np.array(value)))
     left = [name for name in there if not name.endswith("num_batches_tracked")]
     if left:

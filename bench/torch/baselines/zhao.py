@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bench.torch.baselines.blocks import scaled, standardised
 from bench.torch.baselines.blocks import norm as batch_norm
+from bench.torch.baselines.blocks import scaled, standardised
 from bench.torch.baselines.zhao_loss import losses
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
@@ -153,7 +153,9 @@ class GuidedAnchors(nn.Module):
             y = F.relu(self.adaption(x, shape.detach()))
             maps = self.location(x), shape, self.score(y), self.delta(y)
             out.append([m.float().flatten(2).transpose(1, 2) for m in maps])
-        location, shape, score, delta = (torch.cat(m, 1) for m in zip(*out, strict=True))
+        location, shape, score, delta = (
+            torch.cat(m, 1) for m in zip(*out, strict=True)
+        )
         return {
             "location": location[..., 0],
             "shape": shape,
@@ -201,7 +203,10 @@ class RoiHead(nn.Module):
     def __init__(self, c, hidden, classes):
         super().__init__()
         self.fc1, self.fc2 = nn.Linear(49 * c, hidden), nn.Linear(hidden, hidden)
-        self.cls, self.box = nn.Linear(hidden, classes + 1), nn.Linear(hidden, 4 * classes)
+        self.cls, self.box = (
+            nn.Linear(hidden, classes + 1),
+            nn.Linear(hidden, 4 * classes),
+        )
 
     def forward(self, levels, boxes):
         b, r = boxes.shape[:2]
