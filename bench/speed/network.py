@@ -96,7 +96,7 @@ def our_side(args, kind, cfg, data):
 
     memory = machine.HostMemory()
     if kind == "train":
-        side = ours.TrainStep(cfg, *data, steps=args.steps)
+        side = ours.TrainStep(cfg, ours.views_of(*data), args.steps)
     else:
         side = ours.Inference(cfg, data[0])
     if jax.default_backend() != "cpu":

@@ -59,6 +59,11 @@ def boxes_of(cfg):
     return anchors.choose(cfg.model, np.zeros((0, 2), np.float32), cfg.seed).boxes
 
 
+def views_of(images, boxes, valid):
+    """A batch of one class: images in [0, 1], NHWC; padded x0, y0, x1, y1 in px."""
+    return Views(images, Targets(boxes, np.zeros(valid.shape, np.int32), valid))
+
+
 class Compilation:
     """Compiles a `CompiledSteps` ahead of its first call, to time it and to look into it.
 
@@ -83,27 +88,26 @@ class Compilation:
 class TrainStep:
     """`step.make_learn` in the loop of `CompiledSteps`: all but the augmentation."""
 
-    def __init__(self, cfg, images, boxes, valid, steps=1):
+    def __init__(self, cfg, views, steps=1, network=None):
         """Puts state and images on the device and compiles.
 
         Args:
           cfg: of the run.
-          images: in [0, 1], NHWC.
-          boxes: x0, y0, x1, y1 in px, padded.
-          valid: of boxes.
+          views: see `views_of`.
           steps: of one call.
+          network: whose loss it is [that of `cfg`].
         """
-        network = build(cfg, 1, jnp.asarray(boxes_of(cfg)))
+        if network is None:
+            network = build(cfg, 1, jnp.asarray(boxes_of(cfg)))
         learn = make_learn(network, cfg)
 
-        def step(state, images, targets, row, hyper):
+        def step(state, views, row, hyper):
             # Nothing of the images may be prepared once for all steps of the loop.
-            images, targets, _ = lax.optimization_barrier((images, targets, row))
-            return learn(state, Views(images, targets), jax.random.key(0), hyper)
+            views, _ = lax.optimization_barrier((views, row))
+            return learn(state, views, jax.random.key(0), hyper)
 
-        targets = Targets(boxes, np.zeros(valid.shape, np.int32), valid)
-        program = CompiledSteps(cfg, step, constant=(images, targets), at_most=steps)
-        self._inputs = [(np.arange(len(images), dtype=np.int32),)] * steps
+        program = CompiledSteps(cfg, step, constant=(views,), at_most=steps)
+        self._inputs = [(np.arange(len(views.image), dtype=np.int32),)] * steps
         on, off = np.ones(steps, bool), np.zeros(steps, bool)
         rate = np.full(steps, 1e-3, np.float32)
         momentum = np.full(steps, 0.937, np.float32)

@@ -159,7 +159,7 @@ def compare(model, size, batch):
         rows.append((f"raw output, {what}", gap, max(np.abs(x).max() for x in out)))
     copy_weights({"params": state.params, "batch_stats": state.batch_stats}, net)
     step = theirs.TrainStep(net, images, boxes, valid, precision="fp32", last=True)
-    metrics = ours.TrainStep(cfg, images, boxes, valid).metrics
+    metrics = ours.TrainStep(cfg, ours.views_of(images, boxes, valid)).metrics
     for what, value in step.metrics.items():
         rows.append((f"training step, {what}", abs(metrics[what] - value), abs(value)))
     return [
