@@ -142,7 +142,7 @@ def _table_1() -> Study:
     augment = {f"augment.{k}": v for k, v in asdict(study.base.augment).items()}
     rows = [row for row in study.rows if 1 in row.tables]
     for row in COMPETITORS:
-        settings = row.settings | augment | changes.get(row.name, quarter)
+        settings = {**row.settings, **augment, **changes.get(row.name, quarter)}
         settings["optim.ema_tau"] = study.base.optim.ema_tau
         if row.name == "FOELLMER":
             settings["augment.value"] = 0.0

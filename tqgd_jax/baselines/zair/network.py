@@ -57,8 +57,9 @@ class LesionSegmentation:
         """First values: He's or, if asked, the encoder's of the file."""
         module: nn.Module = self.module
         variables = first_values(module, self.channels, seed, he_deviation)
-        use = pretrained and self.weights
-        return with_weights(variables, self.weights) if use else variables
+        if not pretrained or self.weights is None:
+            return variables
+        return with_weights(variables, self.weights)
 
     def loss(
         self,
