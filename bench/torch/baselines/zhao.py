@@ -102,7 +102,7 @@ class FPN(nn.Module):
 def deform(x, offsets, weight):
     """Deformable 3x3 convolution; offsets (group, tap, (dy, dx)) in the channels."""
     b, c, h, w = x.shape
-    offsets = offsets.float().view(b * GROUPS, 9, 2, h, w)
+    offsets = offsets.float().reshape(b * GROUPS, 9, 2, h, w)
     tap = torch.arange(9, device=x.device)
     y = torch.arange(h, device=x.device)[None, :, None] + (tap // 3 - 1)[:, None, None]
     z = torch.arange(w, device=x.device)[None, None, :] + (tap % 3 - 1)[:, None, None]
