@@ -101,7 +101,7 @@ class Run:
         )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(story, "CompiledSteps", self._compiled)
-            patch.setattr(story, "create", lambda *_: self.first())
+            patch.setattr(story, "create", lambda *_, **__: self.first())
             story.train(config, folder, self.splits)
         checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
         done, _ = checkpoints.restore(self.first())

@@ -16,7 +16,6 @@ from jaxtyping import Float
 
 from tqgd_jax.anchors import best_possible_recall, choose
 from tqgd_jax.config import Config, Crop, Data, Model
-from tqgd_jax.data import masks
 from tqgd_jax.data.discover import split_source
 from tqgd_jax.data.discover.layout import discover
 from tqgd_jax.data.read import validation
@@ -123,6 +122,8 @@ def _masks(samples: list[Sample], data: Data) -> None:
         return
     kind = "true" if all(sample.parts is not None for sample in samples) else "pseudo"
     dtype = np.dtype(samples[0].header.dtype)
+    from tqgd_jax.data import masks
+
     least = masks.least_calcium(data, data.lesion_hu, dtype)
     because = masks.no_masks(data.boxes)
     print(f"masks     {masks.statement(kind, least, dtype, because)}")
