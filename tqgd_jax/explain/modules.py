@@ -134,7 +134,7 @@ def places(
         watched = watch(network.module, variables, image)
         heads = explained(network).head_maps(watched.inputs)
         read.update({n: _source(x, n, watched.maps) for n, x in heads.items()})
-        called.extend(path for path in watched.inputs if path and "/" not in path)
+        called.extend(path for path in watched.inputs if path in variables["params"])
         return watched.maps
 
     maps = jax.eval_shape(run, dict(variables), image)

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from tqgd_jax.baselines.zhao.bilinear import read
 
 SAMPLES = 2  # a bin and side
-LARGE = 56  # px: boxes of this side and more are read on P3, of twice that on P4
+LARGE = 56  # px: boxes of twice this side and more are read on P3, of four times on P4
 
 
 def level_of(boxes: Float[Array, "*n 4"], count: int) -> Int[Array, "*n"]:
