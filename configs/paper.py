@@ -63,10 +63,10 @@ CONTROLS = (
 
 
 def competitor(name: str, label: str, config: Config) -> Row:
-    """A row with network, optimiser, size, padding and augmentation of a configuration."""
+    """A row with all of a configuration but its data, of which size and padding count."""
     optim = asdict(config.optim)
     changed = differences(Config(), config)
-    own = ("baseline.", "data.image_size", "data.pad_value", "augment.")
+    own = ("baseline.", "model.", "data.image_size", "data.pad_value", "augment.")
     settings = {k: v for k, (_, v) in changed.items() if k.startswith(own)}
     settings |= {f"optim.{k}": v for k, v in optim.items()}
     return Row(name, label, settings, tables=(1,))

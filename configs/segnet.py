@@ -7,13 +7,15 @@ from dataclasses import replace
 
 from foellmer import adam  # configs/foellmer.py
 
-from tqgd_jax.config import Augment, Baseline, Config, Data, Zair
+from tqgd_jax.config import Augment, Baseline, Config, Data, Model, Zair
 
 
 def get_config(network: str = "segnet") -> Config:
     """The data of `configs/tqgdnet.py` at 512 px; flips and shifts, no mosaic."""
+    channels = 1 if network == "unet" else 3  # VGG16 is made for colours
     return replace(
         Config(),
+        model=Model(in_channels=channels),
         baseline=Baseline(family="zair", zair=Zair(network=network)),
         data=Data(slices="positive", image_size=512, pad_value=15.0),  # air
         augment=Augment(mosaic=0.0, scale=0.0, value=0.0),

@@ -1,5 +1,9 @@
 """Networks of other families on the way that detectors go: train, load, detect."""
 
+import importlib
+from pathlib import Path
+
+import jax
 import numpy as np
 import pytest
 
@@ -8,6 +12,7 @@ from tqgd_jax.config import Augment, Baseline, Data, Foellmer, Optim, Train
 from tqgd_jax.network import Network, build, families
 from tqgd_jax.trained import load
 
+ROOT = Path(__file__).parents[2]
 SMALL = {
     "segnet": Baseline("zair", width=0.125),
     "foellmer": Baseline("foellmer", width=0.5, foellmer=Foellmer(dropout=0.25)),
@@ -64,3 +69,20 @@ def test_a_segmentation_trains_loads_and_answers_in_native_pixels(name, tmp_path
     again = load(tmp_path / "weights.safetensors").detect(images)
     for one, other in zip(low, again, strict=True):
         np.testing.assert_array_equal(one.det_boxes, other.det_boxes)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("zhao", 41_936_350),
+        ("foellmer", 1_931_698),
+        ("segnet", 29_444_162),
+        ("unet", 31_042_369),
+        ("vgg16_fcn", 14_715_971),
+    ],
+)
+def test_a_configuration_is_the_published_network(name, parameters, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "configs"))
+    cfg = importlib.import_module(name).get_config()
+    params = build(cfg, 1).init(0)["params"]
+    assert sum(x.size for x in jax.tree.leaves(params)) == parameters

@@ -42,7 +42,8 @@ def define(out: str) -> None:
 def find_config() -> None:
     """Lets `--config=configs/NAME.py` and `--config=NAME` name a file that is installed.
 
-    A file in the folder where the command runs comes first.
+    A file in the folder where the command runs comes first. It may import those beside
+    it, as `configs/segnet.py` does.
     """
     for i, word in enumerate(sys.argv):
         name, equals, value = word.partition("=")
@@ -50,11 +51,15 @@ def find_config() -> None:
             continue
         at = i if equals else i + 1
         value = value if equals else "".join(sys.argv[at : at + 1])
-        if not value or Path(value.partition(":")[0]).exists():
+        file = Path(value.partition(":")[0])
+        if value and file.exists():
+            sys.path.append(str(file.absolute().parent))
+        if not value or file.exists():
             continue
         for folder in INSTALLED:
             file = (folder / Path(value).name).with_suffix(".py")
             if file.exists():
+                sys.path.append(str(folder))
                 sys.argv[at] = f"{name}={file}" if equals else str(file)
                 break
 
