@@ -107,8 +107,10 @@ def make_plan(config: Config, images: Dataset, *, validates: bool) -> Plan:
     chosen = anchor_boxes.choose(
         config.model, wh, config.seed, config.loss.anchor_threshold
     )
-    log.info("anchors: %s", chosen.origin)
-    if chosen.lost:
+    has_anchors = not config.baseline.family  # the others have no use for these
+    if has_anchors:
+        log.info("anchors: %s", chosen.origin)
+    if has_anchors and chosen.lost:
         log.warning(
             "%d of %d training boxes match no anchor (%s) at %d px and are not learnt "
             "at that size; model.anchors=auto fits anchors to the boxes, a larger "
