@@ -104,7 +104,7 @@ def _with_anchors(
 
 
 def _with_area(boxes: Float[np.ndarray, "n 4"]) -> Bool[np.ndarray, "n"]:
-    return (boxes[:, :2] < boxes[:, 2:]).all(axis=1)
+    return (boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3])
 
 
 def _answered(
