@@ -11,50 +11,21 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from tqgd_jax.augment_geometry import letterbox_geometry
-from tqgd_jax.data import dataset
-from tqgd_jax.data.unlabelled import of_arrays
-from tqgd_jax.decode import unletterbox
 from tqgd_jax.explain import modules, reading
+from tqgd_jax.explain.candidates import Candidates, candidates
 from tqgd_jax.explain.formulas import METHODS, unit
 from tqgd_jax.explain.modules import HEAD, Places
 from tqgd_jax.explain.reading import Programs, Reading, Variables
-from tqgd_jax.predictor import PADDED, Predictor
+from tqgd_jax.predictor import Predictor
 from tqgd_jax.structures.batch import Arr
 from tqgd_jax.yolo import Candidate, Yolo
 
 BEST = 10  # boxes whose maps make the map of an image
-
-
-class Candidates(NamedTuple):
-    """What may be explained in one image, the best first.
-
-    Attributes:
-      pixels: the network's input.
-      size: height and width of the image, px.
-      boxes: (x0, y0, x1, y1), px of the image.
-      network_boxes: the same in network px, not clipped.
-      scores: confidence.
-      labels: class indices.
-      number: among all candidates: of a detector with anchors in the order of `decode`,
-        of others the best first.
-      raw_best: nothing reaches the threshold; this is the best of all candidates.
-    """
-
-    pixels: Float[Array, "1 s s c"]
-    size: tuple[int, int]
-    boxes: Float[np.ndarray, "n 4"]
-    network_boxes: Float[np.ndarray, "n 4"]
-    scores: Float[np.ndarray, "n"]
-    labels: Int[np.ndarray, "n"]
-    number: Int[np.ndarray, "n"]
-    raw_best: bool
 
 
 class Explanation(NamedTuple):
@@ -161,66 +132,7 @@ class Explainer:
         least = self.predictor.threshold if min_score is None else min_score
         if not 0 <= least <= 1:
             raise ValueError(f"min_score must be in [0, 1], got {least}")
-        source = of_arrays([self.predictor.checked(image)], PADDED)
-        pixels = self.programs.fit(next(dataset.in_order(source, 1)))
-        if not isinstance(self.predictor.network, Yolo):
-            return self._answered(image, pixels, least)
-        decoded = self.programs.find(self.predictor.variables, pixels)
-        decoded = jax.tree.map(lambda x: np.asarray(x[0]), decoded)
-        boxes, scores = decoded.boxes, decoded.scores
-        if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
-            raise ValueError("the network gives NaN or infinity for this image")
-        size = (int(source.sizes[0, 0]), int(source.sizes[0, 1]))
-        boxes_left, certainty, labels, valid = decoded.detections
-        native = self.native(boxes_left, size)
-        area = (native[:, :2] < native[:, 2:]).all(axis=1)
-        chosen = np.flatnonzero(valid & area & (certainty.astype(float) >= least))
-        # Suppression has copied these very numbers, in the same program.
-        index = [
-            np.flatnonzero(
-                (boxes == boxes_left[d]).all(axis=1)
-                & (scores[:, labels[d]] == certainty[d])
-            )[0]
-            for d in chosen
-        ]
-        label = labels[chosen]
-        if raw_best := not index:
-            all_native = self.native(boxes, size)
-            inside = (all_native[:, :2] < all_native[:, 2:]).all(axis=1, keepdims=True)
-            ranked = np.where(inside, scores, -1)
-            best, of_class = np.unravel_index(ranked.argmax(), scores.shape)
-            index, label = [best], np.array([of_class])
-        at, label = np.array(index, np.int32), label.astype(np.int32)
-        return Candidates(
-            pixels,
-            size,
-            self.native(boxes[at], size),
-            boxes[at],
-            scores[at, label],
-            label,
-            at,
-            raw_best,
-        )
-
-    def _answered(self, image: Arr, pixels: Array, least: float) -> Candidates:
-        """Boxes of the predictor itself."""
-        every = self.predictor(image, 0.0)
-        number = np.flatnonzero(every.scores.astype(float) >= least)
-        if raw_best := not len(number):
-            number = np.arange(min(1, len(every.scores)))
-        boxes, scores, labels = (x[number] for x in every)
-        size = (int(image.shape[0]), int(image.shape[1]))
-        gain, y, x = letterbox_geometry(size, pixels.shape[1])
-        return Candidates(
-            pixels,
-            size,
-            boxes,
-            (boxes * gain + np.array([x, y, x, y])).astype(np.float32),
-            scores,
-            labels.astype(np.int32),
-            number.astype(np.int32),
-            raw_best and len(number) > 0,
-        )
+        return candidates(self.predictor, self.programs, image, least)
 
     def explain(
         self,
@@ -279,13 +191,6 @@ class Explainer:
         return self.places.read[
             modules.explained(self.predictor.network).level(subject)
         ]
-
-    def native(
-        self, boxes: Float[np.ndarray, "n 4"], size: tuple[int, int]
-    ) -> Float[np.ndarray, "n 4"]:
-        """Boxes of the network's input in px of the image, clipped to it."""
-        side = self.predictor.config.data.image_size
-        return np.asarray(unletterbox(boxes, np.array(size), side))
 
     def in_image(
         self, cells: Float[np.ndarray, "y x"], size: tuple[int, int]
