@@ -190,7 +190,7 @@ def test_a_box_that_clipping_left_no_area_is_no_detection(detector, monkeypatch)
     image = tq.Image(
         "0", boxes[:0], np.zeros(0, int), boxes, np.ones(3), np.zeros(3, int)
     )
-    monkeypatch.setattr(type(detector), "detect", lambda *_: [image])
+    monkeypatch.setattr(type(detector), "detect_at", lambda *_: [[image]])
     assert detector(np.zeros((8, 8), np.int16), 0.0).boxes.tolist() == [[1, 1, 4, 4]]
 
 
