@@ -80,7 +80,8 @@ class Predictor:
       anchors: width and height by head, network px.
       variables: EMA weights and batch statistics, in the form of training.
       threshold: confidence from which a detection counts: what validation chose, else
-        YOLOv5's.
+        YOLOv5's; of a segmentation 0, because its operating point is a probability of
+        pixels (`POINT_TAU`).
       chosen: whether validation chose it.
       provenance: where the weights are from; plain data.
     """
@@ -126,9 +127,7 @@ class Predictor:
 
     def found_in(self, images: Dataset, min_score: float | None = None) -> list[Boxes]:
         """Detections in each image of a data set; one without area is none."""
-        # The components of a map have their operating point in the map itself.
-        usual = 0.0 if self.network.segments else self.threshold
-        least = usual if min_score is None else min_score
+        least = self.threshold if min_score is None else min_score
         if not 0 <= least <= 1:
             raise ValueError(f"min_score must be in [0, 1], got {least}")
         result = []

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from tqgd_jax.config import Config, from_dict
 from tqgd_jax.io import weights
-from tqgd_jax.network import build
+from tqgd_jax.network import Network, build
 from tqgd_jax.predictor import Predictor
 
 USUAL_THRESHOLD = 0.25  # YOLOv5's, where no validation has chosen one
@@ -38,7 +38,7 @@ def load(path: str | Path, step: str | None = None) -> Predictor:
             tuple(meta["classes"]),
             _three_a_head(meta["anchors"]),
             variables,
-            meta["threshold"] or USUAL_THRESHOLD,
+            meta["threshold"] or _usual(build(config, len(meta["classes"]))),
             meta["threshold"] is not None,
             meta["provenance"],
         )
@@ -81,10 +81,15 @@ def _from_run(folder: Path, step: str | None) -> Predictor:
         tuple(run["classes"]),
         _three_a_head(run["anchors"]),
         now.ema,
-        0.0 if network.segments else threshold or USUAL_THRESHOLD,
+        threshold or _usual(network),
         threshold is not None,
         provenance,
     )
+
+
+def _usual(network: Network) -> float:
+    """The threshold where validation chose none; maps have their own, of pixels."""
+    return 0.0 if network.segments else USUAL_THRESHOLD
 
 
 def _three_a_head(anchors: list[Any]) -> Float[np.ndarray, "l 3 2"]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tqgd_jax.baselines import foellmer, zair
-from tqgd_jax.config import Baseline, Config, Data, Foellmer, Model, Zair
+from tqgd_jax.config import Augment, Baseline, Config, Data, Foellmer, Model, Zair
 from tqgd_jax.structures.batch import Targets, Views
 
 SIDE = 40  # px; no network takes it as it is
@@ -30,7 +30,8 @@ def built(name, precision="fp32"):
     build, baseline, classes = NETWORKS[name]
     baseline = dataclasses.replace(baseline, width=0.125)
     model = Model(in_channels=3, precision=precision)
-    return build(Config(model=model, baseline=baseline), classes)
+    still = Augment(value=0.0)  # foellmer wants its Hounsfield units unchanged
+    return build(Config(model=model, baseline=baseline, augment=still), classes)
 
 
 @cache
@@ -145,6 +146,7 @@ def test_an_answer_does_not_depend_on_the_rest_of_the_batch(name):
             1,
             "no backbone of torchvision's",
         ),
+        (foellmer.build, Config(), 1, r"augment.value=0.4 .*; set it to 0"),
     ],
 )
 def test_what_a_family_cannot_do_is_refused(build, config, classes, message):

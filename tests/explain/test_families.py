@@ -16,7 +16,7 @@ from tests.training.tiny import config
 from tqgd_jax.baselines.segmentation import lesion_pixels
 from tqgd_jax.baselines.zhao.network import Proposal
 from tqgd_jax.commands import explain
-from tqgd_jax.config import Baseline, Zair, Zhao
+from tqgd_jax.config import Augment, Baseline, Zair, Zhao
 from tqgd_jax.explain import Explainer, figure, modules
 from tqgd_jax.predictor import Boxes, Predictor
 from tqgd_jax.trained import load
@@ -36,7 +36,7 @@ BOX = np.array([20.0, 28, 28, 36], np.float32)  # of the bright square, and a px
 @cache
 def predictor(name):
     """First weights."""
-    settings = config(baseline=NETWORKS[name])
+    settings = config(baseline=NETWORKS[name], augment=Augment(value=0.0))
     few = dataclasses.replace(settings.eval, max_detections=20)
     settings = dataclasses.replace(settings, eval=few)
     anchors, start = np.zeros((1, 3, 2), np.float32), {"run": name, "step": 1}

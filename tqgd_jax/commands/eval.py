@@ -115,9 +115,9 @@ def _main(_: list[str]) -> None:
     threshold, segments = None, predictor.network.segments
     if batches == trained_with and not segments:
         threshold = predictor.provenance["validated_threshold"]
-    if segments:
-        pass  # their operating point is a probability of pixels
-    elif (threshold is None or whole) and "val" in splits and not given.data_dir:
+    # The operating point of a segmentation is a probability of pixels.
+    unchosen = (threshold is None or whole) and not segments
+    if unchosen and "val" in splits and not given.data_dir:
         # These weights were saved between two evaluations, or evaluated with other batch
         # statistics, or on the slices with boxes only.
         with sharding.memory(ways):

@@ -52,15 +52,7 @@ class FoellmerNetwork:
         """Arteries, or one where lesions are not told apart."""
         return REGIONS - 1 if self.module.regions else 1
 
-    @property
-    def segments(self) -> bool:
-        """It answers with maps, and learns from masks."""
-        return True
-
-    @property
-    def averages(self) -> bool:
-        """Its terms are means over the batch."""
-        return True
+    segments = averages = True
 
     def init(self, seed: int, *, pretrained: bool = False) -> dict[str, Any]:
         """First values; with two tasks `uncertainty` is a parameter beside them, 0."""

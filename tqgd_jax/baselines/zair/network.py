@@ -43,15 +43,7 @@ class LesionSegmentation:
         """Lesions are not told apart."""
         return 1
 
-    @property
-    def segments(self) -> bool:
-        """It answers with maps, and learns from masks."""
-        return True
-
-    @property
-    def averages(self) -> bool:
-        """Its terms are means over the batch."""
-        return True
+    segments = averages = True
 
     def init(self, seed: int, *, pretrained: bool = False) -> dict[str, Any]:
         """First values: He's or, if asked, the encoder's of the file."""

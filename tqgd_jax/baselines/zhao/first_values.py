@@ -4,11 +4,12 @@ A parameter's values depend on the seed, its path and its shape, as in `nn.init`
 """
 
 import math
-import zlib
 from typing import Any
 
 import jax
 import numpy as np
+
+from tqgd_jax.nn.init import generator
 
 LOCATION_BIAS = -math.log(99)  # one cell in a hundred is a centre
 
@@ -35,7 +36,7 @@ def _fill(path: list[str], shape: tuple[int, ...], seed: int) -> np.ndarray:
     if name in ("bias", "mean"):
         value = LOCATION_BIAS if layer == "location" else 0.0
         return np.full(shape, value, np.float32)
-    rng = np.random.default_rng((seed, zlib.crc32("/".join(path).encode())))
+    rng = generator("/".join(path), seed)
     taps = math.prod(shape[:-2])
     fan_in, fan_out = taps * shape[-2], taps * shape[-1]
     if part == "backbone":

@@ -58,15 +58,8 @@ class Zhao:
         """Of boxes."""
         return self.module.num_classes
 
-    @property
-    def segments(self) -> bool:
-        """It answers with boxes."""
-        return False
-
-    @property
-    def averages(self) -> bool:
-        """Its terms are means over the batch or its samples."""
-        return True
+    segments = False
+    averages = True  # over the batch or its samples
 
     def init(self, seed: int, *, pretrained: bool = False) -> dict[str, Any]:
         """First `params` and `batch_stats`, float32; if asked, the backbone's of a file.

@@ -52,16 +52,12 @@ def find_config() -> None:
         at = i if equals else i + 1
         value = value if equals else "".join(sys.argv[at : at + 1])
         file = Path(value.partition(":")[0])
-        if value and file.exists():
-            sys.path.append(str(file.absolute().parent))
-        if not value or file.exists():
-            continue
-        for folder in INSTALLED:
-            file = (folder / Path(value).name).with_suffix(".py")
+        if value and not file.exists():
+            named = [(f / Path(value).name).with_suffix(".py") for f in INSTALLED]
+            file = next((f for f in named if f.exists()), file)
             if file.exists():
-                sys.path.append(str(folder))
                 sys.argv[at] = f"{name}={file}" if equals else str(file)
-                break
+        sys.path.append(str(file.absolute().parent))
 
 
 def run(main: Callable[[Config, Path], None]) -> None:
