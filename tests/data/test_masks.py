@@ -288,7 +288,7 @@ def test_resident_masks_count_in_the_budget():
 
 
 def test_images_without_labels_and_too_many_classes_have_no_masks():
-    source = squares()
+    source = dataclasses.replace(squares(), calcium=None)
     assert source.masks == ""
     assert source.masks_statement == "none"
     with pytest.raises(ValueError, match="no labels to make masks of"):
