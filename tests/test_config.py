@@ -53,6 +53,8 @@ ROOT = Path(__file__).parents[1]
         (lambda: Optim(lr=0.0), "optim.lr must be above 0"),
         (lambda: Optim(lr=float("inf")), "optim.lr must be at least 0 and finite"),
         (lambda: Optim(momentum=1.0), r"optim\.momentum must be in \[0, 1\)"),
+        (lambda: Optim(drops=(0.5,)), "does nothing with optim.schedule='linear'"),
+        (lambda: Optim(beta2=0.9), "does nothing with optim.method='sgd'"),
         (lambda: Loss(box=float("nan")), "loss.box must be at least 0, got nan"),
         (lambda: Loss(cls=-0.5), "loss.cls must be at least 0, got -0.5"),
         (lambda: Loss(anchor_threshold=0.5), "anchor_threshold must be at least 1"),

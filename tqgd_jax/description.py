@@ -19,8 +19,8 @@ def describe(config: Config, num_classes: int) -> dict[str, Any]:
     `gflops` is XLA's count for one image forward, a multiplication and an addition being
     two: of a detector in training form with direct convolutions, of another family all
     the way to its answer. `memory_mib` estimates a
-    training step: parameters, their moving average, momentum and gradients, and the
-    activations that the backward pass reads before XLA merges any of them.
+    training step: parameters, their moving average, the optimiser's moments and gradients,
+    and the activations that the backward pass reads before XLA merges any of them.
     """
     network = build(config, num_classes)
     module, variables = network.module, network.init(config.seed)
@@ -56,6 +56,9 @@ def describe(config: Config, num_classes: int) -> dict[str, Any]:
 
     held = jax.eval_shape(residuals, variables, batch)
     parameters = _numbers(variables["params"])
+    # Beside the parameters, which the backward pass reads: average, gradient, momentum
+    # and, of Adam, the second moment.
+    copies = 4 if config.optim.method == "adam" else 3
     outputs = jax.tree.leaves(counted.out_info)
     return {
         "config": dataclasses.asdict(config),
@@ -64,7 +67,7 @@ def describe(config: Config, num_classes: int) -> dict[str, Any]:
         "parameters_fused": _numbers(used["params"]),
         "gflops": round(cost.get("flops", float("nan")) / 1e9, 3),
         "outputs": [list(x.shape) for x in outputs],
-        "memory_mib": round((_bytes(held) + 3 * 4 * parameters) / 2**20),
+        "memory_mib": round((_bytes(held) + copies * 4 * parameters) / 2**20),
         "devices": [f"{d.platform}: {d.device_kind}" for d in jax.devices()],
     }
 

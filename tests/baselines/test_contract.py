@@ -17,10 +17,14 @@ NETWORKS = {
     "segnet": (zair.build, Baseline("zair", zair=Zair("segnet")), 1),
     "unet": (zair.build, Baseline("zair", zair=Zair("unet")), 1),
     "vgg16_fcn": (zair.build, Baseline("zair", zair=Zair("vgg16_fcn")), 1),
-    "lesion": (foellmer.build, Baseline("foellmer"), 1),
+    "lesion": (
+        foellmer.build,
+        Baseline("foellmer", foellmer=Foellmer(least_side=1)),
+        1,
+    ),
     "both": (
         foellmer.build,
-        Baseline("foellmer", foellmer=Foellmer("both", region_px=4.0)),
+        Baseline("foellmer", foellmer=Foellmer("both", region_px=4.0, least_side=1)),
         3,
     ),
 }

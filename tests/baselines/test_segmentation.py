@@ -80,6 +80,7 @@ def test_an_image_is_padded_after_itself_and_cut_back():
     np.testing.assert_array_equal(wide[0, 40:, :, 1], 0)
     np.testing.assert_array_equal(seg.cut_back(wide, image), image)
     assert seg.padded(image, 8).shape == image.shape
+    assert seg.padded(image, 32, least=65).shape == (1, 96, 96, 2)
 
 
 def test_a_batch_without_label_maps_is_refused():

@@ -16,7 +16,7 @@ from tests.training.tiny import config
 from tqgd_jax.baselines.segmentation import lesion_pixels
 from tqgd_jax.baselines.zhao.network import Proposal
 from tqgd_jax.commands import explain
-from tqgd_jax.config import Augment, Baseline, Zair, Zhao
+from tqgd_jax.config import Augment, Baseline, Foellmer, Zair, Zhao
 from tqgd_jax.explain import Explainer, figure, modules
 from tqgd_jax.predictor import Boxes, Predictor
 from tqgd_jax.trained import load
@@ -27,7 +27,7 @@ NETWORKS = {
     "unet": Baseline("zair", width=0.125, zair=Zair("unet")),
     "vgg16_fcn": Baseline("zair", width=0.125, zair=Zair("vgg16_fcn")),
     "segnet": Baseline("zair", width=0.125),
-    "foellmer": Baseline("foellmer", width=0.125),
+    "foellmer": Baseline("foellmer", width=0.125, foellmer=Foellmer(least_side=1)),
 }
 PAGE = ("zhao", "vgg16_fcn")
 BOX = np.array([20.0, 28, 28, 36], np.float32)  # of the bright square, and a px around

@@ -14,8 +14,9 @@ from tqgd_jax.trained import load
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
-    "segnet": Baseline("zair", width=0.125),
-    "foellmer": Baseline("foellmer", width=0.5, foellmer=Foellmer(dropout=0.25)),
+    "foellmer": Baseline(
+        "foellmer", width=0.125, foellmer=Foellmer(dropout=0.25, least_side=1)
+    ),
 }
 
 

@@ -1,6 +1,7 @@
 """What the segmentation networks are built of, and their first values."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -15,7 +16,7 @@ from tqgd_jax.nn.blocks import Conv, Mode
 from tqgd_jax.nn.init import generator, initial
 from tqgd_jax.nn.norm import BatchNorm
 
-EPSILON = 1e-5  # of batch norm in PyTorch
+batch_norm = partial(BatchNorm, epsilon=1e-5, momentum=0.9)  # PyTorch's constants
 
 Deviation = Callable[[str, tuple[int, ...]], float | None]
 
@@ -43,8 +44,7 @@ class ConvNormReLU(nn.Module):
     ) -> Float[Array, "b h w o"]:
         x = Conv(self.features, 3, bias=self.bias, mode=self.mode, name="conv")(x)
         if self.norm:
-            norm = BatchNorm(self.mode.axis_name, EPSILON, name="norm")
-            x = norm(x, train=train)
+            x = batch_norm(self.mode.axis_name, name="norm")(x, train=train)
         return nn.relu(x)
 
 

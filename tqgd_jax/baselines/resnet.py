@@ -8,9 +8,9 @@ import flax.linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from tqgd_jax.baselines.blocks import EPSILON, scaled
+from tqgd_jax.baselines.blocks import batch_norm, scaled
 from tqgd_jax.nn.blocks import Conv, Mode
-from tqgd_jax.nn.norm import BatchNorm, GroupNorm
+from tqgd_jax.nn.norm import GroupNorm
 from tqgd_jax.nn.pool import max_pool
 from tqgd_jax.structures.batch import Pyramid
 
@@ -26,8 +26,8 @@ def norm(kind: str, mode: Mode, name: str) -> nn.Module:
       name: of the module.
     """
     if kind == "group":
-        return GroupNorm(epsilon=EPSILON, name=name)
-    return BatchNorm(mode.axis_name, EPSILON, name=name)
+        return GroupNorm(name=name)
+    return batch_norm(mode.axis_name, name=name)
 
 
 class Block(nn.Module):

@@ -12,7 +12,10 @@ LIKELY = (0.5, 0.05)  # probability of the pixels that speak for a box, or the n
 
 
 def padded(
-    x: Float[Array, "b h w c"], multiple: int, values: tuple[float, ...] = (0.0,)
+    x: Float[Array, "b h w c"],
+    multiple: int,
+    values: tuple[float, ...] = (0.0,),
+    least: int = 0,
 ) -> Float[Array, "b y x c"]:
     """The image with rows and columns after it, so that its sides are multiples.
 
@@ -20,8 +23,9 @@ def padded(
       x: images.
       multiple: px.
       values: of the new pixels, one for all channels or one for each.
+      least: side, px.
     """
-    down, right = (-n % multiple for n in x.shape[1:3])
+    down, right = (max(0, least - n) + -max(least, n) % multiple for n in x.shape[1:3])
     pads = [(0, 0, 0), (0, down, 0), (0, right, 0)]
     if len(values) == 1:
         return lax.pad(x, jnp.array(values[0], x.dtype), [*pads, (0, 0, 0)])

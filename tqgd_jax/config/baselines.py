@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, fields, is_dataclass
 
-from tqgd_jax.config.checks import above_0, differences, fraction, one_of
+from tqgd_jax.config.checks import above_0, at_least, differences, fraction, one_of
 
 
 @dataclass
@@ -49,16 +49,21 @@ class Foellmer:
       region_px: with both, how far around a lesion the region of its artery goes,
         network px; 14 are some 5 mm in a heart crop at 512 px.
       dropout: of the coarsest map.
+      least_side: to which the input is padded with air, network px. At 256 the coarsest
+        map is one pixel, and the statistics of batch norm are those of as many values as
+        images.
     """
 
     tasks: str = "lesion"
     region_px: float = 14.0
     dropout: float = 0.5
+    least_side: int = 512
 
     def __post_init__(self) -> None:
         one_of("baseline.foellmer.tasks", self.tasks, ("lesion", "both"))
         above_0("baseline.foellmer", self, "region_px")
         fraction("baseline.foellmer", self, "dropout", below_1=True)
+        at_least("baseline.foellmer", self, 1, "least_side")
 
 
 @dataclass

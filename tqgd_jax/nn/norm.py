@@ -20,10 +20,12 @@ class BatchNorm(nn.Module):
     Attributes:
       axis_name: device axis over which the statistics of the batch are averaged.
       epsilon: added to the variance.
+      momentum: share of the old running statistics that stays.
     """
 
     axis_name: str | None = None
     epsilon: float = EPSILON
+    momentum: float = MOMENTUM
 
     @nn.compact
     def __call__(
@@ -39,8 +41,9 @@ class BatchNorm(nn.Module):
             return _affine(x, gain, bias - mean.value * gain)
         m, v = _moments(x, self.axis_name)
         if not self.is_initializing():
-            mean.value = MOMENTUM * mean.value + (1 - MOMENTUM) * m
-            var.value = MOMENTUM * var.value + (1 - MOMENTUM) * v
+            old, new = self.momentum, 1 - self.momentum
+            mean.value = old * mean.value + new * m
+            var.value = old * var.value + new * v
         gain = scale * lax.rsqrt(v + self.epsilon)
         return _affine(x, gain, bias - m * gain)
 

@@ -24,7 +24,7 @@ def build(config, num_classes=1):
         foellmer = baseline.foellmer
         return MultiTaskUNet(
             foellmer.tasks == "both", config.data.hu_window, config.data.lesion_hu,
-            foellmer.dropout, baseline.width,
+            foellmer.dropout, foellmer.least_side, baseline.width,
         )  # fmt: skip
     zair = baseline.zair
     if zair.network == "vgg16_fcn":

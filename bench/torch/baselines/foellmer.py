@@ -43,11 +43,14 @@ class Head(nn.Module):
 class MultiTaskUNet(nn.Module):
     """Eight halvings, a decoder of regions (or none), a decoder of lesions."""
 
-    def __init__(self, regions, hu_window, lesion_hu, dropout=0.5, width=1.0):
+    def __init__(
+        self, regions, hu_window, lesion_hu, dropout=0.5, least_side=512, width=1.0
+    ):
         super().__init__()
         stem, *down = [scaled(c, width) for c in (16, *DOWN)]
         up = [scaled(c, width) for c in UP]
         self.regions, self.window, self.lesion_hu = regions, hu_window, lesion_hu
+        self.least = least_side
         self.stem1 = nn.Conv2d(2, stem, 5, padding=2)
         self.stem2 = nn.Conv2d(stem, stem, 5, padding=2)
         i, skips = stem, []
@@ -73,13 +76,14 @@ class MultiTaskUNet(nn.Module):
         self.lesion_head = Head(x, scaled(16, width), 2)
 
     def channels(self, image):
-        """Density and candidates, with air around to a multiple of 256."""
+        """Density and candidates; with air the sides are multiples of 256, or `least`."""
         low, high = self.window
         hu = low + image[:, image.shape[1] // 2] * (high - low)
         # Rounding must not make calcium of the threshold itself.
         candidate = (hu > self.lesion_hu + 0.01).float()
         h, w = hu.shape[1:]
-        pad = (0, -w % 256, 0, -h % 256)
+        right, down = (-(-max(self.least, n) // 256) * 256 - n for n in (w, h))
+        pad = (0, right, 0, down)
         density = F.pad((hu + 2000) / 3300, pad, value=AIR)
         return torch.stack([density, F.pad(candidate, pad)], 1)
 

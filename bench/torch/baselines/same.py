@@ -141,7 +141,7 @@ def compare(name, size, batch, width):
 
     theirs.set_precision("fp32")
     cfg = rivals.config(name, size, batch, width)
-    still = replace(cfg.baseline.foellmer, dropout=0.0)
+    still = replace(cfg.baseline.foellmer, dropout=0.0, least_side=256)
     if cfg.baseline.family == "foellmer":  # no two libraries drop the same
         cfg = replace(cfg, baseline=replace(cfg.baseline, foellmer=still))
     classes = len(cfg.data.classes)

@@ -52,6 +52,7 @@ def build(
         (low, high),
         config.data.lesion_hu,
         settings.dropout,
+        settings.least_side,
         config.baseline.width,
         config.model.precision,
         axis_name,

@@ -7,11 +7,10 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from tqgd_jax.baselines.blocks import EPSILON, scaled
+from tqgd_jax.baselines.blocks import batch_norm, scaled
 from tqgd_jax.baselines.foellmer.channels import AIR, two_channels
 from tqgd_jax.baselines.segmentation import cut_back, padded
 from tqgd_jax.nn.blocks import Conv, Mode
-from tqgd_jax.nn.norm import BatchNorm
 from tqgd_jax.nn.pool import upsample_aligned
 
 STEM = 16
@@ -52,7 +51,7 @@ class Block(nn.Module):
         )(x)
         x = leaky_relu(x.astype(self.mode.dtype))
         x = Conv(self.features, 3, bias=True, mode=self.mode, name="conv2")(x)
-        norm = BatchNorm(self.mode.axis_name, EPSILON, name="norm")
+        norm = batch_norm(self.mode.axis_name, name="norm")
         return leaky_relu(norm(x, train=train))
 
 
@@ -82,6 +81,7 @@ class MultiTaskUNet(nn.Module):
       hu_window: Hounsfield units that the image shows as 0 and 1.
       lesion_hu: a pixel above it may be calcium.
       dropout: share of the bottleneck that is dropped in training.
+      least_side: to which the input is padded with air, px.
       width: multiple of all channels.
       precision, axis_name, direct: see `nn.blocks.Mode`.
     """
@@ -90,6 +90,7 @@ class MultiTaskUNet(nn.Module):
     hu_window: tuple[float, float]
     lesion_hu: float
     dropout: float = 0.5
+    least_side: int = 512
     width: float = 1.0
     precision: str = "fp32"
     axis_name: str | None = None
@@ -103,7 +104,10 @@ class MultiTaskUNet(nn.Module):
         exact = mode.exact
         widths = partial(scaled, width=self.width)
         given = padded(
-            two_channels(image, self.hu_window, self.lesion_hu), 2 ** len(DOWN), AIR
+            two_channels(image, self.hu_window, self.lesion_hu),
+            2 ** len(DOWN),
+            AIR,
+            self.least_side,
         )
 
         stem = partial(Conv, widths(STEM), 5, bias=True)
