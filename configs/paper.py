@@ -144,7 +144,11 @@ def _table_1() -> Study:
             },
         ),
         # A decay of .01 in Adam's gradient outweighs a few pixels of calcium.
-        "FOELLMER": narrow(0.25, 5e-3, **{"optim.weight_decay": 0.0}),
+        "FOELLMER": narrow(
+            0.25,
+            5e-3,
+            **{"optim.weight_decay": 0.0, "baseline.foellmer.least_side": 256},
+        ),
         "SEGNET": narrow(0.125, 3e-3),
         "UNET": narrow(0.125, 1e-2),
         "VGG16": narrow(0.25, 1e-3, **{"baseline.zair.batch_norm": True}),
