@@ -59,7 +59,7 @@ def config(name, size, batch, width=1.0, precision="fp32"):
     )
 
 
-def batch_of(size, images, classes=1):
+def batch_of(size, images, classes=1, channels=3):
     """Images in [0, 1], four boxes each, and the label map of what is in the boxes.
 
     A third of the pixels may be calcium by the window of a CT.
@@ -75,4 +75,4 @@ def batch_of(size, images, classes=1):
         for (x0, y0, x1, y1), kind in zip(row, kinds, strict=True):
             image[y0:y1, x0:x1] = 1 + kind
     valid = np.ones((images, 4), bool)
-    return pixels.repeat(3, -1), (boxes, labels, valid), lesion
+    return pixels.repeat(channels, -1), (boxes, labels, valid), lesion

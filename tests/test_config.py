@@ -54,6 +54,10 @@ ROOT = Path(__file__).parents[1]
         (lambda: Optim(lr=float("inf")), "optim.lr must be at least 0 and finite"),
         (lambda: Optim(momentum=1.0), r"optim\.momentum must be in \[0, 1\)"),
         (lambda: Optim(drops=(0.5,)), "does nothing with optim.schedule='linear'"),
+        (
+            lambda: Optim(method="adam", nesterov=False),
+            "nothing with optim.method='adam'",
+        ),
         (lambda: Optim(beta2=0.9), "does nothing with optim.method='sgd'"),
         (lambda: Loss(box=float("nan")), "loss.box must be at least 0, got nan"),
         (lambda: Loss(cls=-0.5), "loss.cls must be at least 0, got -0.5"),

@@ -17,7 +17,6 @@ from tqgd_jax.config import Config
 from tqgd_jax.data.batches import order
 from tqgd_jax.data.dataset import Dataset, load
 from tqgd_jax.network import build
-from tqgd_jax.nn.norm import MOMENTUM
 from tqgd_jax.structures.batch import Batch
 from tqgd_jax.xla import compiler_options
 
@@ -39,7 +38,7 @@ def make_recalibrate(config: Config, train: Dataset, batches: int) -> Recalibrat
     key = jax.random.key(config.seed)
     module = build(config, len(train.classes)).module
 
-    def statistics(params: Any, zeros: Any, batch: Batch, key: Any) -> Any:
+    def statistics(variables: Any, batch: Batch, key: Any) -> Any:
         views, _ = augment(
             key,
             batch,
@@ -48,29 +47,26 @@ def make_recalibrate(config: Config, train: Dataset, batches: int) -> Recalibrat
             channels=config.model.in_channels,
         )
         _, mutated = module.apply(
-            {"params": params, "batch_stats": zeros},
+            variables,
             views.image,
             train=True,
-            mutable=["batch_stats"],
+            mutable=["batch_stats", "moments"],
             rngs={"dropout": jax.random.fold_in(key, 1)},
         )
-        return mutated["batch_stats"]
+        return mutated["moments"]
 
     compiled = jax.jit(statistics, compiler_options=compiler_options())
 
     def recalibrate(variables: Mapping[str, Any]) -> dict[str, Any]:
         if not batches or not variables.get("batch_stats"):
             return dict(variables)
-        params = jax.device_put(variables["params"])
-        zeros = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
-        total = zeros
+        variables = jax.device_put(dict(variables))
+        total = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
         for step in range(batches):
             batch = jax.tree.map(jnp.asarray, load(train, indices(step)))
-            seen = compiled(params, zeros, batch, jax.random.fold_in(key, step))
+            seen = compiled(variables, batch, jax.random.fold_in(key, step))
             total = jax.tree.map(jnp.add, total, seen)
-        # From zero, one update of the running statistics leaves (1 - MOMENTUM) of them.
-        share = 1 / ((1 - MOMENTUM) * batches)
-        stats = jax.tree.map(lambda x: x * share, total)
-        return {"params": params, "batch_stats": stats}
+        stats = jax.tree.map(lambda x: x / batches, total)
+        return {"params": variables["params"], "batch_stats": stats}
 
     return recalibrate

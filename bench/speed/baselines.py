@@ -107,7 +107,9 @@ class Work:
         )
         self.classes = len(self.cfg.data.classes)
         self.network = networks.build(self.cfg, self.classes)
-        images, boxes, lesion = rivals.batch_of(args.size, args.batch, self.classes)
+        images, boxes, lesion = rivals.batch_of(
+            args.size, args.batch, self.classes, self.cfg.model.in_channels
+        )
         lesion = lesion if self.network.segments else None
         self.views = Views(images, Targets(*boxes), lesion)
         self.fixed = self.boxes = None

@@ -81,7 +81,10 @@ def run(row, study, args):
         config,
         augment=STILL,
         train=dataclasses.replace(
-            config.train, epochs=args.steps // 2, checkpoint_every=args.steps
+            config.train,
+            epochs=-(-args.steps * config.data.batch_size // SLICES),
+            steps=args.steps,
+            checkpoint_every=args.steps,
         ),
     )
     images = first_with_calcium(open_data(config)["train"], SLICES)

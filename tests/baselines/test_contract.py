@@ -146,6 +146,12 @@ def test_an_answer_does_not_depend_on_the_rest_of_the_batch(name):
         (foellmer.build, Config(data=Data(neighbours=1)), 1, "data.neighbours=1"),
         (
             foellmer.build,
+            Config(data=Data(window=(0, 400)), augment=Augment(value=0.0)),
+            1,
+            r"data.window=\(0, 400\) it cannot tell",
+        ),
+        (
+            foellmer.build,
             Config(baseline=Baseline("foellmer", weights="a")),
             1,
             "no backbone of torchvision's",

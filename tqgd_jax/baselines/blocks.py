@@ -68,7 +68,7 @@ def first_values(
       channels: of the image.
       seed: of the draws.
       deviation: standard deviation of a kernel by its path and shape; None leaves
-        PyTorch's uniform law.
+        PyTorch's uniform law; biases are 0.
 
     Returns:
       `params` and `batch_stats` (empty where there is none), float32 NumPy arrays.

@@ -62,6 +62,11 @@ class Foellmer:
     def __post_init__(self) -> None:
         one_of("baseline.foellmer.tasks", self.tasks, ("lesion", "both"))
         above_0("baseline.foellmer", self, "region_px")
+        if self.tasks == "lesion" and self.region_px != Foellmer.region_px:
+            raise ValueError(
+                f"baseline.foellmer.region_px={self.region_px} does nothing with "
+                "baseline.foellmer.tasks='lesion'; leave it out"
+            )
         fraction("baseline.foellmer", self, "dropout", below_1=True)
         at_least("baseline.foellmer", self, 1, "least_side")
 

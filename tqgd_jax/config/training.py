@@ -89,16 +89,16 @@ class Optim:
             raise ValueError(
                 f"optim.drops must be shares of the epochs in (0, 1), got {self.drops}"
             )
-        if self.schedule != "steps" and tuple(self.drops) != Optim.drops:
-            raise ValueError(
-                f"optim.drops={self.drops} does nothing with optim.schedule="
-                f"{self.schedule!r}; change one of them"
-            )
-        if self.method != "adam" and self.beta2 != Optim.beta2:
-            raise ValueError(
-                f"optim.beta2={self.beta2} does nothing with optim.method="
-                f"{self.method!r}; change one of them"
-            )
+        unread = {"beta2": "method"} if self.method == "sgd" else {"nesterov": "method"}
+        if self.schedule != "steps":
+            unread["drops"] = "schedule"
+        for name, other in unread.items():
+            value = getattr(self, name)
+            if value != getattr(Optim, name):
+                raise ValueError(
+                    f"optim.{name}={value} does nothing with optim.{other}="
+                    f"{getattr(self, other)!r}; change one of them"
+                )
         one_of("optim.warmup", self.warmup, ("ramp", "step"))
         above_0("optim", self, "lr", "clip_norm", "ema_tau")
         at_least("optim", self, 0, "lr", "lr_end", "nominal_batch", "weight_decay")

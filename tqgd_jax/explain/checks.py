@@ -129,10 +129,10 @@ def randomisation(
     module = explanation.modules[0]
     own = explainer.places.part_of(module)
     by_part: dict[str, float | None] = {}
-    above = None
+    above: float | None = None
     for part, variables in randomised(explainer):
         if part == own:
-            above = [*by_part.values()][-1]
+            above = next(reversed(by_part.values()), None)
         read = explainer.reading(of, 0, variables)
         other = raw_map(read, module, explanation.method)
         by_part[part] = rank_correlation(explanation.raw[0], other)

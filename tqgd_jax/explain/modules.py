@@ -139,7 +139,12 @@ def places(
 
     maps = jax.eval_shape(run, dict(variables), image)
     # What the first pass does not call is a second stage, nearest to the score.
-    later = [name for name in variables["params"] if name not in called]
+    params = variables["params"]  # beside modules, weights of losses
+    later = [
+        name
+        for name, of in params.items()
+        if name not in called and isinstance(of, Mapping)
+    ]
     return Places(
         {name: x.shape[1:] for name, x in maps.items()},
         read,

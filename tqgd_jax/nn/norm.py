@@ -15,7 +15,8 @@ class BatchNorm(nn.Module):
     """Normalises each channel; statistics and arithmetic in float32.
 
     The running variance is that of the batch divided by n, as in Flax; PyTorch divides
-    by n - 1, which differs by one part in n = images x pixels.
+    by n - 1, which differs by one part in n = images x pixels. The collection `moments`
+    gets the mean and variance of the batch itself, if asked for.
 
     Attributes:
       axis_name: device axis over which the statistics of the batch are averaged.
@@ -41,6 +42,8 @@ class BatchNorm(nn.Module):
             return _affine(x, gain, bias - mean.value * gain)
         m, v = _moments(x, self.axis_name)
         if not self.is_initializing():
+            for name, moment in (("mean", m), ("var", v)):  # for `recalibration`
+                self.sow("moments", name, moment, reduce_fn=lambda _, new: new)
             old, new = self.momentum, 1 - self.momentum
             mean.value = old * mean.value + new * m
             var.value = old * var.value + new * v

@@ -5,7 +5,6 @@ from torch import nn
 from torch.nn import functional as F
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-MOMENTUM = 0.03  # of batch norm, that of the package
 
 
 def scaled(base, width):
@@ -13,15 +12,10 @@ def scaled(base, width):
     return max(8, 8 * round(base * width / 8))
 
 
-def norm(features):
-    """Batch norm."""
-    return nn.BatchNorm2d(features, momentum=MOMENTUM)
-
-
 def standardised(image):
-    """By ImageNet's mean and deviation, if the image has three channels."""
+    """By ImageNet's mean and deviation; their means if there are not three channels."""
     if image.shape[1] != 3:
-        return image
+        return (image - sum(MEAN) / 3) / (sum(STD) / 3)
     mean, std = (image.new_tensor(x).view(1, 3, 1, 1) for x in (MEAN, STD))
     return (image - mean) / std
 
@@ -37,7 +31,7 @@ class ConvNormReLU(nn.Module):
     def __init__(self, i, o, normed=True):
         super().__init__()
         self.conv = nn.Conv2d(i, o, 3, padding=1)
-        self.norm = norm(o) if normed else nn.Identity()
+        self.norm = nn.BatchNorm2d(o) if normed else nn.Identity()
 
     def forward(self, x):
         return F.relu(self.norm(self.conv(x)), inplace=True)

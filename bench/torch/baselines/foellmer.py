@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bench.torch.baselines.blocks import norm, scaled
+from bench.torch.baselines.blocks import scaled
 
 DOWN = (16, 32, 32, 64, 64, 64, 128, 128)
 UP = (128, 64, 64, 64, 32, 32, 16)
@@ -22,7 +22,7 @@ class Block(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(i, o, kernel, stride, padding=1)
         self.conv2 = nn.Conv2d(o, o, 3, padding=1)
-        self.norm = norm(o)
+        self.norm = nn.BatchNorm2d(o)
 
     def forward(self, x):
         return leaky(self.norm(self.conv2(leaky(self.conv1(x)))))

@@ -147,7 +147,8 @@ def compare(name, size, batch, width):
     classes = len(cfg.data.classes)
     network = networks.build(cfg, classes)
     variables = drawn(network.init(0))
-    images, boxes, lesion = rivals.batch_of(size, batch, classes)
+    channels = cfg.model.in_channels
+    images, boxes, lesion = rivals.batch_of(size, batch, classes, channels)
     views = Views(images, Targets(*boxes), lesion if network.segments else None)
     evaluated, trained, loss, terms, grads, targets, second = jax.device_get(
         ours(network, variables, views)

@@ -65,7 +65,7 @@ class SegNet(Segmentation):
         self.logits = nn.Conv2d(i, classes, 3, padding=1)
 
     def forward(self, image):
-        ends = self.encoder(padded(standardised(image), 32))
+        ends = self.encoder(standardised(padded(image, 32)))
         x = ends[-1][0]
         for names, (_, index) in zip(self.stages, reversed(ends), strict=True):
             x = run(self, names, F.max_unpool2d(x, index, 2))
@@ -90,7 +90,7 @@ class UNet(Segmentation):
         self.logits = nn.Conv2d(i, 1, 1)
 
     def forward(self, image):
-        x, maps = padded(standardised(image), 16), []
+        x, maps = standardised(padded(image, 16)), []
         for n, names in enumerate(self.down):
             x = run(self, names, F.max_pool2d(x, 2) if n else x)
             maps.append(x)
@@ -114,7 +114,7 @@ class FCN8s(Segmentation):
         def up(x, factor):
             return F.interpolate(x, scale_factor=factor, mode="bilinear")
 
-        ends = self.encoder(padded(standardised(image), 32))
+        ends = self.encoder(standardised(padded(image, 32)))
         x = self.score32(ends[4][0])
         x = self.score16(ends[3][0]) + up(x, 2)
         x = self.score8(ends[2][0]) + up(x, 2)

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bench.torch.baselines.blocks import norm as batch_norm
 from bench.torch.baselines.blocks import scaled, standardised
 from bench.torch.baselines.zhao_loss import losses
 
@@ -21,7 +20,7 @@ GROUPS = 4
 
 def normed(kind, c):
     """Batch norm, or group norm of up to 32 groups."""
-    return batch_norm(c) if kind == "batch" else nn.GroupNorm(math.gcd(32, c), c)
+    return nn.BatchNorm2d(c) if kind == "batch" else nn.GroupNorm(math.gcd(32, c), c)
 
 
 class Block(nn.Module):

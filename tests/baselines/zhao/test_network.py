@@ -189,3 +189,18 @@ def test_detections_have_a_box_for_each_class():
     np.testing.assert_allclose(
         got.boxes[0, :2], [(15, 10, 25, 20), (10, 10, 20, 20)], atol=1e-5
     )
+
+
+def test_the_loss_of_two_devices_is_that_of_the_whole_batch(params, losses):
+    net = network(axis_name="devices")
+    variables = {"params": params}
+
+    # Devices as an axis of vmap.
+    def share(raw, views):
+        return net.loss(variables, raw, views, jax.random.key(0))
+
+    split = jax.tree.map(lambda x: x[:, None], (raw(), views(FEW)))
+    both = jax.jit(jax.vmap(share, axis_name="devices"))(*split)
+    (loss, terms), _ = losses["few"]
+    for one, whole in zip(*map(jax.tree.leaves, (both, (loss, terms))), strict=True):
+        np.testing.assert_allclose(one, [whole] * 2, rtol=1e-5)

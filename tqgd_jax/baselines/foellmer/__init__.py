@@ -44,9 +44,15 @@ def build(
             f"baseline.family='foellmer' reads which pixels are above data.lesion_hu, and "
             f"augment.value={config.augment.value} changes Hounsfield units; set it to 0"
         )
-    # An image set is taken to show the same Hounsfield units as a scan.
-    in_hu = any(config.data.window) and config.data.window[0] < 0
-    low, high = config.data.window if in_hu else config.data.hu_window
+    window = config.data.window
+    if any(window) and window[0] >= 0:
+        raise ValueError(
+            "baseline.family='foellmer' reads Hounsfield units, and with data.window="
+            f"{window} it cannot tell them from the grey values of pictures; set one "
+            "that begins below 0, or none"
+        )
+    # Pictures are taken to show the same Hounsfield units as a scan.
+    low, high = window if any(window) else config.data.hu_window
     module = MultiTaskUNet(
         both,
         (low, high),

@@ -149,6 +149,6 @@ class MultiTaskUNet(nn.Module):
 
 
 def block_deviation(path: str, shape: tuple[int, ...]) -> float | None:
-    """First kernels as released: blocks N(0, 0.1); stem and heads as in PyTorch."""
+    """First kernels as released: blocks N(0, 0.1); stem and heads uniform, as PyTorch's."""
     of_block = path.endswith("kernel") and "stem" not in path and "head" not in path
     return 0.1 if of_block else None

@@ -37,7 +37,7 @@ class FCN8s(nn.Module):
         self, image: Float[Array, "b h w c"], *, train: bool
     ) -> Float[Array, "b h w 1"]:
         mode = Mode(self.precision, axis_name=self.axis_name, direct=self.direct)
-        x = padded(standardised(image), 32)
+        x = standardised(padded(image, 32))
         encoder = VGG16(self.batch_norm, self.width, mode, name="encoder")
         _, _, stride8, stride16, stride32 = encoder(x, train=train)
 

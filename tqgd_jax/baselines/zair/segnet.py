@@ -44,7 +44,7 @@ class SegNet(nn.Module):
         self, image: Float[Array, "b h w c"], *, train: bool
     ) -> Float[Array, "b h w k"]:
         mode = Mode(self.precision, axis_name=self.axis_name, direct=self.direct)
-        x = padded(standardised(image), 32)
+        x = standardised(padded(image, 32))
         encoder = VGG16(True, self.width, mode, name="encoder")
         ends = encoder(x, train=train)
         x = ends[-1].maximum

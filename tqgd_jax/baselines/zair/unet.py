@@ -63,7 +63,7 @@ class UNet(nn.Module):
             block = ConvNormReLU(widths[i], self.norm, self.bias, mode, name=name)
             return block(x, train=train)
 
-        x = padded(standardised(image), 2 ** (len(STAGES) - 1))
+        x = standardised(padded(image, 2 ** (len(STAGES) - 1)))
         x = conv(x, 0, "down0_1", exact).astype(mode.dtype)
         x = conv(x, 0, "down0_2")
         skips = []

@@ -58,7 +58,7 @@ def deformable_conv(
     """
     b, h, w, c = x.shape
     g = offsets.shape[3]
-    rows = x.reshape(b * h * w * g, c // g)
+    rows = x.reshape(b * h * w * g, c // g).astype(jnp.float32)  # sums of gradients too
     first = jnp.arange(b)[:, None] * (h * w * g) + jnp.arange(g)[None, :]
     at = partial(
         read,

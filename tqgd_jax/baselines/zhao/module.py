@@ -26,8 +26,7 @@ class Raw(NamedTuple):
 class GuidedFasterRCNN(nn.Module):
     """Backbone, pyramid, guided anchors; and the second stage in `regions`.
 
-    Images in [0, 1]. Those of three channels are standardised by ImageNet's mean and
-    standard deviation, as torchvision's weights expect; others are read as they are.
+    Images in [0, 1], which are standardised by ImageNet's mean and standard deviation.
 
     Attributes:
       depth: of the ResNet.

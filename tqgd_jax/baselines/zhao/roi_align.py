@@ -46,7 +46,7 @@ def roi_align(
     shapes = [level.shape[1:3] for level in levels]
     cells = [h * w for h, w in shapes]
     rows = jnp.concatenate([x.reshape(b, -1, x.shape[-1]) for x in levels], axis=1)
-    rows = rows.reshape(-1, rows.shape[-1])
+    rows = rows.reshape(-1, rows.shape[-1]).astype(jnp.float32)  # sums of gradients too
 
     level = level_of(boxes, len(levels))[..., None, None]
     height = jnp.array([h for h, _ in shapes])[level]

@@ -81,10 +81,12 @@ def score_terms(
     s = sample(key, m.positive, m.negative, size=SAMPLED, max_positive=MAX_POSITIVE)
     entropy = bce(score[s.at], s.positive.astype(jnp.float32))
     boxes = labels.boxes[m.label[s.at]]
-    wanted = encode(anchors[s.at], boxes, RPN_STDS)
+    positive = s.positive[:, None]
+    # An anchor without an area is never positive, and has no finite delta.
+    wanted = jnp.where(positive, encode(anchors[s.at], boxes, RPN_STDS), 0.0)
     away = smooth_l1(delta[s.at] - wanted, beta=1.0)
     return (
         jnp.sum(jnp.where(s.valid, entropy, 0.0)),
-        jnp.sum(jnp.where(s.positive[:, None], away, 0.0)),
+        jnp.sum(jnp.where(positive, away, 0.0)),
         jnp.sum(s.valid, dtype=jnp.float32),
     )
