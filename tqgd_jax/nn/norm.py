@@ -43,12 +43,16 @@ class BatchNorm(nn.Module):
         m, v = _moments(x, self.axis_name)
         if not self.is_initializing():
             for name, moment in (("mean", m), ("var", v)):  # for `recalibration`
-                self.sow("moments", name, moment, reduce_fn=lambda _, new: new)
+                self.sow("moments", name, moment, _latest, lambda: jnp.zeros(()))
             old, new = self.momentum, 1 - self.momentum
             mean.value = old * mean.value + new * m
             var.value = old * var.value + new * v
         gain = scale * lax.rsqrt(v + self.epsilon)
         return _affine(x, gain, bias - m * gain)
+
+
+def _latest(_: Array, new: Array) -> Array:
+    return new
 
 
 class GroupNorm(nn.Module):
