@@ -37,7 +37,11 @@ class Network(Protocol):
 
     @property
     def averages(self) -> bool:
-        """Whether the loss is a mean over the batch; YOLOv5's grows with it."""
+        """Whether the loss is a mean over the batch; YOLOv5's grows with it.
+
+        Gradients of a mean are divided by the batches of an optimiser step after the
+        warm-up; where the warm-up begins with fewer, its first steps are smaller.
+        """
         ...
 
     @property
