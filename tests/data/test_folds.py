@@ -68,10 +68,10 @@ def fold_by_patient(manifest: Manifest) -> dict[str, int]:
     return {e.patient: e.fold for e in manifest.slices.values()}
 
 
-def test_500_random_cohorts_keep_every_promise(tmp_path):
+def test_random_cohorts_keep_every_promise(tmp_path):
     rng = np.random.default_rng(0)
     path = tmp_path / "folds.json"
-    for _ in range(500):
+    for _ in range(150):
         k = int(rng.integers(2, 11))
         slices = cohort(rng, int(rng.integers(max(5, k), 61)), int(rng.integers(1, 41)))
         seed = int(rng.integers(1000))

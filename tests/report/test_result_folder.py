@@ -11,6 +11,7 @@ from tests.report.coco_files import twelve, written
 from tests.report.studies import nothing, study, undrawn
 from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report import result_folder, verification
+from tqgd_jax.report.html.page_sections import drawn_from
 from tqgd_jax.report.text.terminal import summary
 from tqgd_jax.structures.image import Lesion
 
@@ -231,3 +232,4 @@ def test_segmentations_are_judged_at_two_probabilities(tmp_path):
     assert figures["ap.yolo.0.5"] == same["ap.yolo.0.5"]
     assert same["point.iou0.5.tp"]["value"] > figures["point.iou0.5.tp"]["value"]
     assert verification.again(tmp_path)[1] == []
+    assert drawn_from(actual) == (0.0, "components of p >= 0.5 are drawn.")

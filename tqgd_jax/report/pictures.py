@@ -69,7 +69,8 @@ def overlays(
     figure, grid = panels(len(images), panel, (0.45, 1.6))
     columns = min(COLUMNS, len(images))
     least, rule = drawn_from(results)
-    score = "" if least is None else f"score >= {cut(least)}; "
+    of_maps = results["settings"]["segmentation"]
+    score = "" if least is None or of_maps else f"score >= {cut(least)}; "
     blind = results["settings"]["threshold_source"] == "none"
     first = "labelled boxes" if blind else "most errors"
     order = f"{len(images)} of {results['input']['images']} images, {first} first"

@@ -102,6 +102,8 @@ def optimistic(known: Sequence[str], protocol: str) -> list[tuple[str, str, str]
 
 def drawn_from(results: dict[str, Any]) -> tuple[float | None, str]:
     """From which score a detection is drawn where none was frozen, and how to say it."""
+    if results["settings"]["segmentation"]:
+        return results["settings"]["threshold"], "components of p >= 0.5 are drawn."
     if results["settings"]["threshold_source"] != "none":
         return results["settings"]["threshold"], (
             "detections below the threshold are not drawn."
