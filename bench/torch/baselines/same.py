@@ -75,11 +75,10 @@ def outputs(raw):
 
 def targets_of(network, raw, views, key):
     """What PyTorch's loss is to answer."""
-    from bench.torch.baselines import fixed
     from tqgd_jax.baselines.foellmer.regions import region_labels
 
     if not network.segments:
-        return fixed.samples(network, raw, views.targets, key)
+        return network.samples(raw, views.targets, key)
     made = {"lesion": views.lesion}
     if getattr(network.module, "regions", False):
         made["region"] = region_labels(views.lesion, 3, network.region_px)
@@ -107,7 +106,7 @@ def ours(network, variables, views):
         targets = targets_of(network, raw, views, key)
         second = None
         if not network.segments:
-            second = network._regions(variables, evaluated, targets["regions"]["boxes"])
+            second = network.regions(variables, evaluated, targets.regions.boxes)
         return evaluated, raw, loss, terms, grads, targets, second
 
     return jax.jit(whole)(variables, views, jax.random.key(1))
@@ -162,7 +161,7 @@ def compare(name, size, batch, width):
         for part, value in outputs(raw).items():
             rows.append(gap(f"evaluation, {part}", outputs(evaluated)[part], value))
         if second is not None:
-            regions = net.regions(raw, given["regions"]["boxes"])
+            regions = net.regions(raw, given.regions.boxes)
             for part, a, b in zip(("classes", "deltas"), second, regions, strict=True):
                 rows.append(gap(f"second stage, {part}", a, b.cpu().numpy()))
     raw = net.train()(x)

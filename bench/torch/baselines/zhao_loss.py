@@ -44,7 +44,7 @@ def mean(values, chosen, valid):
 def losses(net, raw, batch):
     """Terms by name."""
     guides = raw["guides"]
-    logit, target = guides["location"], batch["location"]
+    logit, target = guides["location"], batch.location
     p = torch.sigmoid(logit)
     p_t = torch.where(target, p, 1 - p)
     alpha = torch.where(target, 0.25, 0.75)
@@ -52,47 +52,47 @@ def losses(net, raw, batch):
         logit, target.float(), reduction="none"
     )
     focal = alpha * (1 - p_t) ** 2 * entropy
-    loc = (batch["location_weight"] * focal).sum() / (logit.numel() / 200)
+    loc = (batch.weight * focal).sum() / (logit.numel() / 200)
 
     sizes = [x.shape[2:] for x in raw["levels"]]
     square = squares(sizes, net.base_scale, logit.device)[None]
     side = square[..., 2:] * torch.exp(0.14 * guides["shape"])
     anchors = torch.cat([square[..., :2].expand_as(side), side], -1)
 
-    s = batch["shape"]
-    own, true = at(anchors, s["at"]), centred(s["boxes"])
+    s = batch.shape
+    own, true = at(anchors, s.at), centred(s.boxes)
     shift = 2 * (true[..., :2] - own[..., :2]).abs()
     wh, t_wh = own[..., 2:], true[..., 2:]
     e_xy = 1 - ((t_wh - shift) / (t_wh + shift + 1e-3)).clamp(min=0)
     e_wh = 1 - torch.minimum(t_wh / (wh + 1e-3), wh / (t_wh + 1e-3))
     e = torch.cat([e_xy, e_wh], -1)
     e = F.smooth_l1_loss(e, torch.zeros_like(e), beta=0.2, reduction="none")
-    shape = mean(e, s["positive"], s["valid"])
+    shape = mean(e, s.positive, s.valid)
 
-    s = batch["score"]
-    score = guides["score"].gather(1, s["at"])
+    s = batch.score
+    score = guides["score"].gather(1, s.at)
     entropy = F.binary_cross_entropy_with_logits(
-        score, s["positive"].float(), reduction="none"
+        score, s.positive.float(), reduction="none"
     )
     want = encode(
-        at(anchors.detach(), s["at"]), centred(s["boxes"]), (0.07, 0.07, 0.11, 0.11)
+        at(anchors.detach(), s.at), centred(s.boxes), (0.07, 0.07, 0.11, 0.11)
     )
-    away = F.smooth_l1_loss(at(guides["delta"], s["at"]), want, reduction="none")
-    rpn_cls = mean(entropy, s["valid"], s["valid"])
-    rpn_box = mean(away, s["positive"], s["valid"])
+    away = F.smooth_l1_loss(at(guides["delta"], s.at), want, reduction="none")
+    rpn_cls = mean(entropy, s.valid, s.valid)
+    rpn_box = mean(away, s.positive, s.valid)
 
-    s = batch["regions"]
-    logits, deltas = (x.float() for x in net.regions(raw, s["boxes"]))
-    entropy = F.cross_entropy(logits.transpose(1, 2), s["classes"], reduction="none")
+    s = batch.regions
+    logits, deltas = (x.float() for x in net.regions(raw, s.boxes))
+    entropy = F.cross_entropy(logits.transpose(1, 2), s.classes, reduction="none")
     classes = deltas.shape[2]
-    index = s["classes"].clamp(max=classes - 1)[..., None, None].expand(-1, -1, 1, 4)
-    away = (deltas.gather(2, index)[:, :, 0] - s["deltas"]).abs()
-    positive = s["valid"] & (s["classes"] < classes)
+    index = s.classes.clamp(max=classes - 1)[..., None, None].expand(-1, -1, 1, 4)
+    away = (deltas.gather(2, index)[:, :, 0] - s.deltas).abs()
+    positive = s.valid & (s.classes < classes)
     return {
         "loc": loc,
         "shape": shape,
         "rpn_cls": rpn_cls,
         "rpn_box": rpn_box,
-        "cls": mean(entropy, s["valid"], s["valid"]),
-        "box": mean(away, positive, s["valid"]),
+        "cls": mean(entropy, s.valid, s.valid),
+        "box": mean(away, positive, s.valid),
     }

@@ -8,7 +8,7 @@ import pytest
 from tqgd_jax.baselines.zhao.anchors import grids, squares
 from tqgd_jax.baselines.zhao.location import location_loss, location_targets
 from tqgd_jax.baselines.zhao.matching import prepared, sample
-from tqgd_jax.baselines.zhao.roi import roi_targets, roi_terms
+from tqgd_jax.baselines.zhao.roi import Regions, roi_targets, roi_terms
 from tqgd_jax.baselines.zhao.rpn import best_of_nine, match_cells
 from tqgd_jax.structures.batch import Targets
 
@@ -146,9 +146,9 @@ def test_losses_of_the_second_stage_read_the_deltas_of_the_class():
     logits = jnp.array([[0, 0, 0], [0, 0, 1], [9, 9, 9]], jnp.float32)
     deltas = jnp.zeros((3, 2, 4)).at[0, 1].set(1.0).at[0, 0].set(50.0)
     wanted = jnp.full((3, 4), 1.5)
-    entropy, l1, count = jax.jit(roi_terms)(
-        logits, deltas, jnp.array([1, 2, 0]), wanted, jnp.array([True, True, False])
-    )
+    valid = jnp.array([True, True, False])
+    regions = Regions(jnp.zeros((3, 4)), jnp.array([1, 2, 0]), wanted, valid)
+    entropy, l1, count = jax.jit(roi_terms)(logits, deltas, regions)
     expected = np.log(3) + np.log(2 + np.e) - 1
     np.testing.assert_allclose(entropy, expected, rtol=1e-6)
     assert (float(l1), float(count)) == (2.0, 2.0)

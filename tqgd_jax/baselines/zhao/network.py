@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from tqgd_jax.baselines.pretrained import Weights, resnet_names, with_weights
 from tqgd_jax.baselines.zhao import rpn
@@ -18,11 +18,12 @@ from tqgd_jax.baselines.zhao.location import location_loss, location_targets
 from tqgd_jax.baselines.zhao.matching import prepared
 from tqgd_jax.baselines.zhao.module import GuidedFasterRCNN, Raw
 from tqgd_jax.baselines.zhao.proposals import propose
-from tqgd_jax.baselines.zhao.roi import detections, roi_targets, roi_terms
+from tqgd_jax.baselines.zhao.roi import Regions, detections, roi_targets, roi_terms
 from tqgd_jax.baselines.zhao.roi_align import level_of
+from tqgd_jax.boxes import pairwise_iou
 from tqgd_jax.config import LEVELS, Eval
 from tqgd_jax.losses import device_sum
-from tqgd_jax.structures.batch import Detections, Views, by_level
+from tqgd_jax.structures.batch import Detections, Targets, Views, by_level
 
 Variables = Mapping[str, Any]
 TERMS = ("loc", "shape", "rpn_cls", "rpn_box", "cls", "box")
@@ -33,6 +34,24 @@ class Proposal(NamedTuple):
 
     box: Float[Array, "4"]
     label: Int[Array, ""]
+
+
+class Samples(NamedTuple):
+    """What a loss asks of a batch.
+
+    Attributes:
+      location: cells of P2 to P6 that hold the middle of a label.
+      weight: of each cell there.
+      shape: cells, by the squares.
+      score: cells, by the guided anchors.
+      regions: boxes of the second stage.
+    """
+
+    location: Bool[Array, "b n"]
+    weight: Float[Array, "b n"]
+    shape: rpn.Cells
+    score: rpn.Cells
+    regions: Regions
 
 
 @dataclass(frozen=True)
@@ -92,49 +111,60 @@ class Zhao:
     def loss(
         self, variables: Variables, raw: Raw, views: Views, key: Array
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-        """The sum of the six terms, all of weight 1, and the terms.
+        """The sum of the six terms, all of weight 1, and the terms."""
+        return self.terms(variables, raw, self.samples(raw, views.targets, key))
 
-        Each of the last five is a mean over sampled cells or boxes. Under pmap all sums
-        and counts are those of the whole batch, and an image is sampled as there.
+    def samples(self, raw: Raw, targets: Targets, key: Array) -> Samples:
+        """What the loss asks of each image; no gradient goes through it.
+
+        Under pmap an image is sampled as in the whole batch.
         """
-        axis = self.module.axis_name
-        total = device_sum(axis)
-        size = _size(raw)
-        labels = prepared(views.targets)
+        axis, size = self.module.axis_name, _size(raw)
+        labels = prepared(targets)
         b = len(labels.boxes)
         image = jnp.arange(b) + (0 if axis is None else b * lax.axis_index(axis))
         keys = jax.vmap(lambda i: jax.random.split(jax.random.fold_in(key, i), 3))(
             image
         )
-
+        guides = lax.stop_gradient(raw.guides)
         square = squares(size, self.base_scale)
-        guides = raw.guides
         anchors = guided(square, guides.shape)
-        positive, weight = location_targets(labels, size, self.base_scale)
-        loc = location_loss(guides.location, positive, weight)
-        loc = total(loc) / total(jnp.float32(1))
-
-        shape, of_shape = jax.vmap(rpn.shape_terms, (0, None, 0, 0))(
-            keys[:, 0], square, anchors, labels
+        nine = jax.vmap(rpn.best_of_nine, (None, 0))(square, labels.boxes)
+        iou = jax.vmap(pairwise_iou)(anchors, labels.boxes)
+        proposals, proposed = propose(guides, anchors, size, train=True)
+        return Samples(
+            *location_targets(labels, size, self.base_scale),
+            jax.vmap(rpn.sample_cells)(keys[:, 0], nine, labels),
+            jax.vmap(rpn.sample_cells)(keys[:, 1], iou, labels),
+            jax.vmap(roi_targets, (0, 0, 0, 0, None))(
+                keys[:, 2], proposals, proposed, labels, self.module.num_classes
+            ),
         )
+
+    def terms(
+        self, variables: Variables, raw: Raw, samples: Samples
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """The loss of samples.
+
+        Each of the last five is a mean over sampled cells or boxes. Under pmap all sums
+        and counts are those of the whole batch.
+        """
+        total = device_sum(self.module.axis_name)
+        guides = raw.guides
+        anchors = guided(squares(_size(raw), self.base_scale), guides.shape)
+        loc = location_loss(guides.location, samples.location, samples.weight)
+        shape, of_shape = jax.vmap(rpn.shape_terms)(anchors, samples.shape)
         score, delta, of_score = jax.vmap(rpn.score_terms)(
-            keys[:, 1], anchors, guides.score, guides.delta, labels
+            anchors, guides.score, guides.delta, samples.score
         )
-
-        proposals, proposed = propose(
-            *lax.stop_gradient((guides, anchors)), size, train=True
-        )
-        boxes, classes, wanted, valid = jax.vmap(roi_targets, (0, 0, 0, 0, None))(
-            keys[:, 2], proposals, proposed, labels, self.module.num_classes
-        )
-        logits, deltas = self._regions(variables, raw, boxes)
-        cls, box, of_box = jax.vmap(roi_terms)(logits, deltas, classes, wanted, valid)
+        logits, deltas = self.regions(variables, raw, samples.regions.boxes)
+        cls, box, of_box = jax.vmap(roi_terms)(logits, deltas, samples.regions)
 
         def mean(sums: Array, counts: Array) -> Array:
             return total(sums.sum()) / jnp.maximum(total(counts.sum()), 1.0)
 
         values = (
-            loc,
+            total(loc) / total(jnp.float32(1)),
             mean(shape, of_shape),
             mean(score, of_score),
             mean(delta, of_score),
@@ -151,7 +181,7 @@ class Zhao:
         size = _size(raw)
         anchors = guided(squares(size, self.base_scale), raw.guides.shape)
         proposals, proposed = propose(raw.guides, anchors, size, train=False)
-        logits, deltas = self._regions(variables, raw, proposals)
+        logits, deltas = self.regions(variables, raw, proposals)
         return detections(proposals, proposed, logits, deltas, size, self.eval)
 
     def subject(
@@ -171,7 +201,7 @@ class Zhao:
         """The second stage's logit of the class less that of background."""
         b = len(raw.levels[0])
         boxes = jnp.broadcast_to(subject.box[None, None], (b, 1, 4))
-        logits, _ = self._regions(variables, raw, boxes)
+        logits, _ = self.regions(variables, raw, boxes)
         return logits[:, 0, subject.label] - logits[:, 0, -1]
 
     def head_maps(self, inputs: Mapping[str, Any]) -> dict[int, Array | str]:
@@ -182,10 +212,10 @@ class Zhao:
         """Where RoIAlign reads the box."""
         return LEVELS[int(level_of(subject.box, len(LEVELS)))]
 
-    def _regions(
+    def regions(
         self, variables: Variables, raw: Raw, boxes: Float[Array, "b r 4"]
     ) -> tuple[Array, Array]:
-        """The second stage."""
+        """The second stage: logits and deltas of boxes."""
         params = {"params": variables["params"]}
         outputs: Any = self.module.apply(params, raw.levels, boxes, method="regions")
         return outputs

@@ -1,5 +1,7 @@
 """The second stage: what is in a proposal, and where exactly."""
 
+from typing import NamedTuple
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -47,14 +49,30 @@ class RoiHead(nn.Module):
         return logits, deltas.reshape(b, r, self.num_classes, 4)
 
 
+class Regions(NamedTuple):
+    """Sampled boxes of an image, and what is to be answered of them.
+
+    Attributes:
+      boxes: network px.
+      classes: indices; the number of classes is the background.
+      deltas: from the boxes to their labels; of those that are positive.
+      valid: False for rows to spare.
+    """
+
+    boxes: Float[Array, "*b s 4"]
+    classes: Int[Array, "*b s"]
+    deltas: Float[Array, "*b s 4"]
+    valid: Bool[Array, "*b s"]
+
+
 def roi_targets(
     key: Array,
     proposals: Float[Array, "r 4"],
     proposed: Bool[Array, "r"],
     labels: Labels,
     num_classes: int,
-) -> tuple[Float[Array, "s 4"], Int[Array, "s"], Float[Array, "s 4"], Bool[Array, "s"]]:
-    """Sampled boxes of one image, and what is to be answered of them.
+) -> Regions:
+    """Draws boxes of an image.
 
     Labels are proposals too, so that a first stage that finds nothing yet does not keep
     the second from learning. A box with IoU 0.6 is its label's; the others are
@@ -66,9 +84,6 @@ def roi_targets(
       proposed: False for padding.
       labels: of the image.
       num_classes: the index of the background.
-
-    Returns:
-      boxes, class indices, deltas (of positive ones), and which rows are sampled.
     """
     boxes = jnp.concatenate([proposals, labels.boxes])
     real = jnp.concatenate([proposed, labels.valid])
@@ -83,17 +98,17 @@ def roi_targets(
     )
     boxes, label = boxes[s.at], m.label[s.at]
     classes = jnp.where(s.positive, labels.classes[label], num_classes)
-    return boxes, classes, encode(boxes, labels.boxes[label], ROI_STDS), s.valid
+    deltas = encode(boxes, labels.boxes[label], ROI_STDS)
+    return Regions(boxes, classes, deltas, s.valid)
 
 
 def roi_terms(
     logits: Float[Array, "s k"],
     deltas: Float[Array, "s c 4"],
-    classes: Int[Array, "s"],
-    wanted: Float[Array, "s 4"],
-    valid: Bool[Array, "s"],
+    regions: Regions,
 ) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
     """Sums of cross-entropy and of L1 over the samples of an image, and their number."""
+    _, classes, wanted, valid = regions
     every = jax.nn.log_softmax(logits)
     entropy = -jnp.take_along_axis(every, classes[:, None], axis=1)[:, 0]
     num_classes = deltas.shape[1]

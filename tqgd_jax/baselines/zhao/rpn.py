@@ -4,11 +4,11 @@ Each gives a sum over sampled cells, and how many cells those are.
 """
 
 from functools import reduce
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
-from jax import Array
-from jaxtyping import Float
+from jax import Array, lax
+from jaxtyping import Bool, Float, Int
 
 from tqgd_jax.baselines.zhao.anchors import nine
 from tqgd_jax.baselines.zhao.deltas import RPN_STDS, encode
@@ -39,54 +39,64 @@ def best_of_nine(
     return reduce(jnp.maximum, (pairwise_iou(a, boxes) for a in nine(squares)))
 
 
+class Cells(NamedTuple):
+    """Sampled cells of an image, and the label of each that is positive.
+
+    Attributes:
+      at: index of the cell.
+      positive: it has a label.
+      valid: False for rows to spare.
+      boxes: of the labels, network px.
+    """
+
+    at: Int[Array, "*b s"]
+    positive: Bool[Array, "*b s"]
+    valid: Bool[Array, "*b s"]
+    boxes: Float[Array, "*b s 4"]
+
+
+def sample_cells(key: Array, iou: Float[Array, "n m"], labels: Labels) -> Cells:
+    """Draws cells of an image, given the IoU of each with each label."""
+    m = match_cells(iou, labels)
+    s = sample(key, m.positive, m.negative, size=SAMPLED, max_positive=MAX_POSITIVE)
+    return Cells(*s, labels.boxes[m.label[s.at]])
+
+
 def shape_terms(
-    key: Array,
-    squares: Float[Array, "n 4"],
-    anchors: Float[Array, "n 4"],
-    labels: Labels,
+    anchors: Float[Array, "n 4"], cells: Cells
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Bounded IoU of guided anchors and their labels (Wang et al., section 3.5).
 
     Args:
-      key: of the sample.
-      squares: one a cell.
       anchors: guided, with their gradient.
-      labels: of the image.
+      cells: sampled by the squares.
     """
-    m = match_cells(best_of_nine(squares, labels.boxes), labels)
-    s = sample(key, m.positive, m.negative, size=SAMPLED, max_positive=MAX_POSITIVE)
-    loss = bounded_iou(anchors[s.at], labels.boxes[m.label[s.at]])
-    loss = jnp.where(s.positive[:, None], loss, 0.0)
-    return jnp.sum(loss), jnp.sum(s.valid, dtype=jnp.float32)
+    loss = bounded_iou(anchors[cells.at], cells.boxes)
+    loss = jnp.where(cells.positive[:, None], loss, 0.0)
+    return jnp.sum(loss), jnp.sum(cells.valid, dtype=jnp.float32)
 
 
 def score_terms(
-    key: Array,
     anchors: Float[Array, "n 4"],
     score: Float[Array, "n"],
     delta: Float[Array, "n 4"],
-    labels: Labels,
+    cells: Cells,
 ) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
     """Cross-entropy of scores and smooth L1 of deltas, on guided anchors.
 
     Args:
-      key: of the sample.
       anchors: guided, constants here.
       score: logits.
       delta: predictions.
-      labels: of the image.
+      cells: sampled by the anchors.
     """
-    anchors = jax.lax.stop_gradient(anchors)
-    m = match_cells(pairwise_iou(anchors, labels.boxes), labels)
-    s = sample(key, m.positive, m.negative, size=SAMPLED, max_positive=MAX_POSITIVE)
-    entropy = bce(score[s.at], s.positive.astype(jnp.float32))
-    boxes = labels.boxes[m.label[s.at]]
-    positive = s.positive[:, None]
+    entropy = bce(score[cells.at], cells.positive.astype(jnp.float32))
+    positive = cells.positive[:, None]
     # An anchor without an area is never positive, and has no finite delta.
-    wanted = jnp.where(positive, encode(anchors[s.at], boxes, RPN_STDS), 0.0)
-    away = smooth_l1(delta[s.at] - wanted, beta=1.0)
+    wanted = encode(lax.stop_gradient(anchors)[cells.at], cells.boxes, RPN_STDS)
+    away = smooth_l1(delta[cells.at] - jnp.where(positive, wanted, 0.0), beta=1.0)
     return (
-        jnp.sum(jnp.where(s.valid, entropy, 0.0)),
+        jnp.sum(jnp.where(cells.valid, entropy, 0.0)),
         jnp.sum(jnp.where(positive, away, 0.0)),
-        jnp.sum(s.valid, dtype=jnp.float32),
+        jnp.sum(cells.valid, dtype=jnp.float32),
     )
