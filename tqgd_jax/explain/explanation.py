@@ -33,7 +33,7 @@ class Explanation(NamedTuple):
 
     Attributes:
       map: in [0, 1], px of the image: the element-wise maximum of the maps of the boxes,
-        each scaled to [0, 1]; all 0 where no box depends on the module.
+        each scaled to [0, 1]; all 0 where nothing in the module raises the score.
       raw: of each box the map of its module's cells, not scaled.
       modules: of each box the module that was read.
       boxes: (x0, y0, x1, y1) of the explained boxes, px of the image, the best first.

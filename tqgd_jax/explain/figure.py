@@ -14,16 +14,13 @@ from tqgd_jax.explain.explanation import BEST, Candidates, Explainer, Explanatio
 from tqgd_jax.explain.formulas import NAMES
 from tqgd_jax.explain.grid import Cell, Row, draw
 from tqgd_jax.explain.inputs import Slices
-from tqgd_jax.explain.tables import Table, every_slice, means
+from tqgd_jax.explain.tables import EMPTY, FLAT, RAW_BEST, Table, every_slice, means
 from tqgd_jax.report.findings import DISCLAIMER
 from tqgd_jax.report.html.page import environment, part
 from tqgd_jax.report.html.pixels import windowed
 
 SCHEMA = "tqgd_jax.explain/1"
 PAGE = "explain.html"
-RAW_BEST = "best candidate, below the threshold"
-FLAT = "no box depends on this module"
-EMPTY = "nothing detected at any threshold"
 CAPTION = (
     "A map shows which part of a module's output raised the score of the boxes. It is no "
     "evidence that a box is right, and a dark place is no evidence that nothing is there. "
@@ -171,7 +168,7 @@ def _cell(explanation: Explanation) -> Cell:
         explanation.map,
         explanation.boxes,
         explanation.scores,
-        "; ".join(note),
+        "\n".join(note),
         not explanation.raw_best,
     )
 

@@ -4,6 +4,10 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any, NamedTuple
 
+RAW_BEST = "best candidate, below the threshold"
+FLAT = "empty map: nothing in it raises the score"
+EMPTY = "nothing detected at any threshold"
+
 CHANGES = 0.5  # rank correlation from which a map has not changed
 # Key in "energy" or "checks", title, and whether the control stands beside it.
 MEASURES = (
@@ -89,9 +93,9 @@ def every_slice(document: dict[str, Any]) -> Table:
     for row in document["rows"]:
         for entry in row["columns"]:
             made = entry["checks"]
-            note = ["best candidate, below the threshold"] * entry["raw_best_candidate"]
-            note += ["no box depends on this module"] * entry["flat"]
-            note = note if entry["boxes"] else ["nothing detected at any threshold"]
+            note = [RAW_BEST] * entry["raw_best_candidate"]
+            note += [FLAT] * entry["flat"]
+            note = note if entry["boxes"] else [EMPTY]
             cells = [
                 _cell(_value(entry, key), _value(entry, f"{key}_gaussian"))
                 for key, _, _ in MEASURES

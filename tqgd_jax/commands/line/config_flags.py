@@ -116,6 +116,8 @@ def parse(argv: list[str]) -> list[str]:
             stop("--config: the file makes no tqgd_jax.config.Config")
     except flags.Error as error:
         stop(str(error))
+    except BrokenPipeError:  # of `--help | head`
+        raise
     except (OSError, ModuleNotFoundError) as error:
         reason = str(error).splitlines()[-1].strip()
         stop(f"--config: {reason}; the files are in configs/")
