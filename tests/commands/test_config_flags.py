@@ -90,3 +90,15 @@ def test_a_configuration_is_found_by_its_name_wherever_the_command_runs(
     monkeypatch.setattr(sys, "argv", ["x", "--config=demo.py"])
     config_flags.find_config()
     assert sys.argv == ["x", "--config=demo.py"]
+
+
+def test_help_that_nobody_reads_ends_without_a_word():
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run(
+        [sys.executable, "-m", "tqgd_jax", "pack", "--help"],
+        stdout=write, stderr=subprocess.PIPE, cwd=ROOT, check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    os.close(write)
+    assert ended.stderr == b""
