@@ -9,7 +9,7 @@ from tqgd_jax.baselines.zhao.anchors import grids, squares
 from tqgd_jax.baselines.zhao.location import location_loss, location_targets
 from tqgd_jax.baselines.zhao.matching import prepared, sample
 from tqgd_jax.baselines.zhao.roi import Regions, roi_targets, roi_terms
-from tqgd_jax.baselines.zhao.rpn import best_of_nine, match_cells
+from tqgd_jax.baselines.zhao.rpn import Cells, best_of_nine, match_cells, score_terms
 from tqgd_jax.structures.batch import Targets
 
 SIZE = (640, 640)
@@ -169,3 +169,15 @@ def test_a_sample_holds_so_many_positives_and_fills_up_with_negatives():
     # Of few, all that there are; the rest is marked.
     s = draw(jax.random.key(0), positive & (jnp.arange(100) < 5), negative & False)
     assert int(s.valid.sum()) == int(s.positive.sum()) == 5
+
+
+def test_an_anchor_without_an_area_has_no_gradient():
+    anchors = jnp.array([[5, 5, 5, 5], [0, 0, 4, 4]], jnp.float32)
+    flags = jnp.array([False, True]), jnp.array([True, True])
+    cells = Cells(jnp.arange(2), *flags, jnp.array([[0, 0, 4, 4]] * 2, jnp.float32))
+
+    def total(delta):
+        return sum(score_terms(anchors, jnp.zeros(2), delta, cells)[:2])
+
+    gradient = jax.jit(jax.grad(total))(jnp.full((2, 4), 0.5))
+    np.testing.assert_allclose(gradient, [[0] * 4, [0.5] * 4])
