@@ -11,10 +11,11 @@ from jaxtyping import Float
 from tqgd_jax.augment import letterbox, native_maps
 from tqgd_jax.config import Config
 from tqgd_jax.decode import unletterbox
-from tqgd_jax.evaluation.inputs.segmentation import CURVE_TAU, boxes_of
+from tqgd_jax.evaluation.inputs.segmentation import boxes_of
 from tqgd_jax.network import build
 from tqgd_jax.structures.batch import Arr, Batch, Detections, ProbabilityMaps
 from tqgd_jax.structures.image import Image
+from tqgd_jax.structures.thresholds import CURVE_TAU
 from tqgd_jax.xla import compiler_options
 
 Answer = Detections | ProbabilityMaps

@@ -22,7 +22,6 @@ from tqgd_jax.data import dataset
 from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.data.read.scans import neighbours
 from tqgd_jax.data.unlabelled import of_arrays
-from tqgd_jax.evaluation.inputs.segmentation import CURVE_TAU, POINT_TAU
 from tqgd_jax.evaluation.measures.lesions3d import link_detections
 from tqgd_jax.inference import Predict, detect_at, make_predict
 from tqgd_jax.io import weights
@@ -30,6 +29,7 @@ from tqgd_jax.io.volumes import Volume
 from tqgd_jax.network import Network, build
 from tqgd_jax.structures.batch import Arr
 from tqgd_jax.structures.image import Image, Place
+from tqgd_jax.structures.thresholds import CURVE_TAU, POINT_TAU
 
 HU = np.dtype(np.int16)
 PADDED = 64  # px: crops of different sizes then share few compiled programs

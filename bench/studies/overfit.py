@@ -22,8 +22,8 @@ from tqgd_jax.config import Augment
 from tqgd_jax.data.dataset import in_order, label_map
 from tqgd_jax.data.open import open_data
 from tqgd_jax.evaluation.evaluator import evaluate
-from tqgd_jax.evaluation.inputs.segmentation import POINT_TAU
 from tqgd_jax.inference import make_predict
+from tqgd_jax.structures.thresholds import POINT_TAU
 from tqgd_jax.study import study_file
 from tqgd_jax.study.overrides import overridden
 from tqgd_jax.trained import load

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tqgd_jax.evaluation.inputs.segmentation import POINT_TAU, boxes_of
+from tqgd_jax.evaluation.inputs.segmentation import boxes_of
+from tqgd_jax.structures.thresholds import POINT_TAU
 
 
 def drawn(*rows):

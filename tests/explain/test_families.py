@@ -13,7 +13,7 @@ from PIL import Image
 from tests.explain.test_command import run
 from tests.explain.tiny import spot
 from tests.training.tiny import config
-from tqgd_jax.baselines.segmentation import lesion_pixels
+from tqgd_jax.baselines.explained import lesion_pixels
 from tqgd_jax.baselines.zhao.network import Proposal
 from tqgd_jax.commands import explain
 from tqgd_jax.config import Augment, Baseline, Foellmer, Zair, Zhao

@@ -8,8 +8,6 @@ from jaxtyping import Float, Int
 from tqgd_jax.losses import bce, device_sum
 from tqgd_jax.structures.batch import Arr, Views
 
-LIKELY = (0.5, 0.05)  # probability of the pixels that speak for a box, or the next best
-
 
 def padded(
     x: Float[Array, "b h w c"],
@@ -51,46 +49,6 @@ def lesion_logit(logits: Float[Array, "b h w k"]) -> Float[Array, "b h w"]:
     if logits.shape[-1] == 1:
         return logits[..., 0]
     return logits[..., 1] - logits[..., 0]
-
-
-def lesion_pixels(
-    logit: Float[Array, "h w"], box: Float[Array, "4"]
-) -> Float[Array, "h w"]:
-    """Weights, of sum 1, of the pixels that make a box a lesion.
-
-    They are alike for the pixels that the box touches and whose probability is at least
-    0.5; where there is none at least 0.05; where there is none of these, for all.
-
-    Args:
-      logit: log odds of lesion.
-      box: (x0, y0, x1, y1), px of the map.
-    """
-    near = 1e-3  # px, of rounding
-    row, column = (jnp.arange(n, dtype=jnp.float32) for n in logit.shape)
-    rows, columns = (
-        (at + 1 > low + near) & (at < high - near)
-        for at, low, high in ((row, box[1], box[3]), (column, box[0], box[2]))
-    )
-    inside = rows[:, None] & columns[None, :]
-    probability = jax.nn.sigmoid(logit)
-    pixels = inside
-    for least in reversed(LIKELY):
-        likely = inside & (probability >= least)
-        pixels = jnp.where(likely.any(), likely, pixels)
-    weights = pixels.astype(jnp.float32)
-    return lax.stop_gradient(weights / jnp.maximum(weights.sum(), 1.0))
-
-
-def mean_log_odds(
-    logit: Float[Array, "b h w"], pixels: Float[Array, "h w"]
-) -> Float[Array, "b"]:
-    """Log odds of lesion over the pixels of a box, for each image.
-
-    Args:
-      logit: log odds.
-      pixels: of `lesion_pixels`.
-    """
-    return (logit * pixels[None]).sum(axis=(1, 2))
 
 
 def lesion_of(views: Views) -> Int[Arr, "b s s"]:

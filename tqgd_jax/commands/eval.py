@@ -74,11 +74,11 @@ def _main(_: list[str]) -> None:
     """Weights, data, detections, threshold, figures, report."""
     from tqgd_jax.evaluation.evaluator import best_threshold
     from tqgd_jax.evaluation.inputs import held_out, probability_maps
-    from tqgd_jax.evaluation.inputs.segmentation import CURVE_TAU, POINT_TAU
     from tqgd_jax.evaluation.settings import EvaluationSettings
     from tqgd_jax.report import result_folder
     from tqgd_jax.report.text import terminal
     from tqgd_jax.structures.evaluation_set import checked
+    from tqgd_jax.structures.thresholds import CURVE_TAU, POINT_TAU
     from tqgd_jax.trained import load
     from tqgd_jax.training.runtime import compile_cache, sharding
 

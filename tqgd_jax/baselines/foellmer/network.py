@@ -8,17 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from tqgd_jax.baselines.blocks import first_values
+from tqgd_jax.baselines.explained import ExplainedPixels
 from tqgd_jax.baselines.foellmer.regions import region_labels
 from tqgd_jax.baselines.foellmer.unet import REGIONS, MultiTaskUNet, block_deviation
 from tqgd_jax.baselines.segmentation import (
     cross_entropy,
     lesion_logit,
     lesion_of,
-    lesion_pixels,
-    mean_log_odds,
 )
 from tqgd_jax.structures.batch import ProbabilityMaps, Views
 
@@ -34,7 +33,7 @@ def weighted(losses: Float[Array, " t"], s: Float[Array, " t"]) -> Float[Array, 
 
 
 @dataclass(frozen=True)
-class FoellmerNetwork:
+class FoellmerNetwork(ExplainedPixels):
     """Regions of the arteries and lesions, or lesions alone.
 
     Attributes:
@@ -98,32 +97,12 @@ class FoellmerNetwork:
         artery = jnp.argmax(raw["region"][..., 1:], axis=-1)  # of a lesion never none
         return ProbabilityMaps(probability, artery.astype(jnp.int32))
 
-    def subject(
-        self,
-        variables: Mapping[str, Any],
-        raw: Mapping[str, Float[Array, "b s s _"]],
-        box: Float[Array, "4"],
-        label: Int[Array, ""],
-    ) -> Float[Array, "s s"]:
-        """Weights of pixels, see `lesion_pixels`; no matter of which artery."""
-        del variables, label
-        return lesion_pixels(lesion_logit(raw["lesion"])[0], box)
-
-    def evidence(
-        self,
-        variables: Mapping[str, Any],
-        raw: Mapping[str, Float[Array, "b s s _"]],
-        subject: Float[Array, "s s"],
-    ) -> Float[Array, "b"]:
-        """The mean of the log odds of lesion."""
-        del variables
-        return mean_log_odds(lesion_logit(raw["lesion"]), subject)
+    def logit(
+        self, raw: Mapping[str, Float[Array, "b s s _"]]
+    ) -> Float[Array, "b s s"]:
+        """Log odds of lesion."""
+        return lesion_logit(raw["lesion"])
 
     def head_maps(self, inputs: Mapping[str, Any]) -> dict[int, Array | str]:
         """What the head of lesions reads."""
         return {0: inputs["lesion_head"]}
-
-    def level(self, subject: Float[Array, "s s"]) -> int:
-        """There is one."""
-        del subject
-        return 0

@@ -8,24 +8,23 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from tqgd_jax.baselines.blocks import first_values, he_deviation
+from tqgd_jax.baselines.explained import ExplainedPixels
 from tqgd_jax.baselines.pretrained import Weights, with_weights
 from tqgd_jax.baselines.segmentation import (
     binary_cross_entropy,
     dice_loss,
     lesion_logit,
     lesion_of,
-    lesion_pixels,
-    mean_log_odds,
 )
 from tqgd_jax.baselines.zair.fcn import FINEST, FCN8s
 from tqgd_jax.structures.batch import ProbabilityMaps, Views
 
 
 @dataclass(frozen=True)
-class LesionSegmentation:
+class LesionSegmentation(ExplainedPixels):
     """A network with one question: is this pixel part of a lesion.
 
     Attributes:
@@ -76,32 +75,15 @@ class LesionSegmentation:
         logit = lesion_logit(self.module.apply(variables, image, train=False))
         return ProbabilityMaps(jax.nn.sigmoid(logit), jnp.zeros(logit.shape, jnp.int32))
 
-    def subject(
-        self,
-        variables: Mapping[str, Any],
-        raw: Float[Array, "b s s k"],
-        box: Float[Array, "4"],
-        label: Int[Array, ""],
-    ) -> Float[Array, "s s"]:
-        """Weights of pixels, see `lesion_pixels`."""
-        del variables, label
-        return lesion_pixels(lesion_logit(raw)[0], box)
+    def logit(self, raw: Float[Array, "b s s k"]) -> Float[Array, "b s s"]:
+        """Log odds of lesion."""
+        return lesion_logit(raw)
 
-    def evidence(
-        self,
-        variables: Mapping[str, Any],
-        raw: Float[Array, "b s s k"],
-        subject: Float[Array, "s s"],
-    ) -> Float[Array, "b"]:
-        """The mean of the log odds of lesion."""
-        del variables
-        return mean_log_odds(lesion_logit(raw), subject)
+    @property
+    def finest(self) -> int:
+        """Level of the map that the head reads."""
+        return 2 if isinstance(self.module, FCN8s) else 0
 
     def head_maps(self, inputs: Mapping[str, Any]) -> dict[int, Array | str]:
         """What the logits are made of; of `FCN8s` the map whose maxima it reads."""
-        return {2: FINEST} if isinstance(self.module, FCN8s) else {0: inputs["logits"]}
-
-    def level(self, subject: Float[Array, "s s"]) -> int:
-        """There is one."""
-        del subject
-        return 2 if isinstance(self.module, FCN8s) else 0
+        return {self.finest: FINEST if self.finest else inputs["logits"]}

@@ -10,9 +10,10 @@ from PIL import Image as Picture
 
 from tqgd_jax.evaluation.evaluator import evaluate
 from tqgd_jax.evaluation.inputs.image_pixels import hounsfield
-from tqgd_jax.evaluation.inputs.segmentation import CURVE_TAU, POINT_TAU, boxes_of
+from tqgd_jax.evaluation.inputs.segmentation import boxes_of
 from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image
+from tqgd_jax.structures.thresholds import CURVE_TAU, POINT_TAU
 
 NOTE = (
     f"segmentation: components of p >= {CURVE_TAU} for AP and FROC, of p >= {POINT_TAU} "

@@ -7,9 +7,8 @@ from jaxtyping import Float, Int, Int16
 from scipy import ndimage
 
 from tqgd_jax.evaluation.calcium.conventions import LOWEST
+from tqgd_jax.structures.thresholds import CURVE_TAU
 
-CURVE_TAU = 0.05  # probability from which a pixel is lesion, for AP and FROC
-POINT_TAU = 0.5  # the same, for precision, recall and F1
 SMALLEST = 2  # px of a component
 
 

@@ -12,11 +12,11 @@ from tqdm import tqdm
 
 from tqgd_jax.data.open import open_data
 from tqgd_jax.evaluation.inputs import image_pixels
-from tqgd_jax.evaluation.inputs.segmentation import POINT_TAU
 from tqgd_jax.evaluation.measures.size_strata import size_names
 from tqgd_jax.report import result_tables, size_histogram
 from tqgd_jax.report.html.pixels import Pixels
 from tqgd_jax.report.html.slice_selection import grey
+from tqgd_jax.structures.thresholds import POINT_TAU
 from tqgd_jax.study import paper_values
 from tqgd_jax.study.design import Cell
 from tqgd_jax.study.figures import difficulty, slices_figure

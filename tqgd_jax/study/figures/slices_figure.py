@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from tqgd_jax.evaluation.inputs.segmentation import POINT_TAU
 from tqgd_jax.io import tables
 from tqgd_jax.report.html import charts
 from tqgd_jax.report.pictures import save, show
 from tqgd_jax.report.result_tables import BOX
+from tqgd_jax.structures.thresholds import POINT_TAU
 from tqgd_jax.study.figures.difficulty import Judged, Row, Shown
 
 BLUE, RED = "#3D9BFF", "#FF3B30"  # the paper's, light enough for a dark slice
