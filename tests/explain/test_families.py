@@ -18,6 +18,7 @@ from tqgd_jax.baselines.zhao.network import Proposal
 from tqgd_jax.commands import explain
 from tqgd_jax.config import Augment, Baseline, Foellmer, Zair, Zhao
 from tqgd_jax.explain import Explainer, figure, modules
+from tqgd_jax.network import build
 from tqgd_jax.predictor import Boxes, Predictor
 from tqgd_jax.trained import load
 
@@ -116,6 +117,29 @@ def test_the_gradient_is_that_of_a_central_difference(name, module):
     got = float((np.asarray(read.gradients[module]) * way).sum())
     assert got == pytest.approx((high - low) / (2 * step), rel=0.03)
     assert float(read.score) == pytest.approx(none, rel=1e-3, abs=1e-5)
+
+
+def test_the_module_nearest_to_the_score_is_explained():
+    """The score is a weighted sum of its map, so the gradient is those weights."""
+    of, image = explainer("unet", "logits"), pixels()
+    variables = of.predictor.variables
+    subject = of.programs.subject(variables, image, jnp.asarray(BOX), jnp.int32(0))
+    read = of.programs.read(variables, image, subject)
+    gradient, maps = read.gradients["logits"], read.maps["logits"]
+    np.testing.assert_allclose(gradient[..., 0], subject, rtol=1e-6)
+    score = (np.asarray(maps)[..., 0] * np.asarray(subject)).sum()
+    assert float(read.score) == pytest.approx(score, rel=1e-5)
+
+
+def test_weights_of_losses_are_no_part_of_a_network():
+    both = Baseline("foellmer", foellmer=Foellmer("both", least_side=1))
+    both = dataclasses.replace(both, width=0.125)
+    of = build(config(baseline=both, augment=Augment(value=0.0)), 3)
+    variables = of.init(0)
+    assert "uncertainty" in variables["params"]
+    parts = modules.places(of, variables, 64, 3).parts
+    assert [*parts][-1] == "stem"
+    assert "uncertainty" not in parts
 
 
 def test_watching_changes_no_output():

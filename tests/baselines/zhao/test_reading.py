@@ -92,3 +92,27 @@ def test_taps_at_rest_are_a_convolution_and_groups_move_alone(deformed):
     both = jnp.concatenate([x[..., :2], moved], axis=-1)
     want = conv2d(both, kernel, padding=((1, 1), (1, 1)))[:, :, 1:-2]
     np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+def test_gradients_of_bfloat16_maps_are_summed_in_float32():
+    """bfloat16 has eight bits: 256 + 1 is 256, so a sum of its own would stop there."""
+    x = jnp.ones((1, 8, 8, 1), jnp.bfloat16)
+    # Sixty boxes of the same four pixels, whose samples all lie between their centres.
+    boxes = jnp.tile(jnp.array([4.0, 4, 12, 12]), (1, 60, 1))
+    gradient = jax.jit(jax.grad(lambda x: roi_align((x,), boxes, bins=7).sum()))(x)
+    total = np.asarray(gradient, float).sum()
+    assert total == pytest.approx(60 * 49, rel=0.01)
+    # All nine taps of 64 places read the pixel (4, 4).
+    at, taps = np.arange(8.0), np.arange(9)
+    offsets = np.zeros((1, 8, 8, 1, 9, 2), np.float32)
+    offsets[..., 0] = 4 - (at[:, None, None, None] + taps // 3 - 1)
+    offsets[..., 1] = 4 - (at[None, :, None, None] + taps % 3 - 1)
+    kernel = jnp.ones((3, 3, 1, 1))
+
+    def moved(x):
+        y = deformable_conv(x, jnp.asarray(offsets), kernel, Mode("bf16"))
+        return y.astype(jnp.float32).sum()
+
+    gradient = np.asarray(jax.jit(jax.grad(moved))(x), float)[0, :, :, 0]
+    assert gradient[4, 4] == pytest.approx(9 * 64, rel=0.01)
+    assert gradient.sum() == pytest.approx(gradient[4, 4])
