@@ -102,9 +102,10 @@ def test_gradients_of_bfloat16_maps_are_summed_in_float32():
     gradient = jax.jit(jax.grad(lambda x: roi_align((x,), boxes, bins=7).sum()))(x)
     total = np.asarray(gradient, float).sum()
     assert total == pytest.approx(60 * 49, rel=0.01)
-    # All nine taps of 64 places read the pixel (4, 4).
-    at, taps = np.arange(8.0), np.arange(9)
-    offsets = np.zeros((1, 8, 8, 1, 9, 2), np.float32)
+    # All nine taps of 400 places read the pixel (4, 4).
+    x = jnp.ones((1, 20, 20, 1), jnp.bfloat16)
+    at, taps = np.arange(20.0), np.arange(9)
+    offsets = np.zeros((1, 20, 20, 1, 9, 2), np.float32)
     offsets[..., 0] = 4 - (at[:, None, None, None] + taps // 3 - 1)
     offsets[..., 1] = 4 - (at[None, :, None, None] + taps % 3 - 1)
     kernel = jnp.ones((3, 3, 1, 1))
@@ -114,5 +115,5 @@ def test_gradients_of_bfloat16_maps_are_summed_in_float32():
         return y.astype(jnp.float32).sum()
 
     gradient = np.asarray(jax.jit(jax.grad(moved))(x), float)[0, :, :, 0]
-    assert gradient[4, 4] == pytest.approx(9 * 64, rel=0.01)
+    assert gradient[4, 4] == pytest.approx(9 * 400, rel=0.01)
     assert gradient.sum() == pytest.approx(gradient[4, 4])
