@@ -7,9 +7,14 @@ import pytest
 from tqgd_jax.config import Config
 from tqgd_jax.report import size_histogram
 from tqgd_jax.study.design import Cell, Row
-from tqgd_jax.study.figures import difficulty, paper_figures, slices_figure
+from tqgd_jax.study.figures import (
+    areas_figure,
+    difficulty,
+    difficulty_figure,
+    slices_figure,
+)
 from tqgd_jax.study.figures.difficulty import PLACE, Judged, Shown
-from tqgd_jax.study.figures.paper_figures import PaperFigure
+from tqgd_jax.study.figures.paper_figure import PaperFigure
 from tqgd_jax.study.results import RowResults
 from tqgd_jax.study.tables import Table
 
@@ -117,13 +122,13 @@ def fig_8(monkeypatch):
         return {} if row == "blind" else {f"slice of {fold}": judged("found", "hit")}
 
     monkeypatch.setattr(difficulty, "read", read)
-    monkeypatch.setattr(paper_figures, "_pixels", lambda shown, row: [])
+    monkeypatch.setattr(difficulty_figure, "_pixels", lambda shown, row: [])
     monkeypatch.setattr(slices_figure, "draw", lambda *_: None)
 
     def drawn(
         *rows: RowResults, chosen: tuple[str, ...] = ()
     ) -> tuple[PaperFigure, Table]:
-        return paper_figures.slices(Path(), rows, Path("root"), chosen, "")
+        return difficulty_figure.slices(Path(), rows, Path("root"), chosen, "")
 
     return drawn
 
@@ -196,11 +201,11 @@ def test_fig_2_counts_the_first_seed_and_names_its_folds(
     for at in row.done:
         row.done[at] = results(1)
     row.done[3, int(done[0])] = results(50)  # of the second seed, though it is less
-    figure = paper_figures.areas(Path(), [row_of("b", "", planned), row], "d", "")
+    figure = areas_figure.areas(Path(), [row_of("b", "", planned), row], "d", "")
     assert bars["d"] == [len(done)] * 4
     assert words in figure.caption
     row.done.clear()
     assert (
-        paper_figures.areas(Path(), [row], "d", "").missing
+        areas_figure.areas(Path(), [row], "d", "").missing
         == "no run with seed 7 is done"
     )

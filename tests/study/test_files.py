@@ -3,7 +3,7 @@
 import csv
 
 from tqgd_jax.study import files
-from tqgd_jax.study.figures.paper_figures import PaperFigure
+from tqgd_jax.study.figures.paper_figure import PaperFigure
 from tqgd_jax.study.tables import Table
 
 

@@ -23,7 +23,7 @@ from tqgd_jax.report import size_histogram
 from tqgd_jax.report.comparison.models import Model
 from tqgd_jax.study import honest_tables, report, results, study_file, tables
 from tqgd_jax.study.design import Cell, Row
-from tqgd_jax.study.figures import difficulty, paper_figures
+from tqgd_jax.study.figures import areas_figure, difficulty
 from tqgd_jax.study.results import RowResults
 
 LATEX = r"""\documentclass[a4paper]{article}
@@ -248,7 +248,7 @@ def test_areas_are_counted_over_folds(home, monkeypatch, tmp_path):
     rows = results.read(
         study_file.read(study), study, EvaluationSettings(bootstraps=20)
     )
-    figure = paper_figures.areas(tmp_path, rows["ct"], "ct", "")
+    figure = areas_figure.areas(tmp_path, rows["ct"], "ct", "")
     by_hand = [0, 0, 0, 0]
     for fold in (1, 2):
         for image in evaluation_set(fold=str(fold), seed=fold)[0].images:

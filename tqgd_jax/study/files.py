@@ -7,7 +7,7 @@ from pathlib import Path
 from tqgd_jax.io import atomic
 from tqgd_jax.io import tables as csv
 from tqgd_jax.report.text import markup
-from tqgd_jax.study.figures.paper_figures import PaperFigure
+from tqgd_jax.study.figures.paper_figure import PaperFigure
 from tqgd_jax.study.tables import NONE, Table
 
 NUMBER = r"([+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)"

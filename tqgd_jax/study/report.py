@@ -21,8 +21,8 @@ from tqgd_jax.study import (
     tables,
 )
 from tqgd_jax.study.effects import KEY, Effect, Effects
-from tqgd_jax.study.figures import paper_figures
-from tqgd_jax.study.figures.paper_figures import PaperFigure
+from tqgd_jax.study.figures import areas_figure, difficulty_figure
+from tqgd_jax.study.figures.paper_figure import PaperFigure
 from tqgd_jax.study.plan import measured_before
 from tqgd_jax.study.results import RowResults
 from tqgd_jax.study.run import simulated
@@ -93,8 +93,8 @@ def make(root: Path, bootstraps: int, repeats: int, chosen: Sequence[str] = ()) 
         made = _tables(rows, study.reference, of_rows, modules, drawn)
         of_data = {k: n for k, n in networks.items() if n["data"] == name}
         made.append(tables.costs(rows, of_data))
-        fig_8, in_numbers = paper_figures.slices(folder, rows, root, chosen, remark)
-        drawings = [paper_figures.areas(folder, rows, name, remark), fig_8]
+        fig_8, in_numbers = difficulty_figure.slices(folder, rows, root, chosen, remark)
+        drawings = [areas_figure.areas(folder, rows, name, remark), fig_8]
         section = Section(
             name,
             stamps,

@@ -1,6 +1,5 @@
-"""The paper's Fig. 2 and Fig. 8 of a data set of a study, with their captions."""
+"""Fig. 8: slices by difficulty, a column for each network, with its caption."""
 
-import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,85 +11,20 @@ from tqdm import tqdm
 
 from tqgd_jax.data.open import open_data
 from tqgd_jax.evaluation.inputs import image_pixels
-from tqgd_jax.evaluation.measures.size_strata import size_names
-from tqgd_jax.report import result_tables, size_histogram
+from tqgd_jax.report import result_tables
 from tqgd_jax.report.html.pixels import Pixels
 from tqgd_jax.report.html.slice_selection import grey
 from tqgd_jax.structures.thresholds import POINT_TAU
-from tqgd_jax.study import paper_values
-from tqgd_jax.study.design import Cell
 from tqgd_jax.study.figures import difficulty, slices_figure
 from tqgd_jax.study.figures.difficulty import Judged, Shown
+from tqgd_jax.study.figures.paper_figure import (
+    PaperFigure,
+    first_seed,
+    folds_text,
+    planned_folds,
+)
 from tqgd_jax.study.results import EVALUATION, RowResults
 from tqgd_jax.study.tables import Table
-
-
-@dataclasses.dataclass(frozen=True)
-class PaperFigure:
-    """A figure, or why there is none.
-
-    Attributes:
-      name: of its file, without ".png".
-      title: first words of the caption.
-      caption: the others.
-      alt: what a reader who cannot see it must know.
-      least: width on the page below which it is scrolled, rem.
-      most: greatest width on the page, as css has it.
-      missing: why it could not be drawn; empty when it is there.
-    """
-
-    name: str
-    title: str
-    caption: str = ""
-    alt: str = ""
-    least: int = 0
-    most: str = "none"
-    missing: str = ""
-
-
-def areas(
-    folder: Path, rows: Sequence[RowResults], data: str, remark: str
-) -> PaperFigure:
-    """Draws the areas of the labelled boxes beside the paper's: Fig. 2.
-
-    From the results of the row that has most runs, of the first seed.
-
-    Args:
-      folder: where the PNG is written.
-      rows: of the data set.
-      data: name of the data set.
-      remark: what the figure must say of the data set.
-    """
-    name, title = "fig-2", "Fig. 2: areas of the labelled boxes"
-    by_row = [_first_seed(row) for row in rows]
-    cells = max(by_row, key=len)
-    seed = rows[0].cells[0].seed
-    if not cells:
-        return PaperFigure(name, title, missing=f"no run with seed {seed} is done")
-    row = rows[by_row.index(cells)]
-    done = [row.done[cell.seed, cell.fold] for cell in cells]
-    names = size_names(done[0]["settings"]["size_px"])
-    counts = [0] * len(names)
-    for results in done:
-        of = results["protocols"]
-        figures = of["clinical" if "figures" in of["clinical"] else "paper"]["figures"]
-        for k, px in enumerate(names):
-            counts[k] += round(figures[f"size.px.{px}.boxes"]["value"] or 0)
-    other, others = paper_values.AREAS
-    bars: dict[str, Sequence[int]] = {data: counts}
-    if len(others) == len(names):
-        bars[other] = others
-    own = remark.replace("Simulated", "simulated", 1)
-    size_histogram.draw(folder / f"{name}.png", bars, names, own)
-    tested = _folds_text({cell.fold for cell in cells}, _planned(row))
-    listed = ", ".join(f"{n} of {px} px" for n, px in zip(counts, names, strict=True))
-    return PaperFigure(
-        name,
-        title,
-        f"Boxes of {tested}, in the paper's bins: {listed}. {paper_values.AREAS_SOURCE}",
-        f"Bars: share of the labelled boxes by area; {listed}.",
-        most="44rem",
-    )
 
 
 def slices(
@@ -155,7 +89,7 @@ def slices(
     unseen = "" if own_split else ", which has not seen the patient,"
     caption = (
         f"Rows: of {len(of)} slices with a lesion that {_all(len(compared))} judged with "
-        f"seed {seed} ({_folds_text(common, _planned(rows[0]))}), those at quantiles "
+        f"seed {seed} ({folds_text(common, planned_folds(rows[0]))}), those at quantiles "
         f"{', '.join(f'{one.quantile:g}' for one in shown)} of difficulty, which is the "
         "number of errors (missed boxes and false alarms at IoU .5), mean over the "
         f"networks; equal slices by name. Blue: labels. Red: detections of {network}"
@@ -188,7 +122,7 @@ def _judged(row: RowResults, root: Path) -> dict[int, dict[str, Judged]]:
     """By fold, what is done with the first seed and has a frozen threshold."""
     of = {
         cell.fold: difficulty.read([root / cell.name / EVALUATION])
-        for cell in _first_seed(row)
+        for cell in first_seed(row)
     }
     return {fold: judged for fold, judged in of.items() if judged}
 
@@ -204,43 +138,21 @@ def _enough_folds(networks: Sequence[_Network]) -> tuple[list[_Network], list[st
             one for one in networks if one.folds and one not in compared
         ],
         "Judged without a frozen threshold": [
-            one for one in networks if not one.folds and _first_seed(one.row)
+            one for one in networks if not one.folds and first_seed(one.row)
         ],
-        "Not judged yet": [one for one in networks if not _first_seed(one.row)],
+        "Not judged yet": [one for one in networks if not first_seed(one.row)],
     }
     remarks = []
     for text, of in groups.items():
         names = [one.title for one in of]
         if text.startswith(("Folds", "Left")):
             names = [
-                f"{name} ({len(one.folds)} of {len(_planned(one.row))} folds)"
+                f"{name} ({len(one.folds)} of {len(planned_folds(one.row))} folds)"
                 for name, one in zip(names, of, strict=True)
             ]
         if names:
             remarks.append(f"{text}: {', '.join(names)}.")
     return compared, remarks
-
-
-def _first_seed(row: RowResults) -> list[Cell]:
-    """The cells that are done with the first seed of the study."""
-    first = row.cells[0].seed
-    own = [cell for cell in row.cells if cell.seed == first]
-    return [cell for cell in own if (first, cell.fold) in row.done]
-
-
-def _planned(row: RowResults) -> set[int]:
-    return {cell.fold for cell in row.cells}
-
-
-def _folds_text(folds: set[int], planned: set[int]) -> str:
-    """Which folds, such as "all folds" or "folds 1 and 2 of 5"."""
-    if planned == {0}:
-        return "the data set's own test split"
-    if folds == planned:
-        return "all folds"
-    *others, last = map(str, sorted(folds))
-    listed = f"folds {', '.join(others)} and {last}" if others else f"fold {last}"
-    return f"{listed} of {len(planned)}"
 
 
 def _all(networks: int) -> str:
