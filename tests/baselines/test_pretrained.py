@@ -8,6 +8,7 @@ from safetensors.numpy import save_file
 
 from tests.weights import used
 from tqgd_jax.baselines.pretrained import Weights, resnet_names, with_weights
+from tqgd_jax.baselines.resnet import ResNet
 from tqgd_jax.baselines.vgg import STAGES, VGG16, torchvision_names
 
 WIDTH = 0.125  # 8, 16, 32, 64 and 64 channels
@@ -179,3 +180,71 @@ def test_the_encoder_gives_what_pytorch_gives(batch_norm, tmp_path):
     expected = expected.numpy().transpose(0, 2, 3, 1)
     assert np.abs(expected).max() > 0.01
     np.testing.assert_allclose(ends[-1].maximum, expected, rtol=1e-4, atol=1e-6)
+
+
+def torch_resnet18(torch, width):
+    """The resnet18 of torchvision without its classifier, in its own names."""
+    nn = torch.nn
+
+    class Block(nn.Module):
+        def __init__(self, i, o, stride):
+            super().__init__()
+            self.conv1 = nn.Conv2d(i, o, 3, stride, 1, bias=False)
+            self.bn1 = nn.BatchNorm2d(o)
+            self.conv2 = nn.Conv2d(o, o, 3, 1, 1, bias=False)
+            self.bn2 = nn.BatchNorm2d(o)
+            self.downsample = None
+            if stride > 1:
+                short = nn.Conv2d(i, o, 1, stride, bias=False)
+                self.downsample = nn.Sequential(short, nn.BatchNorm2d(o))
+
+        def forward(self, x):
+            y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+            return torch.relu(y + (self.downsample(x) if self.downsample else x))
+
+    class ResNet18(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
+            self.bn1 = nn.BatchNorm2d(width)
+            i = width
+            for n in range(4):
+                o = width * 2**n
+                blocks = [Block(i, o, 2 if n else 1), Block(o, o, 1)]
+                self.add_module(f"layer{n + 1}", nn.Sequential(*blocks))
+                i = o
+
+        def forward(self, x):
+            x = torch.relu(self.bn1(self.conv1(x)))
+            x, stages = nn.functional.max_pool2d(x, 3, 2, 1), []
+            for n in range(4):
+                x = getattr(self, f"layer{n + 1}")(x)
+                stages.append(x)
+            return stages
+
+    return ResNet18()
+
+
+def test_the_resnet_gives_what_pytorch_gives_with_the_file_it_saved(tmp_path):
+    torch = pytest.importorskip("torch")
+    save = pytest.importorskip("safetensors.torch").save_file
+    torch.manual_seed(0)
+    theirs = torch_resnet18(torch, width=8)
+    image = torch.rand(2, 3, 64, 64)
+    theirs.train()(image)  # running statistics other than 0 and 1
+    save(theirs.state_dict(), tmp_path / "resnet.safetensors")
+    with torch.no_grad():
+        expected = theirs.eval()(image)
+    ours, x = ResNet(18, "batch", 0.125), image.numpy().transpose(0, 2, 3, 1)
+    variables = {
+        room: {"backbone": tree} for room, tree in used(ours, jnp.asarray(x)).items()
+    }
+    names = resnet_names(variables, "backbone")
+    file = tmp_path / "resnet.safetensors"
+    loaded = with_weights(variables, Weights(file, "resnet18", names))
+    backbone = {room: tree["backbone"] for room, tree in loaded.items()}
+    stages = jax.jit(lambda v, x: ours.apply(v, x, train=False))(backbone, x)
+    for ours_of, theirs_of in zip(stages, expected, strict=True):
+        want = theirs_of.numpy().transpose(0, 2, 3, 1)
+        assert np.abs(want).max() > 0.01
+        np.testing.assert_allclose(ours_of, want, rtol=1e-4, atol=1e-6)
