@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -16,7 +15,7 @@ from tqgd_jax.config import Config
 from tqgd_jax.decode import decode, nms
 from tqgd_jax.detector import Detector
 from tqgd_jax.losses import detection_loss
-from tqgd_jax.nn.init import initial
+from tqgd_jax.nn.init import initial, shapes_of
 from tqgd_jax.structures.batch import Arr, Detections, Views, by_level
 
 
@@ -62,15 +61,7 @@ class Yolo:
     def init(self, seed: int, *, pretrained: bool = False) -> dict[str, Any]:
         """First `params` and `batch_stats`; NumPy arrays. No weights can be given."""
         del pretrained
-        # A small image makes the same parameters, because the network is convolutional.
-        image = jax.ShapeDtypeStruct(
-            (1, 64, 64, self.config.model.in_channels), "float32"
-        )
-        shapes = jax.eval_shape(
-            lambda key, x: self.module.init(key, x, train=False),
-            jax.random.key(0),
-            image,
-        )
+        shapes = shapes_of(self.module, self.config.model.in_channels)
         thr = self.config.model.resolved_thr()
         if thr is None or thr.form == "plain":
             return initial(shapes, seed)

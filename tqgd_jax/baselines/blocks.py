@@ -5,15 +5,13 @@ from functools import partial
 from typing import Any
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array
 from jaxtyping import Float
 
 from tqgd_jax.nn.blocks import Conv, Mode
-from tqgd_jax.nn.init import generator, initial
+from tqgd_jax.nn.init import generator, initial, shapes_of
 from tqgd_jax.nn.norm import BatchNorm
 
 batch_norm = partial(BatchNorm, epsilon=1e-5, momentum=0.9)  # PyTorch's constants
@@ -73,11 +71,8 @@ def first_values(
     Returns:
       `params` and `batch_stats` (empty where there is none), float32 NumPy arrays.
     """
-    image = jnp.zeros((1, 32, 32, channels))
-    shapes = jax.eval_shape(
-        lambda key: module.init(key, image, train=False), jax.random.key(0)
-    )
-    values: dict[str, Any] = flatten_dict(initial(shapes, seed), sep="/")
+    first = initial(shapes_of(module, channels), seed)
+    values: dict[str, Any] = flatten_dict(first, sep="/")
     for path, value in values.items():
         sigma = deviation(path, value.shape)
         if sigma is not None:

@@ -11,6 +11,7 @@ import re
 import zlib
 from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
 
@@ -18,8 +19,23 @@ from tqgd_jax.nn.head import bias_prior
 from tqgd_jax.nn.thrconvs import first_tap
 
 
+def shapes_of(module: nn.Module, channels: int) -> Any:
+    """Shapes of `params` and `batch_stats`; nothing is computed.
+
+    A small image makes the same parameters, because networks are convolutional.
+
+    Args:
+      module: takes images of 64 px and `train`.
+      channels: of the image.
+    """
+    image = jax.ShapeDtypeStruct((1, 64, 64, channels), "float32")
+    return jax.eval_shape(
+        lambda key, x: module.init(key, x, train=False), jax.random.key(0), image
+    )
+
+
 def initial(shapes: Any, seed: int, thr_init: str = "yolov5") -> dict[str, Any]:
-    """Fills a tree of shapes, as `jax.eval_shape` of `module.init` gives it.
+    """Fills a tree of shapes, as `shapes_of` gives it.
 
     Args:
       shapes: `params` and `batch_stats`.

@@ -19,7 +19,7 @@ HEAD_STD = 0.01
 
 
 def first_values(shapes: Any, seed: int) -> dict[str, Any]:
-    """Fills a tree of shapes, as `jax.eval_shape` of `module.init` gives it.
+    """Fills a tree of shapes, as `nn.init.shapes_of` gives it.
 
     Backbone: normal, He et al.'s by the fan out. Pyramid and the dense layers: Glorot and
     Bengio's uniform. Heads: normal. docs/design on Zhao has where each is from.

@@ -23,6 +23,7 @@ from tqgd_jax.baselines.zhao.roi_align import level_of
 from tqgd_jax.boxes import pairwise_iou
 from tqgd_jax.config import LEVELS, Eval
 from tqgd_jax.losses import device_sum
+from tqgd_jax.nn.init import shapes_of
 from tqgd_jax.structures.batch import Detections, Targets, Views, by_level
 
 Variables = Mapping[str, Any]
@@ -90,12 +91,7 @@ class Zhao:
         Raises:
           ValueError: the file does not fit.
         """
-        image = jax.ShapeDtypeStruct((1, 64, 64, self.in_channels), "float32")
-        shapes = jax.eval_shape(
-            lambda key, x: self.module.init(key, x, train=False),
-            jax.random.key(0),
-            image,
-        )
+        shapes = shapes_of(self.module, self.in_channels)
         variables = {"batch_stats": {}} | first_values(shapes, seed)
         if not (self.weights and pretrained):
             return variables
