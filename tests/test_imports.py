@@ -26,6 +26,7 @@ FLOORS = [
     {"predictor"},
     {"trained"},
     {"report"},
+    {"prediction"},
     {"explain"},
     {"study"},
     {"commands"},

@@ -105,6 +105,24 @@ def score_marked(
     return Score(total(lesions, calibration), tuple(lesions), arteries), counted
 
 
+def agatston_by_voxel(
+    voxels: Marked, spacing: Spacing, convention: Convention
+) -> Float[np.ndarray, "n"]:
+    """What each voxel adds to the Agatston score, 0 where it does not count.
+
+    The voxels that share a weight share their points equally, so any parts of a scan
+    have scores whose sum is the whole's. Arteries are not told apart.
+    """
+    _check(spacing, None)
+    own = _bright(voxels.hu, convention)
+    spots, points = _spots(voxels.at[own], voxels.hu[own], spacing, convention)
+    size = np.bincount(spots[spots >= 0], minlength=len(points))
+    share = np.append(points / np.maximum(size, 1), 0.0)  # the last for spot -1
+    result = np.zeros(len(voxels.hu))
+    result[own] = share[spots]
+    return result
+
+
 def _bright(
     hu: Int16[np.ndarray, "n"], convention: Convention
 ) -> Bool[np.ndarray, "n"]:

@@ -1,0 +1,1 @@
+"""From a scan to files: what `tqgd predict` writes."""

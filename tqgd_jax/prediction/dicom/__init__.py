@@ -1,0 +1,1 @@
+"""Findings as DICOM objects: segmentation, structured report, presentation state."""
