@@ -20,6 +20,11 @@ from tqgd_jax.prediction.dicom.source import source_files
 
 # The codes of categories are our own, because DICOM has none for them.
 KNOWN = "99TQGDJAX"
+OBJECTS = {
+    "seg.dcm": "Segmentation",
+    "sr.dcm": "Comprehensive3DSR",
+    "gsps.dcm": "GrayscaleSoftcopyPresentationState",
+}
 
 
 def run(tool: str, *words: str | Path) -> list[str]:
@@ -93,23 +98,27 @@ def boxed(folder: Path, rows: list[tuple]) -> Case:
     return Case(source_files(folder), scan, lesions, lesion_map, score)
 
 
+def problems(lines: list[str], of: Case) -> list[str]:
+    """Errors; of a phantom warnings too. Real CT has odd values, and objects copy them."""
+    kinds = (
+        ("Error", "Abort", "Warning") if "tests" in of.scan.ids["manufacturer"] else ()
+    )
+    return [line for line in lines if line.startswith(kinds or ("Error", "Abort"))]
+
+
 def test_dciodvfy_finds_no_error(made):
-    for path in made[1].iterdir():
+    of, out = made
+    for path in out.iterdir():
         lines = run("dciodvfy", path)
-        kinds = (
-            "Segmentation",
-            "Comprehensive3DSR",
-            "GrayscaleSoftcopyPresentationState",
-        )
-        assert lines[-1] in kinds or lines[0] in kinds  # it knows what the file is
-        assert [x for x in lines if x not in kinds and KNOWN not in x] == []
+        assert OBJECTS[path.name] in lines
+        assert [x for x in problems(lines, of) if KNOWN not in x] == []
 
 
 def test_dcentvfy_finds_one_patient_and_one_study(made):
     of, out = made
     lines = run("dcentvfy", *of.files.values(), *out.iterdir())
     # It files AccessionNumber of an SR under Series, and says so of every pair.
-    assert [x for x in lines if "AccessionNumber" not in x] == []
+    assert [x for x in problems(lines, of) if "AccessionNumber" not in x] == []
 
 
 def test_dsrdump_reads_the_score(made):

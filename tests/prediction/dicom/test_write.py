@@ -208,6 +208,8 @@ def test_the_presentation_state_draws_boxes_with_scores(objects):
     (window,) = state.SoftcopyVOILUTSequence
     # -200 to 500 HU, as the pages of the project draw.
     assert (window.WindowCenter, window.WindowWidth) == (150, 700)
+    assert (state.RescaleSlope, state.RescaleIntercept) == (1, 0)
+    assert state.RescaleType == "HU"
     assert state.BodyPartExamined == "HEART"
 
 
@@ -315,7 +317,7 @@ def test_slices_of_several_rescales_have_no_presentation_state(tmp_path, caplog)
     image.RescaleIntercept = -1
     image.save_as(path)
     assert sorted(written(tmp_path / "out", of)) == ["seg", "sr"]
-    assert "gsps.dcm is not written: slices differ in Rescale" in caplog.text
+    assert "gsps.dcm is not written: its slices differ in Rescale" in caplog.text
 
 
 def refused(out: Path, of: Case, match: str, **more) -> None:

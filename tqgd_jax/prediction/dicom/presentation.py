@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from highdicom import pr
+from highdicom.content import ModalityLUTTransformation
 from pydicom import Dataset
 
 from tqgd_jax.evaluation.calcium.agatston import CalciumScore
@@ -66,6 +67,11 @@ def presentation(
             )
             for z, boxes in sorted(by_slice.items())
         ],
+        modality_lut_transformation=ModalityLUTTransformation(
+            rescale_intercept=headers[0].RescaleIntercept,
+            rescale_slope=headers[0].RescaleSlope,
+            rescale_type="HU",  # highdicom takes a missing type as unspecified
+        ),
         voi_lut_transformations=[
             pr.SoftcopyVOILUTTransformation((low + high) / 2, high - low)
         ],
@@ -78,8 +84,7 @@ def presentation(
 
 def same_rescale(headers: Sequence[Dataset]) -> bool:
     """Whether one state can show all slices: it has one modality LUT (PS3.3 C.11.1)."""
-    names = ("RescaleSlope", "RescaleIntercept", "RescaleType")
-    return len({tuple(header.get(name) for name in names) for header in headers}) == 1
+    return len({(one.RescaleSlope, one.RescaleIntercept) for one in headers}) == 1
 
 
 def _rectangle(box: Box, lesion: Tracked) -> pr.GraphicObject:

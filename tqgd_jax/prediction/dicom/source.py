@@ -113,6 +113,11 @@ def _empty_invalid(header: "Dataset", path: Path) -> None:
                 *(path, name, value),
             )
             setattr(header, name, None)
+    for name in ("ReferencedStudySequence", "ReferencedPatientSequence"):
+        if any(
+            not item.get("ReferencedSOPClassUID") for item in header.get(name) or ()
+        ):
+            del header[name]  # de-identification leaves such halves behind
 
 
 def body_part(header: "Dataset") -> str:

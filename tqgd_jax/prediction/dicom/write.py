@@ -95,7 +95,8 @@ def _objects(
     from tqgd_jax.prediction.dicom.segmentation import segmentation
 
     tracked = {
-        one.number: Tracked(f"lesion {one.number}", new_uid()) for one in calcium.lesions
+        one.number: Tracked(f"lesion {one.number}", new_uid())
+        for one in calcium.lesions
     }
     reasons: dict[str, str] = {}
     if not lesion_map.any():
@@ -103,9 +104,7 @@ def _objects(
     if not calcium.lesions:
         reasons["gsps"] = "there is no box"
     elif not same_rescale(headers):
-        reasons["gsps"] = (
-            "slices differ in RescaleSlope, RescaleIntercept or their type"
-        )
+        reasons["gsps"] = "its slices differ in RescaleSlope or RescaleIntercept"
     make: dict[str, Callable[[], Dataset]] = {
         "seg": lambda: segmentation(headers, scan, lesion_map, tracked, algorithm),
         "sr": lambda: report(headers, calcium.lesions, score, tracked, algorithm),
