@@ -9,7 +9,7 @@ PRESET ?= gated
 # A study of nine networks, as small as can be: it shows that everything works, no result.
 STUDY := runs/study-smoke
 
-.PHONY: demo study setup test lint format check
+.PHONY: demo study setup dicom test lint format check
 
 demo: $(VENV)/.ready
 	$(BIN)/tqgd phantom --out runs/phantom-$(PRESET) --preset $(PRESET) \
@@ -41,6 +41,10 @@ $(VENV)/.ready: requirements.txt pyproject.toml
 $(VENV)/.dev: $(VENV)/.ready requirements-dev.txt
 	$(INSTALL) -r requirements-dev.txt
 	touch $@
+
+# What `tqgd predict --dicom` needs.
+dicom: $(VENV)/.ready
+	$(INSTALL) -r requirements-dicom.txt
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest

@@ -93,7 +93,11 @@ def _box_group(
     """TID 1410: a rectangle in one slice; `amount` is that of the whole lesion."""
     x0, y0, x1, y1 = box.box
     measured = [
-        _measurement(codes.DCM.CertaintyOfFinding, 100 * box.score, codes.UCUM.Percent)
+        _measurement(
+            codes.DCM.CertaintyOfFinding,
+            round(100 * box.score, 4),  # has single precision
+            codes.UCUM.Percent,
+        )
     ]
     if box.voxels:
         hu = codes.UCUM.HounsfieldUnit
