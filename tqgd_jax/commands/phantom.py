@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--patients", type=int, default=32)
     parser.add_argument("--slices", type=int, default=40, help="slices per scan")
-    parser.add_argument("--preset", choices=tuple(PRESETS), default="gated")
+    parser.add_argument("--preset", choices=(*PRESETS, "diverse"), default="gated")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=512, help="pixels a side")
     parser.add_argument("--workers", type=int, default=0, help="0: one per core")

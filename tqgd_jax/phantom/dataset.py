@@ -16,10 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from tqgd_jax.phantom.diverse import render as diverse
+from tqgd_jax.phantom.diverse.protocol import RANGES
 from tqgd_jax.phantom.presets import PRESETS, VENDORS
 from tqgd_jax.phantom.render import Scan, simulate_patient
 
-VERSION = 2  # of the simulator: raise it when the same seed gives other bits
+# Of each preset: raise it when the same seed gives other bits.
+VERSIONS = {"gated": 2, "nongated": 2, "diverse": 1}
 IMAGES = Path("Training Set/Images")
 MASKS = Path("Training Set/Reference standard")
 DONE = "phantom.json"
@@ -69,8 +72,8 @@ def simulate(
 def _parameters(
     patients: int, slices: int, preset: str, seed: int, size: int, workers: int
 ) -> dict[str, Any]:
-    if preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r}; there are: {', '.join(PRESETS)}")
+    if preset not in VERSIONS:
+        raise ValueError(f"unknown preset {preset!r}; there are: {', '.join(VERSIONS)}")
     for name, value in (("patients", patients), ("slices", slices)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
@@ -83,7 +86,7 @@ def _parameters(
             f"size must be a multiple of 128 px, got {size}; 256 is quick, 512 is real"
         )
     return {
-        "version": VERSION,
+        "version": VERSIONS[preset],
         "preset": preset,
         "seed": seed,
         "size": size,
@@ -186,10 +189,14 @@ def _run(
 
 def one_patient(out: Path, params: dict[str, Any], i: int) -> tuple[str, Any]:
     """Simulates patient i and writes its files; returns its name and facts."""
-    preset = PRESETS[params["preset"]]
-    vendor = VENDORS[i // 8 % len(VENDORS)]
     seeds = np.random.SeedSequence([params["seed"], i])
-    scan = simulate_patient(preset, vendor, seeds, params["size"], params["slices"])
+    size, slices = params["size"], params["slices"]
+    if params["preset"] == "diverse":
+        vendor, scan = diverse.simulate_patient(seeds, size, slices)
+    else:
+        vendor = VENDORS[i // 8 % len(VENDORS)]
+        preset = PRESETS[params["preset"]]
+        scan = simulate_patient(preset, vendor, seeds, size, slices)
     image_raw, image_head, mask_raw, mask_head = _files(out, i)
     _write_volume(scan, scan.hu, image_head, image_raw, out / BEGUN)
     _write_volume(scan, scan.mask, mask_head, mask_raw, out / BEGUN)
@@ -239,7 +246,7 @@ def _finish(out: Path, params: dict[str, Any], facts: dict[str, Any]) -> None:
     _write(out / "heart_boxes.csv", table.getvalue())
     record = {
         "parameters": params,
-        "preset": dataclasses.asdict(PRESETS[params["preset"]]),
+        "preset": dataclasses.asdict(PRESETS.get(params["preset"], RANGES)),
         "patient": {name: facts[name] for name in names},
     }
     _write(out / DONE, json.dumps(record, indent=1))

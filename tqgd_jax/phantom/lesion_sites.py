@@ -56,28 +56,35 @@ def coronary(
         half = preset.lesion_mm * severity * rng.lognormal(0, 0.27)
         if rng.random() < 0.06:
             half *= 1.7  # the few confluent ones that make most of a score
-        aspect = float(np.clip(rng.lognormal(np.log(1.5), 0.35), 0.8, 4))
-        wall = rng.normal(size=3)
-        lobes: list[Lobe] = []
-        pieces = 1 + int(aspect > 1.9) + int(rng.random() < 0.3)
-        span = max(int(half * aspect), 1)
-        for k in range(pieces):
-            # A long lesion is a chain of lumps, so that it bends with its artery.
-            i = int(np.clip(s + (k - (pieces - 1) / 2) * span, 1, n - 2))
-            along = artery.points[i + 1] - artery.points[i - 1]
-            u = along / (np.linalg.norm(along) + 1e-9)
-            side = wall - u * (wall @ u)
-            side /= np.linalg.norm(side) + 1e-9
-            at = artery.points[i] + side * artery.radii[i] * rng.uniform(0.3, 1.0)
-            piece = half * (1.0 if pieces == 1 else rng.uniform(0.7, 1.0))
-            lobes += lump(
-                rng, at, u, piece, min(aspect, 1.8), 1 + int(rng.integers(0, 2))
-            )
+        lobes = plaque(artery, s, half, rng)
         hu = float(
             np.clip(rng.lognormal(np.log(preset.lesion_hu), 0.36), 200, DENSEST_HU)
         )
-        lesions.append(Lesion(artery.name, tuple(lobes), hu))
+        lesions.append(Lesion(artery.name, lobes, hu))
     return lesions
+
+
+def plaque(
+    artery: Artery, s: int, half: float, rng: np.random.Generator
+) -> tuple[Lobe, ...]:
+    """Lumps in the wall of an artery around its point s; `half` is across it, mm."""
+    n = len(artery.points)
+    aspect = float(np.clip(rng.lognormal(np.log(1.5), 0.35), 0.8, 4))
+    wall = rng.normal(size=3)
+    lobes: list[Lobe] = []
+    pieces = 1 + int(aspect > 1.9) + int(rng.random() < 0.3)
+    span = max(int(half * aspect), 1)
+    for k in range(pieces):
+        # A long lesion is a chain of lumps, so that it bends with its artery.
+        i = int(np.clip(s + (k - (pieces - 1) / 2) * span, 1, n - 2))
+        along = artery.points[i + 1] - artery.points[i - 1]
+        u = along / (np.linalg.norm(along) + 1e-9)
+        side = wall - u * (wall @ u)
+        side /= np.linalg.norm(side) + 1e-9
+        at = artery.points[i] + side * artery.radii[i] * rng.uniform(0.3, 1.0)
+        piece = half * (1.0 if pieces == 1 else rng.uniform(0.7, 1.0))
+        lobes += lump(rng, at, u, piece, min(aspect, 1.8), 1 + int(rng.integers(0, 2)))
+    return tuple(lobes)
 
 
 def elsewhere(p: Patient, heart: Heart, rng: np.random.Generator) -> list[Lesion]:

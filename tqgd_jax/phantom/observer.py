@@ -19,25 +19,31 @@ def observe(
     added: Float32[np.ndarray, "z y x"],
     label: UInt8[np.ndarray, "z y x"],
     pixel_mm: float,
+    core_hu: float = CORE_HU,
+    spot_hu: float = 0.0,
 ) -> UInt8[np.ndarray, "z y x"]:
     """Marks what an observer would who clicks each 3-D component of a lesion.
 
     `added` is the HU that the strongest deposit gives a voxel, `label` its artery (0:
     no coronary). A component of voxels above the threshold counts where calcium is a
-    good part of its value; noise that merely touches it does not, nor does a spot of
-    less than 1 mm2 in a slice.
+    good part of its value (`core_hu` somewhere); noise that merely touches it does not,
+    nor does a spot of less than 1 mm2 in a slice, or with nowhere `spot_hu` of calcium.
     """
     bright = (hu > THRESHOLD) & (added > NEAR_HU)
     parts = _components(bright)
     at = np.nonzero(parts)
     peak = np.zeros(int(parts.max()) + 1, np.float32)
     np.maximum.at(peak, parts[at], added[at])
-    mask = np.where((peak > CORE_HU)[parts], label, 0).astype(np.uint8)
+    mask = np.where((peak > core_hu)[parts], label, 0).astype(np.uint8)
     flat = np.zeros((3, 3, 3), bool)
     flat[1] = True  # diagonals count, other slices do not
     spots = _components(mask > 0, flat)
     area = np.bincount(spots.ravel()) * pixel_mm**2
     mask[area[spots] < SMALLEST_MM2] = 0
+    if spot_hu > 0:
+        peak = np.zeros(int(spots.max()) + 1, np.float32)
+        np.maximum.at(peak, spots, added)
+        mask[peak[spots] < spot_hu] = 0
     return mask
 
 

@@ -49,9 +49,29 @@ def noise(
     lateral: float = 0.5,
 ) -> Image:
     """One slice of noise with mean 0 and standard deviation 1."""
+    return shaped_noise(rng, size, noise_filter(size, pixel_mm, cutoff, lateral))
+
+
+def shaped_noise(
+    rng: np.random.Generator, size: int, amplitude: Float32[np.ndarray, "fy fx"]
+) -> Image:
+    """One slice of noise with the amplitudes of `noise_filter` or `mixed_filter`."""
     white = rng.standard_normal((size, size), dtype=np.float32)
-    shaped = np.fft.rfft2(white) * noise_filter(size, pixel_mm, cutoff, lateral)
+    shaped = np.fft.rfft2(white) * amplitude
     return np.fft.irfft2(shaped, s=(size, size)).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=2)
+def mixed_filter(
+    size: int, pixel_mm: float, cutoff: float, lateral: float, smooth: float
+) -> Float32[np.ndarray, "fy fx"]:
+    """`noise_filter` with a share `smooth` of its power moved to low frequencies.
+
+    So looks noise after iterative reconstruction and what is left of streaks.
+    """
+    sharp = noise_filter(size, pixel_mm, cutoff, lateral)
+    blotchy = noise_filter(size, pixel_mm, cutoff / 3, lateral)
+    return np.sqrt((1 - smooth) * sharp**2 + smooth * blotchy**2)
 
 
 @functools.lru_cache(maxsize=2)

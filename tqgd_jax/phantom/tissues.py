@@ -170,14 +170,16 @@ def _heart(
         paint(f"sac{k}", p.adipose + 4 + 2 * texture, -0.8)
         paint(f"heart{k}", p.muscle + 2 * texture)
         paint(f"blood{k}", p.blood + texture)
-        tubes.paint(canvas.image[None], _moved(vessels, shift), canvas.grid)
+        tubes.paint(canvas.image[None], moved(vessels, shift), canvas.grid)
         mixed += np.float32(weight) * canvas.image
     canvas.image = mixed
 
 
-def _moved(
+def moved(
     segments: list[tubes.Segment], shift: tuple[float, float, float]
 ) -> list[tubes.Segment]:
+    """The segments displaced by (x, y, z) mm."""
+
     def add(point):
         return tuple(u + v for u, v in zip(point, shift, strict=True))
 
