@@ -10,7 +10,7 @@ import pytest
 
 from tests.augmented import STILL, boxed, make_batch, noise
 from tqgd_jax.augment import augment
-from tqgd_jax.augment_values import hsv_to_rgb, jitter, rgb_to_hsv
+from tqgd_jax.augment_values import disturb, hsv_to_rgb, jitter, rgb_to_hsv
 from tqgd_jax.config import Augment, Data
 
 
@@ -22,6 +22,20 @@ def test_brightness_gains_are_uniform_and_clipped():
     assert 0.6 <= gains.min() < 0.62
     assert 1.38 < gains.max() <= 1.4
     np.testing.assert_allclose(out[:, 0, 1, 0], np.minimum(gains * 0.9, 1), rtol=1e-6)
+
+
+def test_offsets_are_uniform_and_noise_has_up_to_the_asked_deviation():
+    grey = jnp.full((16, 16, 1), 0.5)
+    cfg = Augment(offset=0.1, noise=0.02)
+    keys = jax.random.split(jax.random.key(0), 300)
+    out = np.asarray(jax.vmap(lambda k: disturb(k, grey, cfg))(keys))
+    shift = out.mean(axis=(1, 2, 3)) - 0.5
+    assert np.abs(shift).max() < 0.1 + 0.02 / 16 * 4  # 4 errors of a mean of 256
+    assert shift.min() < -0.09 < 0.09 < shift.max()
+    sd = out.std(axis=(1, 2, 3))
+    assert abs(sd.mean() - 0.01) < 0.001  # uniform from 0 to 0.02
+    assert sd.max() < 0.02 * 1.2
+    assert disturb(keys[0], grey, Augment()) is grey
 
 
 def test_hsv_is_that_of_colorsys_and_inverts():

@@ -23,7 +23,7 @@ from tqgd_jax.augment_geometry import (
     mosaic_place,
     sampling_matrix,
 )
-from tqgd_jax.augment_values import jitter, to_channels, to_unit
+from tqgd_jax.augment_values import disturb, jitter, to_channels, to_unit
 from tqgd_jax.config import Augment, Data
 from tqgd_jax.structures.batch import Batch, Targets, Views
 
@@ -70,6 +70,7 @@ def augment(
         place, view = draw(pose, size, cfg, data.image_size)
         pixels, mask = _render(image, lesion, num_classes, size, place, view, data)
         pixels = jitter(colour, pixels, cfg, coloured=coloured)
+        pixels = disturb(jax.random.fold_in(colour, 1), pixels, cfg)
         targets, counts = _targets(boxes, labels, valid, place, view, cfg, data)
         return Views(to_channels(pixels, channels), targets, mask), counts
 

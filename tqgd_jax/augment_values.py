@@ -37,6 +37,23 @@ def jitter(
     return hsv_to_rgb(jnp.stack([h * gain[0] % 1, s, v], axis=-1))
 
 
+def disturb(
+    key: PRNGKeyArray, image: Float[Array, "h w c"], cfg: Augment
+) -> Float[Array, "h w c"]:
+    """A random offset of the image and white noise of a random strength.
+
+    Channels share the offset and not the noise. Values are clipped to [0, 1]; without
+    `cfg.offset` and `cfg.noise` the image comes back as it is.
+    """
+    if not (cfg.offset or cfg.noise):
+        return image
+    offset, strength, grain = jax.random.split(key, 3)
+    change = cfg.offset * jax.random.uniform(offset, (), minval=-1.0)
+    sd = cfg.noise * jax.random.uniform(strength, ())
+    noise = sd * jax.random.normal(grain, image.shape)
+    return jnp.clip(image + change + noise, 0.0, 1.0)
+
+
 def rgb_to_hsv(rgb: Float[Array, "*n 3"]) -> Float[Array, "*n 3"]:
     """Hue, saturation and value in [0, 1]; the hue of grey is 0."""
     r, g, b = jnp.moveaxis(rgb, -1, 0)

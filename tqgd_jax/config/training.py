@@ -122,6 +122,10 @@ class Augment:
       flip: probability of a left-right flip.
       hue, saturation: relative changes of colour images; inert on grey ones.
       value: brightness gain drawn from [1 - value, 1 + value].
+      offset: shift of all values drawn from [-offset, offset], as a fraction of the
+        window; of a scan, an error of calibration. 0 in the paper.
+      noise: standard deviation of white noise drawn from [0, noise] for each image, as a
+        fraction of the window. 0 in the paper.
       min_side: boxes whose side falls to this or below, in network pixels, after
         scaling and clipping are not targets of that one view (YOLOv5: 2).
       min_area: fraction of a box's scaled area that must stay inside the view.
@@ -134,6 +138,8 @@ class Augment:
     hue: float = 0.015
     saturation: float = 0.0
     value: float = 0.4
+    offset: float = 0.0
+    noise: float = 0.0
     min_side: float = 2.0
     min_area: float = 0.1
 
@@ -141,6 +147,7 @@ class Augment:
         fraction("augment", self, "mosaic", "flip", "min_area")
         fraction("augment", self, "scale", "translate", "hue", below_1=True)
         fraction("augment", self, "saturation", "value", below_1=True)
+        fraction("augment", self, "offset", "noise", below_1=True)
         at_least("augment", self, 0, "min_side")
 
 

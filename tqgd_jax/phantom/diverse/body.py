@@ -11,7 +11,7 @@ def fields(p: Person, x: Array, y: Array, z: Array, sac: Array) -> dict[str, Arr
     """As `torso.fields`, with more shapes; distances in mm."""
     out = torso.fields(p, x, y, z, sac)
     wx, wy, wz = p.warp(x, y, z)
-    a, b = torso.cage_axes(p, wz)
+    a, _ = torso.cage_axes(p, wz)
     cage = out["inner"] + 9
     phi = np.arctan2(np.abs(wx), wy) / np.pi  # 0 behind, 1 in front
     _ribs(p, out, cage, phi, wx, wz)

@@ -1,5 +1,7 @@
 """Side branches of the coronary arteries, and the heart's veins beside them."""
 
+from itertools import pairwise
+
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
@@ -75,8 +77,7 @@ def veins(mains: list[Artery], blood: float, rng: np.random.Generator) -> list[S
         low = int(rng.uniform(0.1, 0.4) * len(artery.points))
         points = (artery.points + shift)[low::4]
         r = rng.uniform(1.2, 2.6)
-        ends = list(zip(points, points[1:], strict=False))
-        out += [Segment(xyz(a), xyz(b), r, r, blood) for a, b in ends]
+        out += [Segment(xyz(a), xyz(b), r, r, blood) for a, b in pairwise(points)]
     return out
 
 

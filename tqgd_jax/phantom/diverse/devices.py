@@ -117,7 +117,7 @@ def _wires(heart: DiverseHeart, d: Devices, rng: np.random.Generator) -> None:
             d.still.extend(
                 ring(at, (wide, 0, wide * tilt), (0, deep, 0), 1.0, 0.55, METAL)
             )
-        front = np.array(at) - (rng.normal(0, 2), 7.0, 0)
+        front = np.array(at) - np.array((rng.normal(0, 2), 7.0, 0))
         d.still.extend(chain([front, front + rng.normal(0, 2.5, 3)], 0.9, METAL))
 
 
@@ -139,8 +139,8 @@ def _port(heart: DiverseHeart, d: Devices, rng: np.random.Generator) -> None:
     p = heart.person
     side = float(rng.choice((-1, 1)))
     at = np.array((side * 66 * p.size, -98 * p.size * p.chest, rng.uniform(55, 95)))
-    d.still.extend(chain([at, at + (0, -6, 0)], 9.0, 3000.0))
-    d.still.extend(chain([at, at + (0, -6, 0)], 5.0, 300.0))
+    d.still.extend(chain([at, at + np.array((0, -6, 0))], 9.0, 3000.0))
+    d.still.extend(chain([at, at + np.array((0, -6, 0))], 5.0, 300.0))
     path = [at, (side * 40, -60.0, 110.0), *(heart.at(*q) for q in LEAD[:3])]
     d.still.extend(
         chain([np.array(q) for q in path], 1.2, float(rng.uniform(400, 1500)))
@@ -165,7 +165,7 @@ def _electrodes(body: Field, d: Devices, rng: np.random.Generator) -> None:
         side = np.array([-out[1], out[0], 0.0])
         for k in (-1, 0, 1):  # gel, flat on the skin
             middle = at + 0.8 * out + k * 9 * side
-            d.outside.extend(chain([middle, middle + (0, 0, 12)], 1.6, 60.0))
+            d.outside.extend(chain([middle, middle + np.array((0, 0, 12))], 1.6, 60.0))
         d.outside.extend(
             chain([at + 3 * out - 2 * side, at + 3 * out + 2 * side], 1.5, metal)
         )

@@ -19,6 +19,12 @@ class DiverseHeart(Heart):
         }
         self.wall = float(np.clip(rng.normal(11, 2), 7, 16))
         self.trunk = float(rng.normal(0, 1.2))
+        # The fat's thickness varies around the heart.
+        self.lobes = (
+            rng.normal(0, 0.05, 3),
+            float(rng.uniform(0, 2 * np.pi)),
+            float(rng.uniform(0, 1.8)),
+        )
         self.ear = tuple(rng.normal((-20, -24, 18), (3, 3, 5)))
 
     def chambers(self, x: Array, y: Array, z: Array) -> dict[str, Array]:
@@ -49,6 +55,8 @@ class DiverseHeart(Heart):
         sac = union(union(c["lv"], c["rv"], 22), union(c["ra"], c["la"], 14), 20)
         reach = self.at(0, 0, 40)[2] - z
         sac = union(sac, np.minimum(roots, reach), 16) + self.p.epicardial
+        k, phase, depth = self.lobes
+        sac = sac + depth * np.sin(k[0] * x + k[1] * y + k[2] * z + phase)
         return {"heart": heart, "blood": blood, "sac": sac}
 
 

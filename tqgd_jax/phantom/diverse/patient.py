@@ -23,10 +23,13 @@ class Person(Patient):
       scapula: height of the lower end of the shoulder blade.
       rib: half-thickness of a rib.
       cartilage_mm: half-thickness of a costal cartilage.
+      ossified: how bright the calcified cartilage is inside against its rim.
       spine: what the vertebral bodies have more than in the fixed presets.
       osteophyte: size of bony spurs at the discs; 0 without.
       cortex: factor on the density of cortical bone against the marrow's.
       gap: width of the fat between the great vessels.
+      pericardium: HU of the line between the two fats around the heart.
+      visceral: whether fat lines the diaphragm.
       collapse: HU that gravity adds to the lung over its depth.
       emphysema: share of the lung that has become air.
     """
@@ -40,10 +43,13 @@ class Person(Patient):
     scapula: float
     rib: float
     cartilage_mm: float
+    ossified: float
     spine: float
     osteophyte: float
     cortex: float
     gap: float
+    pericardium: float
+    visceral: bool
     collapse: float
     emphysema: float
 
@@ -60,7 +66,7 @@ def draw_person(rng: np.random.Generator) -> Person:
     """Sizes by sex and age; ranges are wider than the fixed presets' and overlap."""
     base = draw_patient(rng)
     female = bool(rng.random() < 0.5)
-    age = float(np.clip(rng.normal(62, 12), 30, 92))
+    age = float(np.clip(rng.normal(64, 12), 30, 92))
     old = (age - 62) / 12
     size = float(np.clip(rng.normal(0.94 if female else 1.04, 0.065), 0.78, 1.24))
     fat = rng.lognormal(np.log(19 if female else 14), 0.5)
@@ -86,10 +92,10 @@ def draw_person(rng: np.random.Generator) -> Person:
         ),
         "turn": float(rng.normal(0.62, 0.18)),
         "tilt": float(rng.normal(0.55, 0.16)),
-        "epicardial": float(np.clip(rng.lognormal(np.log(2.6), 0.7), 0.6, 12)),
+        "epicardial": float(np.clip(rng.lognormal(np.log(1.6), 0.85), 0.2, 11)),
         "aorta": float(np.clip(rng.normal(16.3 + 0.8 * old, 1.8), 12, 24)),
-        "blood": float(rng.uniform(30, 54)),
-        "muscle": float(rng.uniform(44, 62)),
+        "blood": float(rng.uniform(28, 52)),
+        "muscle": float(rng.uniform(42, 60)),
         "lung": float(rng.normal(-858, 26)),
         "adipose": float(rng.normal(-104, 6)),
         "bone": float(np.clip(rng.normal(1.05 - 0.13 * old, 0.2), 0.45, 1.7)),
@@ -107,14 +113,17 @@ def draw_person(rng: np.random.Generator) -> Person:
         breast=(float(breast[0]), float(breast[1])),
         gland=float(np.clip(rng.beta(1.5, 3) - 0.08 * old, 0.02, 0.9)),
         arms=bool(rng.random() < 0.15),
-        muscle_fat=float(np.clip(rng.beta(2, 5) + 0.08 * old, 0.02, 0.8)),
+        muscle_fat=float(np.clip(rng.beta(1.6, 5) + 0.06 * old, 0.02, 0.7)),
         scapula=float(rng.normal(8, 22)),
         rib=float(rng.uniform(3.2, 4.8)),
         cartilage_mm=float(rng.uniform(4.6, 6.6)),
+        ossified=float(rng.uniform(0, 0.8)),
         spine=float(rng.uniform(0, 3.5)),
         osteophyte=float(max(0, rng.normal(2.2 + 1.6 * old, 2.4))),
-        cortex=float(rng.uniform(0.8, 1.5)),
+        cortex=float(rng.uniform(0.6, 1.25)),
         gap=float(rng.uniform(0.5, 4.5)),
+        pericardium=float(rng.uniform(-70, 25)),
+        visceral=bool(rng.random() < 0.5),
         collapse=float(rng.gamma(2, 0.25)),
         emphysema=float(np.clip(rng.normal(-0.1, 0.15), 0, 0.35)),
     )

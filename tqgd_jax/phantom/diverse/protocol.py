@@ -21,17 +21,13 @@ class Ranges:
     name: str = "diverse"
     fov_gated_mm: tuple[float, float] = (180.0, 300.0)
     fov_chest_mm: tuple[float, float] = (260.0, 500.0)
-    spacing_gated_mm: tuple[float, ...] = (0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 3.0, 3.0)
+    spacing_gated_mm: tuple[float, ...] = (
+        *(0.5, 0.75, 1.0, 1.5, 2.0),
+        *(2.5, 2.5, 2.5, 3.0, 3.0, 3.0, 3.0),
+    )
     spacing_chest_mm: tuple[float, ...] = (
-        0.5,
-        0.75,
-        1.0,
-        1.25,
-        1.5,
-        2.0,
-        2.5,
-        3.0,
-        5.0,
+        *(0.5, 0.75, 1.0, 1.0, 1.25, 1.5, 2.0),
+        *(2.5, 2.5, 3.0, 3.0, 4.0, 5.0, 5.0),
     )
     gated: float = 0.45
     noise_hu: tuple[float, float] = (6.0, 65.0)

@@ -68,8 +68,10 @@ def scan_grid(
 ) -> tubes.Grid:
     """The voxels: around the heart, or a part of it where slices are thin."""
     dz, pixel = protocol.spacing_mm, protocol.fov_mm / size
-    free = max(0.0, 60 - 0.35 * slices * dz)  # mm that the middle may lie off
-    middle = height + 2 + rng.uniform(-free, 0.9 * free) + rng.normal(0, 5)
+    # A long scan shows the whole chest; a short one the arteries, or now and then not.
+    far = 95.0 if rng.random() < 0.15 else 45.0
+    free = max(0.0, far - 0.35 * slices * dz)
+    middle = height - 6 + rng.uniform(-free, free) + rng.normal(0, 5)
     cx, cy = protocol.centre_mm
     half = (size - 1) / 2 * pixel
     origin = (float(middle - (slices - 1) / 2 * dz), cy - half, cx - half)

@@ -10,16 +10,17 @@ from tqgd_jax.phantom.lesions import Lesion
 SHARE = {"LAD": 0.5, "RCA": 0.3, "LCX": 0.2}
 ON_A_BRANCH = 0.12  # of the lesions
 LEFT_MAIN = 0.08
+LONG = 0.2  # that follow their artery for a centimetre or more
 
 
 def coronary(
     mains: list[Artery], branches: list[Artery], p: Person, rng: np.random.Generator
 ) -> list[Lesion]:
-    """Lesions from spots of a millimetre to confluent ones; a fifth have none."""
-    if rng.random() < 0.2:
+    """Lesions from spots of a millimetre to confluent ones; one in seven has none."""
+    if rng.random() < 0.15:
         return []
     old = (p.age - 62) / 12
-    count = int(np.clip(round(rng.lognormal(np.log(4.5) + 0.4 * old, 0.8)), 1, 32))
+    count = int(np.clip(round(rng.lognormal(np.log(6.0) + 0.4 * old, 0.8)), 1, 36))
     severity = float(rng.lognormal(0.06 * old, 0.22))
     by_name = {a.name: a for a in mains}
     lesions = []
@@ -37,5 +38,10 @@ def coronary(
         hu = float(np.clip(rng.lognormal(np.log(620), 0.42), 180, 1400))
         start = int(at * (len(artery.points) - 1))
         lobes = plaque(artery, start, half, rng)
+        if rng.random() < LONG:
+            step = max(1, round(1.8 * half))
+            for k in range(1, 1 + int(rng.geometric(0.35))):
+                then = min(start + k * step, len(artery.points) - 2)
+                lobes += plaque(artery, then, half * rng.uniform(0.5, 1), rng)
         lesions.append(Lesion(artery.name, lobes, hu))
     return lesions

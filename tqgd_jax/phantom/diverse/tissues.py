@@ -1,5 +1,7 @@
 """Paints a diverse patient slice by slice; no calcium of arteries, no scanner yet."""
 
+import dataclasses
+
 import numpy as np
 from jaxtyping import Bool, Float32
 from scipy import ndimage
@@ -10,14 +12,18 @@ from tqgd_jax.phantom.diverse import body
 from tqgd_jax.phantom.diverse.heart import DiverseHeart
 from tqgd_jax.phantom.diverse.patient import Person
 from tqgd_jax.phantom.diverse.protocol import Protocol
-from tqgd_jax.phantom.shapes import Coarse, Fine, Patch, coverage, upsample
+from tqgd_jax.phantom.shapes import Coarse, Fine, Patch, coverage, intersect, upsample
 from tqgd_jax.phantom.tissues import Canvas, Faces, Phases, moved
 
 GRAIN_MM = 4.0  # of the coarse textures
 
 
 class DiverseFaces(Faces):
-    """With the wider torso, and without what lies outside the field of view."""
+    """With the wider torso."""
+
+    def __init__(self, heart: DiverseHeart, grid: tubes.Grid, phases: Phases) -> None:
+        super().__init__(heart, grid, phases)
+        self.person = heart.person
 
     def __call__(self, height: float) -> dict[str, Coarse]:
         """All shapes; those of the heart carry the number of their phase."""
@@ -26,8 +32,12 @@ class DiverseFaces(Faces):
         for k, (_, (sx, sy, sz)) in enumerate(self.phases):
             shapes = self.heart.fields(x - sx, y - sy, z - sz)
             out |= {f"{name}{k}": field for name, field in shapes.items()}
-        out |= body.fields(self.heart.person, x, y, z, out["sac0"])
-        out["vessels"] = self.heart.outer_vessels(x, y, z)
+        vessels = self.heart.outer_vessels(x, y, z)
+        out |= body.fields(self.person, x, y, z, out["sac0"])
+        # The pleura follows the great vessels of the mediastinum.
+        sheath = np.minimum(vessels + 3, 50 * self.person.size - np.abs(x))
+        out["lung"] = intersect(out["lung"], -sheath, 8)
+        out["vessels"] = vessels
         return {name: np.asarray(f, np.float32) for name, f in out.items()}
 
 
@@ -84,6 +94,11 @@ def paint_body(
     trees = [s for s in tubes.near(trees, grid) if s.ra > 0.35 * pixel]
     nodes = tubes.near(_nodes(p, rng), grid)
     textures = Textures(faces, size, pixel, rng)
+    sleeves = [
+        dataclasses.replace(s, ra=s.ra + 2, rb=s.rb + 2)
+        for a in curves
+        for s in a.segments(p.adipose)
+    ]
     vessels = veins + [s for a in curves for s in a.segments(p.blood + 10)]
     heights = grid.centres(0, slice(0, slices))
     low = faces(float(heights[0]) - dz / 2)
@@ -99,7 +114,7 @@ def paint_body(
         painter.couch()
         painter.wall(low.keys())
         painter.lungs(tubes.near(trees, one))
-        painter.heart(vessels, phases)
+        painter.heart(tubes.near(sleeves, one), tubes.near(vessels, one), phases)
         tubes.paint(painter.canvas.image[None], tubes.near(nodes, one), one)
         painter.mediastinum()
         painter.bone()
@@ -155,8 +170,8 @@ class Painter:
         self.canvas, self.p, self.protocol = canvas, p, protocol
         self.texture, self.other, self.fine = texture, other, fine
         self.fat = p.adipose + 3 * texture + 6 * np.maximum(other - 1, 0)
-        # Streaks of fat between the fibres.
-        share = np.clip(p.muscle_fat * (1.1 * other + 0.35), 0, 1)
+        # Streaks of fat between the fibres: lines where a smooth field is zero.
+        share = np.clip(1.5 * p.muscle_fat * (1.1 - 2.5 * np.abs(other)), 0, 0.9)
         self.flesh = p.muscle + 5 * texture - share * np.float32(p.muscle - p.adipose)
 
     def couch(self) -> None:
@@ -210,20 +225,25 @@ class Painter:
         tubes.paint(air[None], trees, one)
         paint("lung", air)
         paint("dome", p.muscle)
-        paint("dome", self.fat, -1.6)
+        if p.visceral:
+            paint("dome", self.fat, -1.6)
         paint("liver", 57 + 2 * self.texture)
         paint("spleen", 44 + 4 * self.texture)
         paint("gas", -960.0)
 
-    def heart(self, vessels: list[tubes.Segment], phases: Phases) -> None:
+    def heart(
+        self, sleeves: list[tubes.Segment], vessels: list[tubes.Segment], phases: Phases
+    ) -> None:
         """Sac, fat, muscle, blood, arteries and veins, averaged over the phases."""
         canvas, p = self.canvas, self.p
         still = canvas.image
         mixed = np.zeros_like(still)
         for k, (weight, shift) in enumerate(phases):
             canvas.image = still.copy()
-            canvas.paint(f"sac{k}", 12.0, 0.7)  # the pericardium, between two fats
+            canvas.paint(f"sac{k}", p.pericardium, 0.7)
             canvas.paint(f"sac{k}", self.fat + 6, -0.7)
+            # Where the sac is thin, an artery keeps its sleeve of fat against the lung.
+            tubes.paint(canvas.image[None], moved(sleeves, shift), canvas.grid)
             canvas.paint(f"heart{k}", p.muscle + 2 * self.texture)
             canvas.paint(f"blood{k}", p.blood + self.texture)
             tubes.paint(canvas.image[None], moved(vessels, shift), canvas.grid)
@@ -247,11 +267,11 @@ class Painter:
         bone = p.bone * self.protocol.mineral
         cortex = bone * p.cortex
         trabeculae = 45 * bone * self.fine
-        patches = np.clip(0.9 * p.cartilage - 0.35 + 0.7 * self.other, 0, 1)
+        patches = np.clip(0.9 * p.cartilage - 0.3 + 0.55 * self.other, 0, 1)
         lime = 480 * self.protocol.mineral * patches
         if p.sex == "M":  # calcium of the margin in men, of the middle in women
             paint("cartilage", 110 + lime)
-            paint("cartilage", 92 + 0.12 * lime, -1.7)
+            paint("cartilage", 92 + p.ossified * lime, -1.7)
         else:
             paint("cartilage", 105 + 0.15 * lime)
             paint("cartilage", 95 + lime, -2.6)
@@ -260,8 +280,8 @@ class Painter:
         paint("rib", marrow + 30, -1.3)
         paint("scapula", 620 * cortex)
         paint("scapula", marrow, -1.6)
-        paint("sternum", 330 * cortex + 60 * texture)
-        paint("sternum", 0.6 * marrow, -1.5)
+        paint("sternum", 270 * cortex + 90 * texture)
+        paint("sternum", 0.55 * marrow + 25 * self.other, -1.2)
         paint("arch", 560 * cortex)
         paint("arch", marrow + 120 * bone, -1.6)
         if p.osteophyte > 0.3:
