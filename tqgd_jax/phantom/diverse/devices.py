@@ -27,7 +27,8 @@ class Devices(NamedTuple):
 
 def chain(points: list, radius: float, hu: float) -> list[Segment]:
     """Capsules from point to point."""
-    return [Segment(xyz(a), xyz(b), radius, radius, hu) for a, b in pairwise(points)]
+    ends = pairwise(xyz(np.asarray(q)) for q in points)
+    return [Segment(a, b, radius, radius, hu) for a, b in ends]
 
 
 def ring(centre, u, v, radius: float, thick: float, hu: float) -> list[Segment]:

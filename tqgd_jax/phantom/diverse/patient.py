@@ -120,7 +120,7 @@ def draw_person(rng: np.random.Generator) -> Person:
         ossified=float(rng.uniform(0, 0.8)),
         spine=float(rng.uniform(0, 3.5)),
         osteophyte=float(max(0, rng.normal(2.2 + 1.6 * old, 2.4))),
-        cortex=float(rng.uniform(0.6, 1.25)),
+        cortex=float(rng.uniform(0.75, 1.4)),
         gap=float(rng.uniform(0.5, 4.5)),
         pericardium=float(rng.uniform(-70, 25)),
         visceral=bool(rng.random() < 0.5),

@@ -92,7 +92,7 @@ def draw_protocol(rng: np.random.Generator, arms_down: bool) -> Protocol:
     spacing = float(rng.choice(r.spacing_gated_mm if gated else r.spacing_chest_mm))
     sharp = float(rng.beta(1.1, 2.2))  # 0: soft, 1: a lung kernel
     if gated:
-        sharp *= 0.6
+        sharp *= 0.75
     iterative = bool(rng.random() < 0.35)
     dose = rng.lognormal(np.log(16 if gated else 15), 0.42)  # HU at 3 mm, soft kernel
     noise = dose * (3 / spacing) ** 0.4 * (1 + 1.2 * sharp) * (0.65 if iterative else 1)
@@ -112,7 +112,7 @@ def draw_protocol(rng: np.random.Generator, arms_down: bool) -> Protocol:
         edge=float(max(0.0, sharp - 0.35) * rng.uniform(0.5, 1.5)),
         noise_hu=float(np.clip(noise, low, high)),
         cutoff_per_mm=float(
-            (0.24 + 0.5 * sharp + rng.uniform(0, 0.1)) * (0.8 if iterative else 1)
+            (0.27 + 0.5 * sharp + rng.uniform(0, 0.2)) * (0.8 if iterative else 1)
         ),
         smooth=float(rng.uniform(0.2, 0.6) if iterative else rng.uniform(0.03, 0.35)),
         lateral=float(rng.uniform(0.1, 1.0) + (rng.uniform(1, 5) if arms_down else 0)),

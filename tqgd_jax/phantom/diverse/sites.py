@@ -34,7 +34,8 @@ def coronary(
         elif kind < ON_A_BRANCH + LEFT_MAIN:  # the first centimetre of the LAD's curve
             artery, at = by_name["LAD"], float(rng.uniform(0.0, 0.12))
         half = 1.45 * severity * rng.lognormal(0, 0.38)
-        half *= min(1.0, float(artery.radii[0]) / 1.3)
+        # A plaque is hardly thicker than its artery.
+        half = min(half * min(1.0, float(artery.radii[0]) / 1.3), 2.6)
         hu = float(np.clip(rng.lognormal(np.log(620), 0.42), 180, 1400))
         start = int(at * (len(artery.points) - 1))
         lobes = plaque(artery, start, half, rng)
