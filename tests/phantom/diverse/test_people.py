@@ -90,7 +90,7 @@ def test_a_ray_leaves_a_ball_at_its_radius():
         return ellipsoid(x, y, z, (1, 2, 3), (10, 10, 10))
 
     at = leaves(ball, (1, 2, 3), (0, 2, 0), 50)
-    np.testing.assert_allclose(at, (1, 12, 3), atol=0.02)
+    assert at == pytest.approx((1, 12, 3), abs=0.02)
     assert leaves(ball, (30, 2, 3), (1, 0, 0), 50) is None  # begins outside
     assert leaves(ball, (1, 2, 3), (1, 0, 0), 5) is None  # still inside
 

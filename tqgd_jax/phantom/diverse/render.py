@@ -1,6 +1,7 @@
 """One diverse patient through one of many scanners."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,7 @@ def draw_path(length_mm: float, rng: np.random.Generator) -> tuple[Phases, Phase
 
 def combine(
     solids: list[lesions.Lesion],
-    deposits: list[lesions.Deposit | None],
+    deposits: Sequence[lesions.Deposit | None],
     grid: tubes.Grid,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """HU of all calcium, the strongest deposit in each voxel, and its label."""
