@@ -8,12 +8,14 @@ import pytest
 from tests.report.coco_files import marked, twelve, written
 from tests.report.studies import study, undrawn
 from tqgd_jax.evaluation.inputs import detections
+from tqgd_jax.evaluation.inputs.probability_maps import at_point, from_maps
 from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report import result_folder, verification
 from tqgd_jax.report.comparison import pooling
 from tqgd_jax.report.text.terminal import summary
 
 FEW = EvaluationSettings(bootstraps=50)
+TRUE = "trained with masks: true"
 
 
 def test_areas_ignored_boxes_and_crowds_come_through_folders_and_pools(tmp_path):
@@ -102,3 +104,45 @@ def test_one_pooled_fold_stays_a_fold(tmp_path):
         result_folder.make(tmp_path / "a", judged, FEW, pixels=pixels)
     alone = pooling.pool([tmp_path / "a"])
     assert alone.eval_set.one_fold == "fold 2 of 5"
+
+
+def test_folds_of_probability_maps_are_pooled_as_all_maps_in_one_folder(tmp_path):
+    maps, rng = tmp_path / "maps", np.random.default_rng(0)
+    maps.mkdir()
+    folders, every, of_fold = [], [], {}
+    for k in "12":
+        judged, pixels = study(fold=k, seed=int(k), one_fold=f"fold {k} of 2")
+        for i, image in enumerate(judged.images):
+            # some calcium is missed, and some is likely only; noise in between
+            p = np.where(pixels(i)[..., 0] > 130, rng.choice([0.01, 0.3, 0.9]), 0.02)
+            p[2:5, 2:6] = rng.choice([0.02, 0.2, 0.7])
+            np.save(maps / f"{image.name}.npy", p)
+            every.append(pixels(i))
+        of_fold[k] = from_maps(judged, maps, "mean")._replace(note=f"{k}; {TRUE}")
+        of_fold[k] = at_point(of_fold[k], of_fold[k].point, "mean")
+        folders.append(tmp_path / k)
+        with undrawn():
+            result_folder.make(folders[-1], of_fold[k], FEW)
+    pooled = pooling.pool(folders).eval_set
+    one, two = (of_fold[k] for k in "12")
+    whole = one._replace(
+        images=one.images + two.images,
+        thresholds=one.thresholds + two.thresholds,
+        sizes=one.sizes + two.sizes,
+        note=f"1; {TRUE}; 2; {TRUE}",
+        one_fold="",
+    )
+    whole = from_maps(whole, maps, "mean")
+    assert pooled.note == whole.note
+    with undrawn():
+        actual, expected = (
+            result_folder.make(tmp_path / name, of, FEW)
+            for name, of in (("pooled", pooled), ("whole", whole))
+        )
+    assert 0 < expected["yolo"]["precision"] < 1
+    for key in ("yolo", "coco", "protocols"):
+        assert actual[key] == expected[key]
+    with undrawn():
+        result_folder.make(folders[1], study(fold="2")[0], FEW)
+    with pytest.raises(ValueError, match="one has detections, the other maps"):
+        pooling.pool(folders)

@@ -1,5 +1,6 @@
 """Probability maps of a segmentation in the place of detections."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -20,6 +21,7 @@ NOTE = (
     "for precision, recall and F1; score: {} p of the component. AP50 is {} with the "
     "former and {} with the latter; the curves have {} different scores"
 )
+NOTED = re.compile(re.escape(NOTE).replace(r"\{\}", "([^ ]+)"))
 
 
 def from_maps(
@@ -87,6 +89,15 @@ def at_point(
         source="given",
         note="; ".join(part for part in (eval_set.note, note) if part),
     )
+
+
+def split_note(note: str) -> tuple[str, str]:
+    """The note without what `at_point` added, and its statistic; "" for a detector."""
+    match = NOTED.search(note)
+    if not match:
+        return note, ""
+    parts = (note[: match.start()], note[match.end() :])
+    return "; ".join(filter(None, (part.strip("; ") for part in parts))), match[1]
 
 
 def _with(image: Image, boxes: np.ndarray, scores: np.ndarray) -> Image:

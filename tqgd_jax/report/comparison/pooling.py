@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tqgd_jax.evaluation.calcium.patient_scores import PatientScore
+from tqgd_jax.evaluation.inputs import probability_maps
 from tqgd_jax.report import result_folder
 from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.structures.image import Image
@@ -38,14 +39,15 @@ def pool(folders: Sequence[Path]) -> Pooled:
     A result without a fold is one by its folder's name.
 
     Raises:
-      ValueError: for a fold, an image or a patient that is there twice, or for other
-        classes than the first's.
+      ValueError: for a fold, an image or a patient that is there twice, for other
+        classes than the first's, or for maps beside detections.
     """
     if len({folder.resolve() for folder in folders}) != len(folders):
         raise ValueError("a folder is named twice; pool each fold once")
     results = [result_folder.read(folder)[0] for folder in folders]
     first = results[0]
     images: list[Image] = []
+    points: list[Image] = []
     seen: dict[str, Path] = {}
     folds: dict[str, Path] = {}
     for folder, one in zip(folders, results, strict=True):
@@ -54,15 +56,13 @@ def pool(folders: Sequence[Path]) -> Pooled:
                 f"{folder}: the classes are {list(one.classes)}, {folders[0]} has "
                 f"{list(first.classes)}; pool folds of one data set"
             )
-        if one.point:
+        if bool(one.point) != bool(first.point):
             raise ValueError(
-                f"{folder}: results of probability maps cannot be pooled; pool the maps "
-                "in one folder and evaluate them with a `fold` column in --patients"
+                f"{folder} and {folders[0]}: one has detections, the other maps of "
+                "probability; pool folds of one model"
             )
-        named = [
-            i if i.place.fold else i._replace(place=i.place._replace(fold=folder.name))
-            for i in one.images
-        ]
+        named = _in_fold(one.images, folder.name)
+        points += _in_fold(one.point, folder.name)
         for fold in {i.place.fold for i in named}:
             if (other := folds.setdefault(fold, folder)) != folder:
                 raise ValueError(
@@ -76,7 +76,14 @@ def pool(folders: Sequence[Path]) -> Pooled:
                 )
         images += named
     disclaimers = dict.fromkeys(one.disclaimer for one in results if one.disclaimer)
-    notes = dict.fromkeys(one.note for one in results if one.note)
+    noted = [probability_maps.split_note(one.note) for one in results]
+    notes = dict.fromkeys(note for note, _ in noted if note)
+    statistics = sorted({statistic for _, statistic in noted})
+    if len(statistics) > 1:
+        raise ValueError(
+            f"the score of a component is its {' and its '.join(statistics)} p; pool "
+            "folds that were evaluated alike"
+        )
     mixed = _sources({f: one.source for f, one in zip(folders, results, strict=True)})
     missing = _missing([one.one_fold for one in results], len(folds))
     eval_set = first._replace(
@@ -91,11 +98,21 @@ def pool(folders: Sequence[Path]) -> Pooled:
         one_fold=first.one_fold if len(folds) == 1 else "",
         positive_only=any(one.positive_only for one in results),
     )
+    if points:
+        eval_set = probability_maps.at_point(eval_set, points, statistics[0])
     known = {folder: result_folder.scores(folder) for folder in folders}
     without = [str(folder) for folder, rows in known.items() if not rows]
     unscored = f"there are no scores in {', '.join(without)}" if without else ""
     scores = [] if without else [row for rows in known.values() for row in rows]
     return Pooled(eval_set, scores, unscored)
+
+
+def _in_fold(images: Sequence[Image], name: str) -> list[Image]:
+    """The images; those without a fold are of the fold `name`."""
+    return [
+        i if i.place.fold else i._replace(place=i.place._replace(fold=name))
+        for i in images
+    ]
 
 
 def _sources(of: Mapping[Path, str]) -> str:
