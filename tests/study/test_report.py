@@ -143,6 +143,25 @@ def test_costs_are_those_that_were_measured():
     assert "cpu: x" in table.notes[1]
 
 
+@pytest.mark.parametrize(
+    ("aps", "text"),
+    [
+        ((0.3, 0.6), []),
+        ((0.01, 0.02), ["X did not learn here: AP50 is at most 0.020 in every run,"]),
+        ((0.3, 0.02), ["X did not learn in 1 of 2 runs: AP50 is at most 0.020 there,"]),
+    ],
+)
+def test_runs_that_learnt_nothing_are_named(aps, text):
+    row, done = made_up_row(), {}
+    for fold, ap in enumerate(aps, 1):
+        figures = {"ap.yolo.0.5": {"value": ap}}
+        done[0, fold] = {"protocols": {"paper": {"figures": figures}}}
+    cells = [Cell("d", "x", fold, 0, Config()) for _, fold in done]
+    row = dataclasses.replace(row, cells=cells, done=done)
+    said = [sentence.partition(" on slices")[0] for sentence in tables.unlearnt([row])]
+    assert said == text
+
+
 def test_outcomes_add_up_to_the_counts_of_results(home):
     folder = home / "study" / "ct" / "base" / "fold-1" / "seed-0" / "eval-test"
     results = json.loads((folder / "results.json").read_text())

@@ -46,7 +46,7 @@ TITLES = {
     4: "Table 4: folds",
 }
 NONE = "-"
-UNLEARNT = 0.05  # AP50 of the best run, below which a network has learnt nothing
+UNLEARNT = 0.05  # AP50 of a run, below which its network has learnt nothing
 
 
 class Table(NamedTuple):
@@ -234,16 +234,20 @@ def costs(
 
 
 def unlearnt(rows: Sequence[RowResults]) -> list[str]:
-    """A sentence on each whole row that no run has taught anything."""
+    """A sentence on each whole row with runs that have learnt nothing."""
     sentences = []
     for row in rows:
         each = [value(results, "ap.yolo.0.5", "paper") for results in row.done.values()]
-        best = max((ap for ap in each if ap is not None), default=1.0)
-        if row.whole and best < UNLEARNT:
-            sentences.append(
-                f"{row.row.label} did not learn here: AP50 is at most {best:.3f} in every "
-                "run, on slices with a lesion."
-            )
+        low = [ap for ap in each if ap is not None and ap < UNLEARNT]
+        if not row.whole or not low:
+            continue
+        every = len(low) == len(each)
+        runs = "here" if every else f"in {len(low)} of {len(each)} runs"
+        where = "in every run" if every else "there"
+        sentences.append(
+            f"{row.row.label} did not learn {runs}: AP50 is at most {max(low):.3f} "
+            f"{where}, on slices with a lesion."
+        )
     return sentences
 
 

@@ -1,5 +1,6 @@
 """The paper's Fig. 8: slices in rows, labels and then each network in columns."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tqgd_jax.study.figures.difficulty import Judged, Row, Shown
 BLUE, RED = "#3D9BFF", "#FF3B30"  # the paper's, light enough for a dark slice
 PANEL, DPI = 2.2, 150  # inches a side, px an inch
 TEXT, MARGIN = 0.4, 0.03  # inches below a panel, and beside it
+LETTERS, LINE = 26, 0.17  # of a column's title; inches of one of its lines
 INSET, ZOOM = 0.44, 4.0  # of the panel's shorter side; how much larger than the panel
 FILLED = 0.6  # of the inset's side, at most, by the lesion
 GAP = 0.008  # of the slice: outlines stand off, so that a lesion of a few px stays visible
@@ -46,7 +48,8 @@ def draw(
       remark: above all.
     """
     heights = [TEXT + PANEL * p.shape[0] / p.shape[1] for p in pixels]
-    top = 0.55
+    titles = [textwrap.fill(name, LETTERS) for name in names]
+    top = 0.38 + LINE * max(title.count("\n") + 1 for title in titles)
     wide, high = PANEL * (1 + len(networks)), top + sum(heights)
     figure = Figure(figsize=(wide, high), dpi=DPI, facecolor="white")
     text = ". ".join(filter(None, [remark, "Blue: labels. Red: detections"]))
@@ -60,7 +63,7 @@ def draw(
         columns = [("labels", each[0].boxes, described(one))]
         columns += [
             (name, judged.detections, outcomes_text(judged))
-            for name, judged in zip(names, each, strict=True)
+            for name, judged in zip(titles, each, strict=True)
         ]
         height = heights[k] - TEXT
         for column, (name, rows, text) in enumerate(columns):
