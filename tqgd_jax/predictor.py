@@ -125,13 +125,24 @@ class Predictor:
             return []
         return self.found_in(of_arrays(checked, PADDED), min_score)
 
-    def found_in(self, images: Dataset, min_score: float | None = None) -> list[Boxes]:
-        """Detections in each image of a data set; one without area is none."""
+    def found_in(
+        self,
+        images: Dataset,
+        min_score: float | None = None,
+        batch_size: int | None = None,
+    ) -> list[Boxes]:
+        """Detections in each image of a data set; one without area is none.
+
+        Args:
+          images: a split of a data set, or `data.unlabelled`.
+          min_score: least confidence [`threshold`].
+          batch_size: as for `detect`.
+        """
         least = self.threshold if min_score is None else min_score
         if not 0 <= least <= 1:
             raise ValueError(f"min_score must be in [0, 1], got {least}")
         result = []
-        for image in self.detect_at(images, (POINT_TAU,))[0]:
+        for image in self.detect_at(images, (POINT_TAU,), batch_size)[0]:
             boxes = image.det_boxes  # clipped to the image, so some may have no area
             chosen = image.above(least) & (boxes[:, :2] < boxes[:, 2:]).all(axis=1)
             scores, labels = image.det_scores[chosen], image.det_labels[chosen]
@@ -157,38 +168,8 @@ class Predictor:
           ValueError: the detector is one of images, not of scans.
         """
         slices, windows = self.slices_of(scan, hearts)
-        depth = len(slices)
         detections = self.batch(slices, min_score)
-        images = [
-            Image(
-                name=str(z),
-                boxes=np.zeros((0, 4)),
-                labels=np.zeros(0, int),
-                det_boxes=boxes.boxes,
-                det_scores=boxes.scores,
-                det_labels=boxes.labels,
-                place=Place(
-                    patient="scan", z=z, spacing=scan.spacing, crop=tuple(window)
-                ),
-            )
-            for z, (boxes, window) in enumerate(
-                zip(detections, windows.tolist(), strict=True)
-            )
-        ]
-        lesion = link_detections(images, [0.0] * depth)
-        return Lesions(
-            np.repeat(np.arange(depth), [len(b.scores) for b in detections]),
-            np.concatenate(
-                [
-                    crop.from_crop(boxes.boxes, window)
-                    for boxes, window in zip(detections, windows, strict=True)
-                ]
-            ),
-            np.concatenate([boxes.scores for boxes in detections]),
-            np.concatenate([boxes.labels for boxes in detections]),
-            np.concatenate(lesion),
-            windows,
-        )
+        return linked(in_whole_slices(detections, windows), windows, scan.spacing)
 
     def slices_of(
         self, scan: Volume, hearts: Float[np.ndarray, "z 4"] | None = None
@@ -274,3 +255,48 @@ class Predictor:
                 f"trained with data.window=({low:g}, {high:g})"
             )
         return image
+
+
+def in_whole_slices(
+    detections: Sequence[Boxes], windows: Int[np.ndarray, "z 4"]
+) -> list[Boxes]:
+    """Detections in crops of slices, in px of the whole slices."""
+    return [
+        of._replace(boxes=crop.from_crop(of.boxes, window))
+        for of, window in zip(detections, windows, strict=True)
+    ]
+
+
+def linked(
+    detections: Sequence[Boxes],
+    windows: Int[np.ndarray, "z 4"],
+    spacing: tuple[float, float, float],
+) -> Lesions:
+    """Detections in all slices of a scan as lesions in 3-D.
+
+    Args:
+      detections: of each slice, px of the whole slice.
+      windows: what the detector saw of each slice.
+      spacing: (dz, dy, dx) mm.
+    """
+    images = [
+        Image(
+            name=str(z),
+            boxes=np.zeros((0, 4)),
+            labels=np.zeros(0, int),
+            det_boxes=of.boxes,
+            det_scores=of.scores,
+            det_labels=of.labels,
+            place=Place(patient="scan", z=z, spacing=spacing),
+        )
+        for z, of in enumerate(detections)
+    ]
+    lesion = link_detections(images, [0.0] * len(images))
+    return Lesions(
+        np.repeat(np.arange(len(images)), [len(of.scores) for of in detections]),
+        np.concatenate([of.boxes for of in detections]),
+        np.concatenate([of.scores for of in detections]),
+        np.concatenate([of.labels for of in detections]),
+        np.concatenate(lesion),
+        windows,
+    )

@@ -39,10 +39,13 @@ def of_folder(root: Path, data: Data) -> Dataset:
     Raises ValueError when its window is one of Hounsfield units.
     """
     files = walk(root) if root.is_dir() else [root]
+    return of_files(root, files, data)
+
+
+def of_files(root: Path, files: Sequence[Path], data: Data) -> Dataset:
+    """As `of_folder`, of the images among files below a folder."""
     names = image_folder.named(root if root.is_dir() else root.parent, files)
     paths = list(names)
-    if not paths:
-        raise ValueError(f"{root}: no PNG or JPEG in it")
     headers = [images.read_header(path) for path in paths]
     images.same_kind(paths, headers)
     *_, channels, kind = headers[0]

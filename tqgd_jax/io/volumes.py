@@ -19,7 +19,7 @@ from tqgd_jax.io.dicom import series as dicom
 from tqgd_jax.io.dicom.series import dicom_folders
 from tqgd_jax.io.volume_files import MAX_VOXELS, Grid
 
-__all__ = ["MAX_VOXELS", "Volume", "dicom_folders", "is_volume"]
+__all__ = ["MAX_VOXELS", "Volume", "dicom_folders", "in_file", "is_volume"]
 __all__ += ["read_mask", "read_volume"]
 
 logger = logging.getLogger("tqgd_jax")
@@ -36,11 +36,13 @@ class Volume:
       spacing: (dz, dy, dx) in mm, centre to centre.
       origin: (x, y, z) in mm, LPS, of the centre of voxel [0, 0, 0].
       ids: what the file says of "patient", "study", "series", "modality",
-        "manufacturer", "description", "kvp" and "kernel"; "" where it says nothing.
+        "manufacturer", "description", "kvp", "kernel" and "contrast"; "" where it says
+        nothing.
       sop: SOPInstanceUID of each slice, for DICOM in axial slices; else empty.
       thickness: mm, what the header calls slice thickness.
       swapped: whether columns of the file's slices are rows of `hu`.
       flipped: whether rows and columns of `hu` run the other way in the file.
+      grid: where the file's own voxels lie; None for an array that no file holds.
     """
 
     hu: Int16[np.ndarray, "z y x"]
@@ -51,6 +53,28 @@ class Volume:
     thickness: float | None = None
     swapped: bool = False
     flipped: tuple[bool, bool] = (False, False)
+    grid: Grid | None = None
+
+    @property
+    def axial(self) -> bool:
+        """Whether slices of the file are slices of `hu`."""
+        return self.grid is None or _axes(Path(), self.grid)[0][2] == 2
+
+
+def in_file(
+    values: Shaped[np.ndarray, "z y x"], scan: Volume
+) -> Shaped[np.ndarray, "_ _ _"]:
+    """Values on the voxels of `scan` in the order of its file, [k, j, i].
+
+    Undoes the swaps and flips of reading. DICOM slices are in the order of their
+    positions along the normal, as in `scan.grid`.
+    """
+    if scan.grid is None:
+        return values
+    axes, signs = _axes(Path(), scan.grid)
+    flipped = values[:: signs[2], :: signs[1], :: signs[0]]
+    back = np.argsort([2 - axes[p] for p in (2, 1, 0)])
+    return np.ascontiguousarray(flipped.transpose(back))
 
 
 def is_volume(path: Path) -> bool:
@@ -94,6 +118,7 @@ def read_volume(path: str | Path, *, series: str = "") -> Volume:
         thickness,
         swapped=axes[0] == 1,
         flipped=(signs[1] < 0, signs[0] < 0),
+        grid=grid,
     )
 
 

@@ -20,6 +20,7 @@ TAGS = {
     0x00080070: "Manufacturer",
     0x0008103E: "SeriesDescription",
     0x00100020: "PatientID",
+    0x00180010: "ContrastBolusAgent",
     0x00180050: "SliceThickness",
     0x00180060: "KVP",
     0x00181120: "GantryDetectorTilt",

@@ -9,6 +9,7 @@ import logging
 import math
 import os
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +32,16 @@ IDS = {
     "description": "SeriesDescription",
     "kvp": "KVP",
     "kernel": "ConvolutionKernel",
+    "contrast": "ContrastBolusAgent",
+}
+# What else lies in folders of CT, by the beginning of its SOP class: PS3.6 annex A.
+OTHERS = {
+    "1.2.840.10008.5.1.4.1.1.7": "secondary capture",
+    "1.2.840.10008.5.1.4.1.1.88.67": "dose report",
+    "1.2.840.10008.5.1.4.1.1.88": "structured report",
+    "1.2.840.10008.5.1.4.1.1.11": "presentation state",
+    "1.2.840.10008.5.1.4.1.1.66": "segmentation",
+    "1.2.840.10008.5.1.4.1.1.104": "document",
 }
 
 
@@ -42,6 +53,65 @@ class Stack(NamedTuple):
     ids: dict[str, str]
     sop: tuple[str, ...]
     thickness: float | None
+
+
+class Listed(NamedTuple):
+    """A CT series of a folder, of which only headers were read.
+
+    Attributes:
+      folder: that directly holds it.
+      uid: SeriesInstanceUID.
+      files: how many slices it seems to have.
+      ids: as those of `Stack`, of one slice.
+    """
+
+    folder: Path
+    uid: str
+    files: int
+    ids: dict[str, str]
+
+
+def listed_series(
+    files: Iterable[Path],
+) -> tuple[list[Listed], list[tuple[Path, str]]]:
+    """Every CT series among files, and what of them is DICOM but no CT slice, and why.
+
+    Files that are not DICOM are passed over. Those with a damaged header count for the
+    series "" of their folder: reading it says what is wrong.
+    """
+    counts: dict[tuple[Path, str], int] = defaultdict(int)
+    ids: dict[tuple[Path, str], dict[str, str]] = {}
+    skipped = []
+    for path in files:
+        try:
+            header = read_header(path)
+        except ValueError:
+            counts[path.parent, ""] += 1
+            continue
+        if header is None:
+            continue
+        if reason := no_slice(header):
+            skipped.append((path, reason))
+            continue
+        key = path.parent, header.text.get("SeriesInstanceUID", "")
+        counts[key] += 1
+        ids.setdefault(key, _ids(header))
+    return [Listed(*key, n, ids.get(key, {})) for key, n in counts.items()], skipped
+
+
+def no_slice(header: Header) -> str:
+    """What a DICOM file is that is no slice of a CT; "" for a slice."""
+    kind, modality = header.text.get("SOPClassUID", ""), header.text.get("Modality")
+    for beginning, name in OTHERS.items():
+        if kind == beginning or kind.startswith(f"{beginning}."):
+            return name
+    if _is_localizer(header):
+        return "localizer"
+    return "" if modality == "CT" else f"{modality or 'no modality'}, not CT"
+
+
+def _ids(header: Header) -> dict[str, str]:
+    return {name: header.text.get(keyword, "") for name, keyword in IDS.items()}
 
 
 def dicom_folders(root: Path) -> list[tuple[Path, str, int]]:
@@ -103,7 +173,9 @@ def find(folder: Path, series: str = "") -> Stack:
         raise ValueError(
             f"{folder}: {what}; choose with series= and a UID, or how one begins: {table}"
         )
-    return assemble(by_uid[chosen[0]])
+    headers = by_uid[chosen[0]]
+    # A dose report may have the UID of the series. Without any slice, `assemble` says why.
+    return assemble([h for h in headers if not no_slice(h)] or headers)
 
 
 def decode(stack: Stack) -> Int16[np.ndarray, "_ _ _"]:
@@ -168,7 +240,7 @@ def assemble(headers: list[Header]) -> Stack:
             (float(positions[0, 0]), float(positions[0, 1]), float(positions[0, 2])),
             tuple(float(v) for v in np.stack([row, column, normal], axis=1).ravel()),
         ),
-        {name: first.text.get(keyword, "") for name, keyword in IDS.items()},
+        _ids(first),
         tuple(header.text.get("SOPInstanceUID", "") for _, header in slices),
         thickness,
     )

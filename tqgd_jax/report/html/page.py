@@ -111,7 +111,7 @@ def render(
         settings=page_sections.settings(results),
         provenance=page_sections.provenance(results),
         files=bundle_files,
-        embedded=_embedded(results),
+        embedded=embedded(results),
         css=part("page.css"),
         js=part("page.js"),
     )
@@ -134,8 +134,8 @@ def part(name: str) -> Markup:
     return Markup(path.read_text("utf-8"))
 
 
-def _embedded(results: dict[str, Any]) -> Markup:
-    """The results as JSON that no text inside can end early."""
+def embedded(results: dict[str, Any]) -> Markup:
+    """Plain data as JSON that no text inside can end early."""
     text = json.dumps(results, allow_nan=False)
     return Markup(text.replace("<", "\\u003c"))
 
