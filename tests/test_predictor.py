@@ -1,18 +1,14 @@
 """The door of the package: load, an image, a scan, the score; one file of weights."""
 
-import csv
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from absl import flags
 
 import tqgd_jax as tq
 from tests import ct_sets
 from tests.training.tiny import config as tiny
 from tqgd_jax import detector as networks
-from tqgd_jax.commands import predict
 from tqgd_jax.data.open import open_data
 from tqgd_jax.evaluation.calcium.boxes import calcium_mask
 from tqgd_jax.evaluation.calcium.conventions import CONVENTIONS
@@ -198,71 +194,3 @@ def test_the_face_names_what_it_has():
     assert all(getattr(tq, name) for name in tq.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = tq.nothing
-
-
-def predicted(out, **values):
-    """What `tqgd predict` writes, called with flags."""
-    given = {"min_score": 0.0, "series": "", "convention": "clinical", "out": str(out)}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flags, "FLAGS", type("Flags", (), given | values))
-        predict._main([])
-    with (out / "boxes.csv").open() as file:
-        return list(csv.DictReader(file)), json.loads(
-            (out / "detections.json").read_text()
-        )
-
-
-def test_predict_writes_boxes_of_a_scan_that_score_reads(
-    run, folder, detector, scan, tmp_path, capsys
-):
-    from tqgd_jax.evaluation.calcium.box_file import read_rows
-
-    path = next((folder / "Training Set" / "Images").glob("*P1CTI.mhd"))
-    out = tmp_path / "out"
-    rows, coco = predicted(out, model=str(run), input=str(path))
-    lesions = detector.scan(scan, 0.0)
-    assert len(rows) == len(lesions.z) == len(coco["annotations"])
-    assert [int(row["z"]) for row in rows] == lesions.z.tolist()
-    read = read_rows(out / "boxes.csv", SHAPE, 0.0, 3.0)
-    np.testing.assert_allclose([row[1:] for row in read], lesions.boxes, rtol=1e-6)
-    x, y, w, h = coco["annotations"][0]["bbox"]
-    np.testing.assert_allclose([x, y, x + w, y + h], lesions.boxes[0], rtol=1e-5)
-    assert coco["images"][5]["height"] == 40
-    assert (out / "findings.png").read_bytes()[:4] == b"\x89PNG"
-    printed = capsys.readouterr().out
-    assert f"{tq.agatston(scan, lesions).agatston:.1f}, category" in printed
-    with pytest.raises(ValueError, match="is there and not empty"):
-        predicted(out, model=str(run), input=str(path))
-    with pytest.MonkeyPatch.context() as patch:  # an end half way leaves nothing
-        patch.setattr(predict, "_coco", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            predicted(tmp_path / "half", model=str(run), input=str(path))
-    assert {f.name for f in tmp_path.iterdir()} == {"out"}
-    with pytest.raises(ValueError, match="--input: no file or folder"):
-        predicted(tmp_path / "b", model=str(run), input="nowhere")
-
-
-def test_predict_of_images_names_each(detector, tmp_path):
-    from PIL import Image
-
-    rng = np.random.default_rng(0)
-    (tmp_path / "in").mkdir()
-    for name, shape in (("a", (40, 50)), ("b", (30, 60))):
-        pixels = rng.integers(0, 255, shape).astype(np.uint8)
-        Image.fromarray(pixels).save(tmp_path / "in" / f"{name}.png")
-    weights_file = tmp_path / "w.safetensors"
-    detector.save(weights_file)
-    values = {"model": str(weights_file), "input": str(tmp_path / "in")}
-    rows, coco = predicted(tmp_path / "out", **values)
-    assert [(i["file_name"], i["height"]) for i in coco["images"]] == [
-        ("a", 40),
-        ("b", 30),
-    ]
-    assert {row["image"] for row in rows} <= {"a", "b"}
-    assert len(rows) == len(coco["annotations"])
-    one, _ = predicted(
-        tmp_path / "one", **values | {"input": str(tmp_path / "in/b.png")}
-    )
-    assert len(one) == sum(row["image"] == "b" for row in rows)
-    none, _ = predicted(tmp_path / "none", **values | {"min_score": 1.0})
-    assert none == []

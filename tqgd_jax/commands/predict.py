@@ -9,6 +9,7 @@ series with boxes, calcium scores, label volumes, pictures and report.html, a vi
 works offline. docs/predict.md. Not a medical device.
 """
 
+import dataclasses
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,12 +32,17 @@ def main() -> None:
         "model", None, "run, or file of weights; several are an ensemble", required=True
     )
     flags.DEFINE_multi_string(
-        "input", None, "scan, image or folder; may be given several times", required=True
+        "input",
+        None,
+        "scan, image or folder; may be given several times",
+        required=True,
     )
     flags.DEFINE_string("out", "predictions", "folder to write; new or empty")
     flags.DEFINE_float("threshold", None, "least confidence [what validation chose]")
     flags.DEFINE_string("series", "", "of DICOM: only UIDs that begin so")
-    flags.DEFINE_string("convention", "clinical", "of the calcium score; docs/calcium.md")
+    flags.DEFINE_string(
+        "convention", "clinical", "of the calcium score; docs/calcium.md"
+    )
     flags.DEFINE_string("scheme", "standard", "of the risk categories")
     flags.DEFINE_list(
         "save", "csv,coco,png,nii,nrrd,html", "what is written beside predictions.json"
@@ -49,7 +55,7 @@ def _main(_: list[str]) -> None:
     from tqgd_jax.evaluation.calcium.conventions import convention
     from tqgd_jax.evaluation.calcium.risk_categories import scheme
     from tqgd_jax.prediction import folder, inputs
-    from tqgd_jax.prediction.models import Detectors
+    from tqgd_jax.prediction.models import Detectors, read_members
     from tqgd_jax.prediction.reading import read_source
     from tqgd_jax.training.runtime import compile_cache
 
@@ -67,14 +73,12 @@ def _main(_: list[str]) -> None:
         print(f"skipped {line}", file=sys.stderr)
     compile_cache.use_cache()
     models = [Path(p).expanduser() for p in given.model]
-    detectors = Detectors(models, given.threshold)
+    detectors = Detectors(read_members(models), given.threshold)
     rows: list[dict[str, Any]] = []
     for number, source in enumerate(todo.sources, 1):
-        title = source.name
-        if len(todo.sources) > 1:
-            title = f"{number}/{len(todo.sources)} {source.name}"
+        several = f"{number}/{len(todo.sources)} " if len(todo.sources) > 1 else ""
         try:
-            with _bar(title, detectors) as progress:
+            with _bar(f"{several}{source.name}", detectors) as progress:
                 reading = read_source(
                     source,
                     detectors,
@@ -83,27 +87,27 @@ def _main(_: list[str]) -> None:
                     scheme=given.scheme,
                 )
             rows.append(folder.write(out, reading, detectors, given.save))
+            _say(rows[-1], [caution.text for caution in reading.cautions])
         except (ValueError, OSError) as error:
-            if len(todo.sources) == 1:
+            if not several:
                 raise
             rows.append(folder.failed(source, str(error)))
-            out.mkdir(parents=True, exist_ok=True)
+            print(f"{source.name}: {error}", file=sys.stderr)
         folder.write_index(out, rows)
-        _say(rows[-1], reading.cautions if not rows[-1]["error"] else ())
-    wrong = sum(bool(row["error"]) for row in rows)
     print(f"written to {out}; open report.html in its folders. Not a medical device.")
-    if wrong:
-        raise ValueError(f"{wrong} of {len(rows)} could not be read; see {out / 'index.csv'}")
+    if wrong := sum(bool(row["error"]) for row in rows):
+        raise ValueError(
+            f"{wrong} of {len(rows)} inputs could not be read; {out / folder.INDEX} "
+            "says why"
+        )
 
 
-def _say(row: dict[str, Any], cautions: Any) -> None:
-    """What came of one source: stdout; what is wrong with it: stderr."""
-    if row["error"]:
-        print(f"{row['name']}: {row['error']}", file=sys.stderr)
-        return
-    for caution in cautions:
-        print(f"{row['name']}: warning: {caution.text}", file=sys.stderr)
-    text = f"{row['name']}: {row['boxes']} boxes in {row['slices']} slices"
+def _say(row: dict[str, Any], warnings: list[str]) -> None:
+    """What came of one source: stdout; what to be careful with: stderr."""
+    for text in warnings:
+        print(f"{row['name']}: warning: {text}", file=sys.stderr)
+    what = "images" if row["kind"] == "images" else "slices"
+    text = f"{row['name']}: {row['boxes']} boxes in {row['slices']} {what}"
     if row["convention"]:
         text += (
             f", {row['lesions']} lesions; Agatston score ({row['convention']}) "
@@ -115,8 +119,6 @@ def _say(row: dict[str, Any], cautions: Any) -> None:
 @contextmanager
 def _bar(title: str, detectors: "Detectors") -> "Iterator[Progress]":
     """A bar that counts slices as they are looked at."""
-    import dataclasses
-
     from tqdm import tqdm
 
     with tqdm(desc=title, unit="slice") as bar:

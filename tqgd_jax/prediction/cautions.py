@@ -9,7 +9,7 @@ import re
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from tqgd_jax.evaluation.calcium.agatston import KVP
 from tqgd_jax.evaluation.calcium.conventions import REFERENCE_MM
@@ -36,23 +36,20 @@ class Caution(NamedTuple):
 
 
 def of_scan(
-    scan: Volume, hearts: Float[np.ndarray, "z 4"] | None
+    scan: Volume,
+    hearts: Float[np.ndarray, "z 4"] | None,
+    boxes_z: Int[np.ndarray, "n"],
 ) -> tuple[list[Caution], list[str]]:
     """What to be careful with, and what the file does not say.
 
     Args:
       scan: as it was read.
       hearts: heart box of each slice, NaN where there is none; None: no crop.
+      boxes_z: slice of each detection.
     """
     cautions = [*_acquisition(scan), *_slices(scan)]
-    if hearts is not None and np.isnan(hearts).all():
-        cautions.append(
-            Caution(
-                "crop_fallback",
-                "No heart was found, so the whole field of view was looked at: bone, "
-                "lung vessels and devices may be marked.",
-            )
-        )
+    if hearts is not None:
+        cautions += _heart(hearts, boxes_z)
     if scan.hu.min() >= 0:
         cautions.append(
             Caution(
@@ -63,6 +60,31 @@ def of_scan(
         )
     missing = [what for name, what in CHECKED.items() if not _said(scan, name)]
     return cautions, missing
+
+
+def _heart(
+    hearts: Float[np.ndarray, "z 4"], boxes_z: Int[np.ndarray, "n"]
+) -> list[Caution]:
+    known = np.flatnonzero(np.isfinite(hearts).all(axis=1))
+    if not len(known):
+        return [
+            Caution(
+                "crop_fallback",
+                "No heart was found, so the whole field of view was looked at: bone, "
+                "lung vessels and devices may be marked.",
+            )
+        ]
+    beyond = int(((boxes_z < known[0]) | (boxes_z > known[-1])).sum())
+    if not beyond:
+        return []
+    return [
+        Caution(
+            "beyond_heart",
+            f"{beyond} of {len(boxes_z)} boxes lie in slices below or above the heart, "
+            f"which was found in slices {known[0]} to {known[-1]}; they count in the "
+            "score.",
+        )
+    ]
 
 
 def _said(scan: Volume, name: str) -> bool:

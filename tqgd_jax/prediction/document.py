@@ -62,7 +62,8 @@ def _grid(scan: Volume) -> dict[str, Any]:
         "shape_zyx": list(scan.hu.shape),
         "spacing_zyx_mm": list(scan.spacing),
         "origin_xyz_mm": list(scan.origin),
-        "file": scan.grid._asdict() if scan.grid else None,
+        "file": scan.grid
+        and {name: list(value) for name, value in scan.grid._asdict().items()},
         "axial": scan.axial,
         "swapped": scan.swapped,
         "flipped": list(scan.flipped),
@@ -82,7 +83,7 @@ def boxes(reading: Reading, classes: tuple[str, ...]) -> list[dict[str, Any]]:
             "class": classes[of.labels[i]],
         }
         if scan and reading.calcium:
-            hu = _inside(scan, reading.calcium, of.lesion[i] + 1, z, box)
+            hu = _inside(scan, reading.calcium, int(of.lesion[i]) + 1, z, box)
             row |= {
                 "z_mm": scan.origin[2] + z * scan.spacing[0],
                 "lesion": int(of.lesion[i]) + 1,

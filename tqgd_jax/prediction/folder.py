@@ -152,5 +152,6 @@ def failed(source: Source, error: str) -> dict[str, Any]:
 
 def write_index(out: Path, rows: Sequence[dict[str, Any]]) -> None:
     """index.csv of all that was read so far, replaced in one go."""
+    out.mkdir(parents=True, exist_ok=True)
     with atomic.file(out / INDEX) as partial:
         write_table(partial, COLUMNS, [[row[c] for c in COLUMNS] for row in rows])

@@ -33,7 +33,8 @@ def write(
       scan: that was read from a file.
       lesion_map: number of the lesion of each voxel.
       texts: what each lesion is called, by number.
-      nifti, nrrd: files to write; None: not this one.
+      nifti: file to write; None: not this one.
+      nrrd: likewise.
     """
     import SimpleITK as sitk
 

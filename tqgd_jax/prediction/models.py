@@ -51,19 +51,17 @@ class Detectors:
       threshold: confidence from which a detection counts.
     """
 
-    def __init__(self, paths: Sequence[Path], threshold: float | None = None):
-        """Reads them.
+    def __init__(self, members: Sequence[Member], threshold: float | None = None):
+        """Holds them against each other.
 
         Args:
-          paths: runs, or files of weights.
+          members: of `read_members`.
           threshold: least confidence [what validation chose; of an ensemble its mean].
 
         Raises:
           ValueError: they do not go together, or nobody has chosen a threshold.
         """
-        self.members = tuple(
-            Member(_name(path, paths), load(path)) for path in paths
-        )
+        self.members = tuple(members)
         first = self.members[0].predictor
         for name, other in self.members[1:]:
             if other.classes != first.classes:
@@ -99,7 +97,9 @@ class Detectors:
                     "validation split (data.hold_out) and train.eval_every choose one"
                 )
         value = float(np.mean([predictor.threshold for predictor in predictors]))
-        return Threshold(value, "mean of validations" if self.ensemble else "validation")
+        return Threshold(
+            value, "mean of validations" if self.ensemble else "validation"
+        )
 
     @property
     def ensemble(self) -> bool:
@@ -182,6 +182,11 @@ class Detectors:
             if patient in known or {e.sha256 for e in trained} & {*hashes}:
                 names.append(name)
         return names
+
+
+def read_members(paths: Sequence[Path]) -> list[Member]:
+    """Detectors of runs, or of files of weights, under names of their own."""
+    return [Member(_name(path, paths), load(path)) for path in paths]
 
 
 def weights_hash(predictor: Predictor) -> str:

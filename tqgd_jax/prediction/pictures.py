@@ -23,7 +23,10 @@ STAMP = "Not a medical device. For research."
 def sheet(path: Path, reading: Reading, title: str) -> None:
     """The slices with the most confident boxes, in their order, cropped as looked at."""
     with_boxes, shown = best(reading)
-    count = f"{len(shown)} of {len(with_boxes)} with a finding, of {len(reading.names)}"
+    what = "slices" if reading.scan else "images"
+    count = f"{len(reading.names)} {what}, {len(with_boxes)} with a finding"
+    if len(with_boxes) > len(shown):
+        count += f", the {len(shown)} most confident shown"
     tiles = [
         slice_picture(reading, k, PANEL, reading.lesions.windows[k].tolist())
         for k in shown
@@ -75,7 +78,9 @@ def slice_picture(
     scale = side / max((x1 - x0) * dx, (y1 - y0) * dy)
     fx, fy = scale * dx, scale * dy
     size = max(1, round((x1 - x0) * fx)), max(1, round((y1 - y0) * fy))
-    picture = Image.fromarray(pixels).convert("RGB").resize(size, Image.Resampling.NEAREST)
+    picture = (
+        Image.fromarray(pixels).convert("RGB").resize(size, Image.Resampling.NEAREST)
+    )
     whole = Image.new("RGB", (side, size[1] + 24), DARK)
     whole.paste(picture, (0, 24))
     draw = ImageDraw.Draw(whole)

@@ -1,7 +1,7 @@
 """What detectors say of one scan, or of a group of images, before it is written."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,7 @@ from tqgd_jax.prediction.cautions import Caution
 from tqgd_jax.prediction.inputs import Source
 from tqgd_jax.prediction.models import Detectors, Progress
 from tqgd_jax.predictor import Lesions
+from tqgd_jax.report.html.pixels import HU_WINDOW
 
 WAY_OUT = "predict with the run that tests this patient alone"
 
@@ -90,7 +91,8 @@ def read_source(
       source: of `inputs.find`.
       detectors: that look.
       progress: see `Progress`.
-      convention, scheme: of the score that stands first.
+      convention: of the score that stands first.
+      scheme: of its category.
 
     Raises:
       ValueError: it cannot be read, or a member of an ensemble was trained on it.
@@ -100,7 +102,7 @@ def read_source(
     scan = volumes.read_volume(source.path, series=source.series)
     remarks = _of_training(source, scan, detectors)
     lesions, hearts = detectors.in_scan(scan, progress)
-    more, unchecked = cautions.of_scan(scan, hearts)
+    more, unchecked = cautions.of_scan(scan, hearts, lesions.z)
     for name, predictor in detectors.members:
         if predictor.config.data.crop.by_file:
             text = (
@@ -115,7 +117,7 @@ def read_source(
         scan.hu.__getitem__,
         np.tile(size, (depth, 1)),
         lesions,
-        (-200.0, 500.0),
+        HU_WINDOW,
         (*remarks, *more),
         tuple(unchecked),
         scan,
@@ -125,7 +127,7 @@ def read_source(
 
 def _of_images(source: Source, detectors: Detectors, progress: Progress) -> Reading:
     data = [member.predictor.config.data for member in detectors.members]
-    images = [of_files(source.path, source.files, one) for one in data][0]
+    images, *_ = (of_files(source.path, source.files, one) for one in data)
     found = detectors.in_images(images, progress)
     count = [len(of.scores) for of in found]
     lesions = Lesions(
@@ -150,10 +152,8 @@ def _of_images(source: Source, detectors: Detectors, progress: Progress) -> Read
     )
 
 
-def _of_training(
-    source: Source, scan: Volume, detectors: Detectors
-) -> list[Caution]:
-    hashes = [hashlib.sha256(np.ascontiguousarray(s)).hexdigest() for s in scan.hu]
+def _of_training(source: Source, scan: Volume, detectors: Detectors) -> list[Caution]:
+    hashes = [hashlib.sha256(s.tobytes()).hexdigest() for s in scan.hu]
     patient = scan.ids.get("patient", "") or source.name
     if not (names := detectors.trained_on(patient, hashes)):
         return []
@@ -172,8 +172,7 @@ def calcium_of(
     """Scores of the calcium inside the boxes, and which lesion each voxel is of."""
     first, steps = convention(convention_name), scheme(scheme_name)
     rows = [
-        (int(z), *box)
-        for z, box in zip(lesions.z, lesions.boxes.tolist(), strict=True)
+        (int(z), *box) for z, box in zip(lesions.z, lesions.boxes.tolist(), strict=True)
     ]
     voxels = marked(scan.hu, calcium_mask(scan.hu, rows))
     scores = {
@@ -192,7 +191,7 @@ def calcium_of(
     points = agatston_by_voxel(voxels, scan.spacing, first)
     number = lesion_map.ravel()[voxels.flat]
     total = int(lesions.lesion.max(initial=-1)) + 1
-    share = np.bincount(number, points, minlength=total + 1)[1:]
+    share = np.bincount(number, points, minlength=total + 1)[1:].astype(np.float64)
     whole = scores[first.name]
     return Calcium(
         CalciumScore(
@@ -212,9 +211,3 @@ def calcium_of(
 def categories(agatston: float) -> dict[str, str]:
     """The category of a score in every scheme."""
     return {n: s.labels[category(agatston, s)] for n, s in SCHEMES.items()}
-
-
-def listed(values: Sequence[str]) -> str:
-    """Words with commas, and "and" before the last."""
-    *first, last = values
-    return f"{', '.join(first)} and {last}" if first else last

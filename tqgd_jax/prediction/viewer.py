@@ -1,9 +1,11 @@
 """report.html of a scan: one offline page to scroll through slices and findings."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from tqgd_jax.io.tables import BOX
 from tqgd_jax.prediction import encoding
 from tqgd_jax.prediction.document import DISCLAIMER
 from tqgd_jax.prediction.label_volumes import colour
@@ -11,6 +13,7 @@ from tqgd_jax.prediction.reading import Reading
 from tqgd_jax.report.html import page
 from tqgd_jax.report.html.pixels import windowed
 
+BOX_KEYS = ("slice", *BOX, "score")
 TEMPLATE = "viewer.html"
 # Name, HU shown black and white. The first is shown at first.
 PRESETS = (
@@ -70,6 +73,7 @@ def _data(
                 "height": int(height),
                 "width": int(width),
                 "mm": scan.origin[2] + k * scan.spacing[0] if scan else None,
+                "seen": reading.lesions.windows[k].tolist(),
             }
             for k, (name, (height, width)) in enumerate(
                 zip(reading.names, reading.sizes.tolist(), strict=True)
@@ -81,10 +85,9 @@ def _data(
         "binned": stored.binned,
         "presets": [list(one) for one in PRESETS] if scan else [],
         "boxes": [
-            [b["slice"], b["x0"], b["y0"], b["x1"], b["y1"], b["score"],
-             b.get("lesion", i + 1)]
+            [*(b[key] for key in BOX_KEYS), b.get("lesion", i + 1)]
             for i, b in enumerate(boxes)
-        ],  # fmt: skip
+        ],
         "runs": _runs(reading),
         "colours": [
             [round(255 * part) for part in colour(k + 1)]
@@ -107,8 +110,9 @@ def _runs(reading: Reading) -> dict[str, list[list[int]]]:
         for y in rows.tolist():
             row = np.concatenate([[0], of_slice[y], [0]]).astype(int)
             cuts = np.flatnonzero(np.diff(row)).tolist()
-            ends = zip(cuts, cuts[1:], strict=False)
-            runs += [[int(row[a + 1]), y, a, b] for a, b in ends if row[a + 1]]
+            runs += [
+                [int(row[a + 1]), y, a, b] for a, b in pairwise(cuts) if row[a + 1]
+            ]
         result[str(z)] = runs
     return result
 
@@ -127,7 +131,9 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
     if grid:
         z, y, x = grid["shape_zyx"]
         dz, dy, dx = grid["spacing_zyx_mm"]
-        known.append(("Slices", f"{z} of {y} x {x} px, {dz:g} x {dy:.3g} x {dx:.3g} mm"))
+        known.append(
+            ("Slices", f"{z} of {y} x {x} px, {dz:g} x {dy:.3g} x {dx:.3g} mm")
+        )
     else:
         known.append(("Images", str(len(of["images"]))))
     known.append(("Read from", of["path"]))

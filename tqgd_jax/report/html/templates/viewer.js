@@ -139,7 +139,14 @@
     pen.fillText(words, x, y);
   };
   const boxes = (left, top, sx, sy, ratio) => {
-    const gap = GAP * ratio;
+    const gap = GAP * ratio, { seen: [l, t, r, b], width, height } = data.slices[view.z];
+    if (r - l < width || b - t < height) { // what the detector looked at
+      pen.lineWidth = ratio;
+      pen.strokeStyle = "#b9bec4";
+      pen.setLineDash([4 * ratio, 4 * ratio]);
+      pen.strokeRect(left + l * sx, top + t * sy, (r - l) * sx, (b - t) * sy);
+      pen.setLineDash([]);
+    }
     for (const [z, x0, y0, x1, y1, score, lesion] of data.boxes) {
       if (z !== view.z) continue;
       const [r, g, b] = data.colours[lesion - 1];
