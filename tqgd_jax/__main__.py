@@ -14,7 +14,7 @@ if __name__ != "__main__":  # the flags are those of the script `tqgd`
 COMMANDS = {
     "train": "trains a detector, or goes on with it",
     "eval": "evaluates a run: figures with intervals, report, tables",
-    "predict": "finds lesions in scans or images: boxes, pictures, score",
+    "predict": "finds lesions in scans or images: boxes, scores, a slice viewer",
     "explain": "shows where a detector looks: Grad-CAM++ by module",
     "evaluate": "evaluates the detections of any detector",
     "compare": "compares results on the same patients",

@@ -35,9 +35,7 @@ def page(tmp_path_factory) -> Path:
 
 def at(seen: Any, slice_: int) -> None:
     """Waits until the slice is on the screen."""
-    seen.wait_for_function(
-        f"document.getElementById('stage').dataset.drawn == {slice_}"
-    )
+    seen.locator(f"#stage[data-drawn='{slice_}']").wait_for()
 
 
 def shown(seen: Any) -> Image.Image:

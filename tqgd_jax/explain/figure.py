@@ -15,9 +15,9 @@ from tqgd_jax.explain.formulas import NAMES
 from tqgd_jax.explain.grid import Cell, Row, draw
 from tqgd_jax.explain.inputs import Slices
 from tqgd_jax.explain.tables import EMPTY, FLAT, RAW_BEST, Table, every_slice, means
-from tqgd_jax.report.findings import DISCLAIMER
-from tqgd_jax.report.html.page import environment, part
 from tqgd_jax.report.html.pixels import windowed
+from tqgd_jax.report.html.template import environment, part
+from tqgd_jax.report.pictures import DISCLAIMER
 
 SCHEMA = "tqgd_jax.explain/1"
 PAGE = "explain.html"

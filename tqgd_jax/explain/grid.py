@@ -17,8 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from tqgd_jax.report.findings import DISCLAIMER, GAP
-from tqgd_jax.report.pictures import DARK, DPI, save, show
+from tqgd_jax.report.pictures import DARK, DISCLAIMER, DPI, GAP, save, show
 
 COLOURS = "turbo"  # red is high, blue is low, as in the paper
 STRENGTH = 0.65  # of the highest colour over the slice; the lowest is clear

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from tqgd_jax.prediction.document import DISCLAIMER
 from tqgd_jax.prediction.reading import Reading
 from tqgd_jax.report.html.pixels import windowed
 
@@ -17,7 +18,6 @@ PANEL = 420  # px: of a slice on the sheet
 ABREAST = 4
 SHOWN = 24  # slices on the sheet
 GAP = 4  # px that outlines stand off, so that a lesion of a few px stays visible
-STAMP = "Not a medical device. For research."
 
 
 def sheet(path: Path, reading: Reading, title: str) -> None:
@@ -39,7 +39,7 @@ def sheet(path: Path, reading: Reading, title: str) -> None:
     draw = ImageDraw.Draw(whole)
     draw.text((12, 10), _fitting(title, width - 24, 22), WHITE, _font(22))
     draw.text((12, 40), f"{count}. {_window(reading)}", SOFT, _font(16))
-    draw.text((12, 60), STAMP, WHITE, _font(16))
+    draw.text((12, 60), DISCLAIMER, WHITE, _font(16))
     if not tiles:
         draw.text((width // 2, top + 150), "nothing found", WHITE, _font(26), "mm")
     for i, tile in enumerate(tiles):
@@ -63,7 +63,7 @@ def alone(path: Path, reading: Reading, index: int, title: str) -> None:
     whole = Image.new("RGB", (picture.width, picture.height + 28), DARK)
     whole.paste(picture, (0, 28))
     draw = ImageDraw.Draw(whole)
-    text = _fitting(f"{title}. {_window(reading)}. {STAMP}", picture.width - 16, 15)
+    text = _fitting(f"{DISCLAIMER} {title}, {_window(reading)}", picture.width - 16, 15)
     draw.text((8, 5), text, SOFT, _font(15))
     whole.save(path, compress_level=3)
 

@@ -10,7 +10,7 @@ from tqgd_jax.prediction import encoding
 from tqgd_jax.prediction.document import DISCLAIMER
 from tqgd_jax.prediction.label_volumes import colour
 from tqgd_jax.prediction.reading import Reading
-from tqgd_jax.report.html import page
+from tqgd_jax.report.html import template
 from tqgd_jax.report.html.pixels import windowed
 
 BOX_KEYS = ("slice", *BOX, "score")
@@ -36,9 +36,9 @@ def render(reading: Reading, document: dict[str, Any]) -> str:
     else:
         pictures = tuple(_picture(reading, k) for k in range(len(reading.names)))
         stored = encoding.Encoded(pictures, (), 1, "")
-    css = page.part("page.css") + page.part("viewer.css")
+    css = template.part("page.css") + template.part("viewer.css")
     return (
-        page.environment()
+        template.environment()
         .get_template(TEMPLATE)
         .render(
             title=f"{document['input']['name']}: findings",
@@ -48,9 +48,9 @@ def render(reading: Reading, document: dict[str, Any]) -> str:
             facts=_facts(document),
             stored=stored,
             presets=PRESETS if reading.scan else (),
-            data=page.embedded(_data(reading, document, stored)),
+            data=template.embedded(_data(reading, document, stored)),
             css=css,
-            js=page.part("viewer.js"),
+            js=template.part("viewer.js"),
         )
     )
 

@@ -29,6 +29,8 @@ STYLES = {
     "missed": ("#FF4FD8", ":", 2.2, 3.5),
 }
 DARK = "#16181B"
+DISCLAIMER = "Not a medical device. For research."
+GAP = 0.008  # of the image: outlines stand off, so that a lesion of a few px stays visible
 PANEL = 700  # px: least width of a panel; small images are enlarged to it
 DPI = 100
 COLUMNS = 4

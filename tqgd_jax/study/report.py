@@ -10,7 +10,7 @@ from tqgd_jax.config import one_of
 from tqgd_jax.evaluation.paired import Drawn
 from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.io import atomic
-from tqgd_jax.report.html.page import environment, part
+from tqgd_jax.report.html.template import environment, part
 from tqgd_jax.study import (
     effects,
     files,

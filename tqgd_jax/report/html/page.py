@@ -1,11 +1,8 @@
 """The report page: one file that holds everything and asks the network for nothing."""
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tqgd_jax.evaluation.measures.size_strata import size_names
@@ -13,6 +10,7 @@ from tqgd_jax.report.html import figures, metric_tables, page_sections
 from tqgd_jax.report.html.gallery import SelectedSlice, drawn, gallery_images
 from tqgd_jax.report.html.html_tables import lesion_table, patient_table
 from tqgd_jax.report.html.numbers import DASH, Numbers, pointer
+from tqgd_jax.report.html.template import embedded, environment, part
 
 PAGE = "report.html"
 
@@ -115,29 +113,6 @@ def render(
         css=part("page.css"),
         js=part("page.js"),
     )
-
-
-def environment() -> Environment:
-    """Of the templates; texts are escaped."""
-    return Environment(
-        loader=PackageLoader("tqgd_jax.report.html"),
-        autoescape=True,  # a patient's name may hold anything
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def part(name: str) -> Markup:
-    """A file of the templates as it is."""
-    path = Path(__file__).with_name("templates") / name
-    return Markup(path.read_text("utf-8"))
-
-
-def embedded(results: dict[str, Any]) -> Markup:
-    """Plain data as JSON that no text inside can end early."""
-    text = json.dumps(results, allow_nan=False)
-    return Markup(text.replace("<", "\\u003c"))
 
 
 def _bars(numbers: Numbers, known: dict[str, list[str]]) -> dict[str, Any]:
