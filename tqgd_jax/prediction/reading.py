@@ -128,13 +128,13 @@ def read_source(
 def _of_images(source: Source, detectors: Detectors, progress: Progress) -> Reading:
     data = [member.predictor.config.data for member in detectors.members]
     images, *_ = (of_files(source.path, source.files, one) for one in data)
-    found = detectors.in_images(images, progress)
-    count = [len(of.scores) for of in found]
+    detections = detectors.in_images(images, progress)
+    count = [len(of.scores) for of in detections]
     lesions = Lesions(
-        np.repeat(np.arange(len(found)), count),
-        np.concatenate([of.boxes for of in found]),
-        np.concatenate([of.scores for of in found]),
-        np.concatenate([of.labels for of in found]),
+        np.repeat(np.arange(len(detections)), count),
+        np.concatenate([of.boxes for of in detections]),
+        np.concatenate([of.scores for of in detections]),
+        np.concatenate([of.labels for of in detections]),
         np.arange(sum(count)),
         np.column_stack([np.zeros_like(images.sizes), images.sizes[:, ::-1]]),
     )
