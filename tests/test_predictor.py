@@ -14,7 +14,7 @@ from tqgd_jax.evaluation.calcium.boxes import calcium_mask
 from tqgd_jax.evaluation.calcium.conventions import CONVENTIONS
 from tqgd_jax.evaluation.calcium.score import score
 from tqgd_jax.io import weights
-from tqgd_jax.predictor import Lesions
+from tqgd_jax.predictor import Boxes, Lesions, in_whole_slices
 from tqgd_jax.trained import USUAL_THRESHOLD
 
 pytestmark = pytest.mark.slow
@@ -188,6 +188,15 @@ def test_a_box_that_clipping_left_no_area_is_no_detection(detector, monkeypatch)
     )
     monkeypatch.setattr(type(detector), "detect_at", lambda *_: [[image]])
     assert detector(np.zeros((8, 8), np.int16), 0.0).boxes.tolist() == [[1, 1, 4, 4]]
+
+
+def test_a_box_that_rounding_leaves_no_area_in_the_whole_slice_is_no_detection():
+    # 6e-8 px high; from 205 on single precision has steps of 1.5e-5 px
+    thin = np.array([[1, 0, 5, 6e-8], [1, 0, 5, 2]], np.float32)
+    given = Boxes(thin, np.array([0.9, 0.8]), np.zeros(2, int))
+    (got,) = in_whole_slices([given], np.array([[100, 205, 200, 300]]))
+    assert got.boxes.tolist() == [[101, 205, 105, 207]]
+    assert got.scores.tolist() == [0.8]
 
 
 def test_the_face_names_what_it_has():

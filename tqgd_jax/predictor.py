@@ -260,11 +260,16 @@ class Predictor:
 def in_whole_slices(
     detections: Sequence[Boxes], windows: Int[np.ndarray, "z 4"]
 ) -> list[Boxes]:
-    """Detections in crops of slices, in px of the whole slices."""
-    return [
-        of._replace(boxes=crop.from_crop(of.boxes, window))
-        for of, window in zip(detections, windows, strict=True)
-    ]
+    """Detections in crops of slices, in px of the whole slices.
+
+    One that rounding leaves no area there is none.
+    """
+    result = []
+    for of, window in zip(detections, windows, strict=True):
+        boxes = crop.from_crop(of.boxes, window)
+        proper = (boxes[:, :2] < boxes[:, 2:]).all(axis=1)
+        result.append(Boxes(boxes[proper], of.scores[proper], of.labels[proper]))
+    return result
 
 
 def linked(

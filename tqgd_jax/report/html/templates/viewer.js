@@ -156,7 +156,7 @@
       pen.lineWidth = (lesion === view.lesion ? 3 : 1.5) * ratio;
       pen.strokeStyle = colour;
       pen.strokeRect(x, y, wide, high);
-      text(`${lesion}: ${score.toFixed(2)}`, x + wide + gap, y + 4 * ratio, ratio, "left", colour);
+      text(`${lesion}: ${score.toFixed(2)}`, x + wide + gap, y + 4 * ratio, ratio);
     }
   };
   // The patient's right is on the left, the front on top, as radiologists look at slices.
