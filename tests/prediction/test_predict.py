@@ -67,6 +67,7 @@ def command(detector, monkeypatch):
             "model": ["runs/tiny"], "input": [*map(str, inputs)], "out": str(out),
             "threshold": THRESHOLD, "series": "", "convention": "clinical",
             "scheme": "standard", "save": [*folder.FORMATS],
+            "dicom": [],
         }  # fmt: skip
         monkeypatch.setattr(flags, "FLAGS", SimpleNamespace(**values | changes))
         predict._main([])
@@ -279,3 +280,25 @@ def test_images_have_boxes_and_no_score(command, tmp_path):
 def test_an_unknown_output_is_refused_before_anything_is_read(command, tmp_path):
     with pytest.raises(ValueError, match="'pdf' is not written; there are: csv"):
         command(tmp_path / "out", tmp_path, save=["pdf"])
+
+
+def test_dicom_objects_stand_beside_the_files_of_a_series(
+    command, tmp_path, monkeypatch
+):
+    highdicom = pytest.importorskip("highdicom", reason="pip install highdicom")
+    from tests.prediction.dicom.ct_files import ct_series  # needs it too
+
+    hu, _ = ct_sets.scan([ct_sets.LAD])
+    (tmp_path / "in").mkdir()
+    ct_series(tmp_path / "in" / "series", hu)
+    ct_sets.write(tmp_path / "in" / "x.nii.gz", hu)
+    with pytest.raises(ValueError, match="1 of 2 inputs could not be read"):
+        command(tmp_path / "out", tmp_path / "in", save=[], dicom=["sr", "gsps"])
+    rows = {row["kind"]: row for row in read(tmp_path / "out" / "index.csv")}
+    assert "--dicom: no DICOM series" in rows["volume"]["error"]
+    result = tmp_path / "out" / rows["dicom"]["name"]
+    files = {p.name for p in result.iterdir()}
+    assert files == {"predictions.json", "sr.dcm", "gsps.dcm"}
+    report = highdicom.sr.srread(result / "sr.dcm")
+    groups = report.content.get_planar_roi_measurement_groups()
+    assert len(groups) == len(document(result)["boxes"]) > 0

@@ -47,6 +47,9 @@ def main() -> None:
     flags.DEFINE_list(
         "save", "csv,coco,png,nii,nrrd,html", "what is written beside predictions.json"
     )
+    flags.DEFINE_list(
+        "dicom", "", "of a DICOM series also seg, sr, gsps; docs/predict-dicom.md"
+    )
     cli.run(_main)
 
 
@@ -55,6 +58,8 @@ def _main(_: list[str]) -> None:
     from tqgd_jax.evaluation.calcium.conventions import convention
     from tqgd_jax.evaluation.calcium.risk_categories import scheme
     from tqgd_jax.prediction import folder, inputs
+    from tqgd_jax.prediction.dicom.source import WAY_OUT
+    from tqgd_jax.prediction.dicom.write import check_kinds
     from tqgd_jax.prediction.models import Detectors, read_members
     from tqgd_jax.prediction.reading import read_source
     from tqgd_jax.training.runtime import compile_cache
@@ -66,6 +71,8 @@ def _main(_: list[str]) -> None:
         raise ValueError(
             f"--save: {unknown[0]!r} is not written; there are: {', '.join(folder.FORMATS)}"
         )
+    if given.dicom:
+        check_kinds(given.dicom)
     out = Path(given.out).expanduser()
     config_flags.refuse_full(out)
     todo = inputs.find([Path(p).expanduser() for p in given.input], given.series)
@@ -78,6 +85,8 @@ def _main(_: list[str]) -> None:
     for number, source in enumerate(todo.sources, 1):
         several = f"{number}/{len(todo.sources)} " if len(todo.sources) > 1 else ""
         try:
+            if given.dicom and source.kind != "dicom":
+                raise ValueError(f"{source.path}: --dicom: no DICOM series; {WAY_OUT}")
             with _bar(f"{several}{source.name}", detectors) as progress:
                 reading = read_source(
                     source,
@@ -86,7 +95,7 @@ def _main(_: list[str]) -> None:
                     convention=given.convention,
                     scheme=given.scheme,
                 )
-            rows.append(folder.write(out, reading, detectors, given.save))
+            rows.append(folder.write(out, reading, detectors, given.save, given.dicom))
             _say(rows[-1], [caution.text for caution in reading.cautions])
         except (ValueError, OSError) as error:
             if not several:

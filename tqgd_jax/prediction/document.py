@@ -12,6 +12,7 @@ import tqgd_jax
 from tqgd_jax.evaluation.calcium.conventions import LOWEST
 from tqgd_jax.io.tables import BOX
 from tqgd_jax.io.volumes import Volume
+from tqgd_jax.prediction.file_grid import boxes_in_file
 from tqgd_jax.prediction.models import Detectors
 from tqgd_jax.prediction.reading import Calcium, Reading, categories
 
@@ -73,7 +74,11 @@ def _grid(scan: Volume) -> dict[str, Any]:
 def boxes(reading: Reading, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     """Every detection: place, confidence, and of scans the calcium inside it."""
     of, scan = reading.lesions, reading.scan
-    own = _file_boxes(scan, of.boxes) if scan and scan.axial else None
+    own = (
+        boxes_in_file(of.boxes.astype(np.float64), scan)
+        if scan and scan.axial
+        else None
+    )
     result = []
     for i, (z, box) in enumerate(zip(of.z.tolist(), _exact(of.boxes), strict=True)):
         row: dict[str, Any] = {"slice": z, "image": reading.names[z]}
@@ -121,22 +126,6 @@ def _inside(
 def _file_slice(scan: Volume, z: int) -> int:
     flip = scan.grid is not None and scan.grid.direction[8] < 0
     return len(scan.hu) - 1 - z if flip else z
-
-
-def _file_boxes(scan: Volume, of: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 4"]:
-    """(column, row, column, row) of edges on the file's own slices, px.
-
-    Undoes the swaps and flips of `Volume`; edges stay edges.
-    """
-    height, width = scan.hu.shape[1:]
-    x0, y0, x1, y1 = of.astype(np.float64).T
-    if scan.flipped[0]:
-        y0, y1 = height - y1, height - y0
-    if scan.flipped[1]:
-        x0, x1 = width - x1, width - x0
-    if scan.swapped:
-        x0, y0, x1, y1 = y0, x0, y1, x1
-    return np.stack([x0, y0, x1, y1], axis=1)
 
 
 def lesions(reading: Reading) -> list[dict[str, Any]]:

@@ -23,7 +23,11 @@ COLUMNS = (
 
 
 def write(
-    out: Path, reading: Reading, detectors: Detectors, formats: Collection[str]
+    out: Path,
+    reading: Reading,
+    detectors: Detectors,
+    formats: Collection[str],
+    dicom: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Writes the folder of a reading; returns its row of the index.
 
@@ -32,6 +36,7 @@ def write(
       reading: what was found.
       detectors: that found it.
       formats: of `FORMATS`.
+      dicom: objects of `dicom.write.write`; only of a DICOM series.
 
     Raises:
       ValueError: the folder is there already, or cannot be written.
@@ -58,10 +63,32 @@ def write(
                 partial / "lesions.nii.gz" if "nii" in formats else None,
                 partial / "lesions.seg.nrrd" if "nrrd" in formats else None,
             )
+            if dicom:
+                _dicom(partial, reading, detectors, dicom)
         if "html" in formats:
             page = viewer.render(reading, content)
             (partial / "report.html").write_bytes(page.encode())
     return _row(reading, content)
+
+
+def _dicom(
+    folder: Path, reading: Reading, detectors: Detectors, kinds: Sequence[str]
+) -> None:
+    from tqgd_jax.prediction.dicom.source import source_files
+    from tqgd_jax.prediction.dicom.write import write
+
+    assert reading.scan
+    assert reading.calcium
+    write(
+        folder,
+        source_files(reading.source.path, reading.source.series),
+        reading.scan,
+        reading.lesions,
+        reading.calcium.lesion_map,
+        reading.calcium.score,
+        detectors.algorithm,
+        kinds,
+    )
 
 
 def _called(lesion: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.data.split import fold_manifest
 from tqgd_jax.data.unlabelled import of_arrays
 from tqgd_jax.io.volumes import Volume
+from tqgd_jax.prediction.dicom.series import LONGEST, Algorithm
 from tqgd_jax.prediction.fusion import IOU, fused
 from tqgd_jax.predictor import (
     PADDED,
@@ -122,6 +124,16 @@ class Detectors:
                 for name, predictor in self.members
             ],
         }
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """The same for DICOM; the hash of an ensemble is that of its members' hashes."""
+        members = self.description["members"]
+        hashes = [member["weights_sha256"] for member in members]
+        name = " + ".join(member["name"] for member in members)
+        together = hashlib.sha256("".join(hashes).encode()).hexdigest()
+        weights = together if self.ensemble else hashes[0]
+        return Algorithm(f"tqgd_jax {name}"[:LONGEST], version("tqgd_jax"), weights)
 
     def in_scan(
         self, scan: Volume, progress: Progress

@@ -14,7 +14,7 @@ from tqgd_jax.evaluation.calcium.conventions import convention
 from tqgd_jax.evaluation.calcium.score import agatston_by_voxel, marked
 from tqgd_jax.evaluation.calcium.scores import Amount
 from tqgd_jax.io.volumes import Volume
-from tqgd_jax.prediction.dicom.grid import boxes_in_file
+from tqgd_jax.prediction.file_grid import boxes_in_file
 from tqgd_jax.predictor import Lesions
 
 

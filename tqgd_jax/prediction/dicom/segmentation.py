@@ -13,7 +13,6 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from tqgd_jax.io.volumes import Volume
-from tqgd_jax.prediction.dicom.grid import slice_in_file
 from tqgd_jax.prediction.dicom.series import (
     CALCIFICATION,
     MANUFACTURER,
@@ -22,6 +21,7 @@ from tqgd_jax.prediction.dicom.series import (
     Tracked,
     arguments,
 )
+from tqgd_jax.prediction.file_grid import slice_in_file
 
 
 def segmentation(

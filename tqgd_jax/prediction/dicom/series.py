@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 MANUFACTURER = "tqgd_jax"
 NOT_A_DEVICE = "Not a medical device."
+LONGEST = 64  # letters of a name, LO in PS3.5 6.2
 KINDS = {  # last digits of SeriesNumber, and what the series is called
     "seg": "Calcium lesions (AI, unverified)",
     "sr": "Calcium score (AI, unverified)",
@@ -35,10 +36,14 @@ class Algorithm:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not 0 < len(value) <= 64 or not value.isprintable() or "\\" in value:
+            if (
+                not 0 < len(value) <= LONGEST
+                or not value.isprintable()
+                or "\\" in value
+            ):
                 raise ValueError(
-                    f"{name} {value!r} of the algorithm: DICOM holds 1 to 64 printable "
-                    "characters and no backslash (LO, PS3.5 6.2)"
+                    f"{name} {value!r} of the algorithm: DICOM holds 1 to {LONGEST} "
+                    "printable characters and no backslash (LO, PS3.5 6.2)"
                 )
 
 
