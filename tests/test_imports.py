@@ -24,7 +24,7 @@ FLOORS = [
     {"evaluation"},
     {"inference", "recalibration", "training", "description"},
     {"predictor"},
-    {"trained"},
+    {"trained", "deploy"},
     {"report"},
     {"prediction"},
     {"explain"},

@@ -2,14 +2,14 @@
 
 import dataclasses
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import jax
 import numpy as np
 
 from tqgd_jax import anchors
 from tqgd_jax.config import Config
-from tqgd_jax.network import build
+from tqgd_jax.network import build, direct
 from tqgd_jax.yolo import Yolo
 
 
@@ -24,16 +24,16 @@ def describe(config: Config, num_classes: int) -> dict[str, Any]:
     """
     network = build(config, num_classes)
     module, variables = network.module, network.init(config.seed)
-    direct: Any = dataclasses.replace(network.module, direct=True)
+    counted_network = direct(network)
     used = variables
     if isinstance(network, Yolo):
         if config.model.anchors not in ("auto", "kmeans"):
             # Refuse what training would refuse.
             anchors.choose(config.model, np.zeros((0, 2), np.float32), config.seed)
-        forward = partial(direct.apply, train=False)
+        forward = partial(counted_network.module.apply, train=False)
         used = jax.eval_shape(lambda v: network.module.deployed(v)[1], variables)
     else:
-        forward = dataclasses.replace(cast(Any, network), module=direct).predict
+        forward = counted_network.predict
     size = config.data.image_size
     image = jax.ShapeDtypeStruct((1, size, size, config.model.in_channels), "float32")
 

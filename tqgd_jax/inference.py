@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jaxtyping import Float
 
 from tqgd_jax.augment import letterbox, native_maps
@@ -34,25 +35,33 @@ def make_predict(
     def predict(
         variables: Mapping[str, Any], anchors: Float[Arr, "l a 2"], batch: Batch
     ) -> Answer:
-        channels, side = config.model.in_channels, config.data.image_size
-        views = letterbox(batch, data=config.data, channels=channels)
-        answer = build(config, num_classes, anchors).predict(
-            variables, jnp.asarray(views.image)
-        )
-        if isinstance(answer, ProbabilityMaps):
-            labels = [answer.label == c for c in range(num_classes)]
-            shares = [native_maps(x.astype(jnp.float32), batch) for x in labels]
-            return ProbabilityMaps(
-                native_maps(jnp.asarray(answer.probability), batch),
-                jnp.argmax(jnp.stack(shares), axis=0).astype(jnp.int32),
-            )
-        native = unletterbox(answer.boxes, batch.size[:, 0], side)
-        return answer._replace(boxes=native)
+        network = build(config, num_classes, anchors)
+        answer = network.predict(variables, network_input(batch, config))
+        return on_stored(answer, batch, config, num_classes)
 
     # Anchors are given to the program, so those of other folds compile nothing.
     compiled = jax.jit(predict, compiler_options=compiler_options())
     given = jnp.asarray(anchors)
     return lambda variables, batch: compiled(variables, given, batch)
+
+
+def network_input(batch: Batch, config: Config) -> Float[Array, "b s s c"]:
+    """Stored images as the network sees them: windowed, letterboxed, in [0, 1]."""
+    views = letterbox(batch, data=config.data, channels=config.model.in_channels)
+    return jnp.asarray(views.image)
+
+
+def on_stored(answer: Answer, batch: Batch, config: Config, num_classes: int) -> Answer:
+    """An answer in network px as one in px of the stored images, clipped to them."""
+    if isinstance(answer, ProbabilityMaps):
+        labels = [answer.label == c for c in range(num_classes)]
+        shares = [native_maps(x.astype(jnp.float32), batch) for x in labels]
+        return ProbabilityMaps(
+            native_maps(jnp.asarray(answer.probability), batch),
+            jnp.argmax(jnp.stack(shares), axis=0).astype(jnp.int32),
+        )
+    native = unletterbox(answer.boxes, batch.size[:, 0], config.data.image_size)
+    return answer._replace(boxes=native)
 
 
 def detect(

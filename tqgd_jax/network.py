@@ -4,10 +4,11 @@ Training, evaluation, prediction and studies know a network by `Network` alone, 
 explain` by `Explained` too.
 """
 
+import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import flax.linen as nn
 from jax import Array
@@ -153,3 +154,11 @@ def build(
     one_of("baseline.family", family, ("", *families()))
     room = importlib.import_module(f"{baselines.__name__}.{family}")
     return room.build(config, num_classes, axis_name)
+
+
+def direct(network: Network) -> Network:
+    """The same network with `Mode.direct`: its program is the same on every backend."""
+    if isinstance(network, Yolo):
+        return dataclasses.replace(network, direct=True)
+    module = dataclasses.replace(cast(Any, network.module), direct=True)
+    return dataclasses.replace(cast(Any, network), module=module)

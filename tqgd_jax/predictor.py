@@ -84,6 +84,8 @@ class Predictor:
         pixels (`POINT_TAU`).
       chosen: whether validation chose it.
       provenance: where the weights are from; plain data.
+      program: an exported program in place of the network's own; then `variables` is
+        empty.
     """
 
     config: Config
@@ -93,10 +95,13 @@ class Predictor:
     threshold: float
     chosen: bool
     provenance: dict[str, Any]
+    program: Predict | None = None
     _predict: Predict = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        predict = make_predict(self.config, len(self.classes), self.anchors)
+        predict = self.program or make_predict(
+            self.config, len(self.classes), self.anchors
+        )
         object.__setattr__(self, "_predict", predict)
         object.__setattr__(self, "variables", jax.device_put(self.variables))
 
@@ -217,15 +222,27 @@ class Predictor:
         return detect_at(self._predict, self.variables, batches, images.names, taus)
 
     def save(self, path: str | Path) -> None:
-        """Writes one file, `*.safetensors`, that `load` reads without the run."""
-        meta = {
+        """Writes one file, `*.safetensors`, that `load` reads without the run.
+
+        Raises ValueError for an exported program, whose weights are inside it.
+        """
+        if self.program:
+            raise ValueError(
+                "an exported program has no weights to write; export the run, or the "
+                "model.safetensors beside it"
+            )
+        weights.write(Path(path).expanduser(), dict(self.variables), self.meta)
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """All but the weights, as plain data."""
+        return {
             "config": dataclasses.asdict(self.config),
             "classes": list(self.classes),
             "anchors": self.anchors.tolist(),
             "threshold": self.threshold if self.chosen else None,
             "provenance": self.provenance,
         }
-        weights.write(Path(path).expanduser(), dict(self.variables), meta)
 
     def checked(self, image: Arr) -> Integer[np.ndarray, "h w c"]:
         """The image as [h, w, c]; ValueError if type or channels do not fit the run."""

@@ -1,6 +1,8 @@
-"""Where a predictor comes from: the folder of a run, or one file of weights."""
+"""Where a predictor comes from: a run, a file of weights, an exported program."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -8,6 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from tqgd_jax.config import Config, from_dict
+from tqgd_jax.deploy import reading
+from tqgd_jax.inference import Predict
 from tqgd_jax.io import weights
 from tqgd_jax.network import Network, build
 from tqgd_jax.predictor import Predictor
@@ -16,24 +20,39 @@ USUAL_THRESHOLD = 0.25  # YOLOv5's, where no validation has chosen one
 
 
 def load(path: str | Path, step: str | None = None) -> Predictor:
-    """The detector of a run's folder, or of a file that `Predictor.save` wrote.
+    """The detector of a run's folder, or of what `tqgd export` wrote.
 
     Args:
-      path: folder that `train.py` made, or `*.safetensors`.
+      path: folder that `train.py` or `tqgd export` made, `*.safetensors`, or a program:
+        `*.jaxexport`, `*.onnx`. Of an exported folder the weights, if it has them.
       step: of a run: number of a checkpoint, or "best" in validation [the newest].
 
     Raises:
       ValueError, FileNotFoundError: nothing there, or it cannot be read.
     """
-    path = Path(path).expanduser()
-    if path.is_dir() or path.suffix != weights.SUFFIX:
+    path = reading.file_in(Path(path).expanduser())
+    if path.suffix not in (weights.SUFFIX, *reading.PROGRAMS) or path.is_dir():
         return _from_run(path, step)
     if step is not None:
-        raise ValueError(f"step={step!r}: {path} is a file of weights and has one")
+        raise ValueError(f"step={step!r}: {path} is an exported file and has one")
+    if path.suffix in reading.PROGRAMS:
+        return _predictor(path, *reading.read(path))
     variables, meta = weights.read(path)
+    predictor = _predictor(path, meta, None, variables)
+    _fit(predictor, path)
+    return predictor
+
+
+def _predictor(
+    path: Path,
+    meta: dict[str, Any],
+    program: Predict | None,
+    variables: Mapping[str, Any] = MappingProxyType({}),
+) -> Predictor:
+    """What `Predictor.meta` and weights, or a program, make again."""
     try:
         config = from_dict(Config, meta["config"], str(path))
-        predictor = Predictor(
+        return Predictor(
             config,
             tuple(meta["classes"]),
             _three_a_head(meta["anchors"]),
@@ -41,11 +60,10 @@ def load(path: str | Path, step: str | None = None) -> Predictor:
             meta["threshold"] or _usual(build(config, len(meta["classes"]))),
             meta["threshold"] is not None,
             meta["provenance"],
+            program,
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path}: its settings are incomplete ({error})") from error
-    _fit(predictor, path)
-    return predictor
 
 
 def _from_run(folder: Path, step: str | None) -> Predictor:

@@ -44,19 +44,26 @@ class Yolo:
       anchors: width and height by head, network px; neither `init` nor `module` needs
         them.
       axis_name: under pmap, that of the devices.
+      direct: see `nn.blocks.Mode`.
     """
 
     config: Config
     num_classes: int
     anchors: Float[Arr, "l a 2"] | None = None
     axis_name: str | None = None
+    direct: bool = False
 
     segments = averages = False
 
     @property
     def module(self) -> Detector:
         """The linen module: images to raw predictions."""
-        return Detector(self.config.model, self.num_classes, axis_name=self.axis_name)
+        return Detector(
+            self.config.model,
+            self.num_classes,
+            axis_name=self.axis_name,
+            direct=self.direct,
+        )
 
     def init(self, seed: int, *, pretrained: bool = False) -> dict[str, Any]:
         """First `params` and `batch_stats`; NumPy arrays. No weights can be given."""

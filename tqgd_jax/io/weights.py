@@ -16,16 +16,23 @@ from safetensors.numpy import save_file
 from tqgd_jax.io import atomic
 
 FORMAT = "tqgd_jax.weights/1"
+DEPLOYED = "tqgd_jax.weights.deployed/1"  # Conv+BN folded: for other programs
 SUFFIX = ".safetensors"
 
 
-def write(path: Path, variables: dict[str, Any], meta: dict[str, Any]) -> None:
+def write(
+    path: Path,
+    variables: dict[str, Any],
+    meta: dict[str, Any],
+    format: str = FORMAT,
+) -> None:
     """Writes the file in one go: aside, then renamed.
 
     Args:
       path: ends with `.safetensors`.
       variables: linen collections of arrays.
       meta: plain data.
+      format: `FORMAT`, which `read` takes, or `DEPLOYED`.
 
     Raises:
       ValueError: another suffix, or the file cannot be written.
@@ -36,7 +43,7 @@ def write(path: Path, variables: dict[str, Any], meta: dict[str, Any]) -> None:
         name: np.ascontiguousarray(value)
         for name, value in flatten_dict(variables, sep="/").items()
     }
-    text = {"format": FORMAT, "meta": json.dumps(meta)}
+    text = {"format": format, "meta": json.dumps(meta)}
     try:
         with atomic.file(path) as partial:
             save_file(arrays, partial, text)

@@ -38,8 +38,8 @@ class Mode:
       precision: "fp32", "tf32" or "bf16", see `config.Model`.
       deploy: every Conv+BN and RepConv is one convolution with a bias (after `fuse`).
       axis_name: device axis over which batch statistics are averaged under pmap.
-      direct: no convolution by FFT, so that a compiler counts the operations of the
-        sums as they are defined.
+      direct: convolutions as `lax` writes them, not in the form that is fastest on a
+        CPU: see `nn.conv.conv2d`.
     """
 
     precision: str = "fp32"

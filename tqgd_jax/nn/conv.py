@@ -41,13 +41,16 @@ def conv2d(
       padding: zeros before and after rows, and columns; negative crops.
       groups: number of channel groups; `c` of them is a depthwise convolution.
       precision: of the products, forward and in both gradients.
-      direct: not by FFT.
+      direct: as `lax` writes it, whatever the backend: for a compiler that counts the
+        operations of the sums as they are defined, and for a program that is to run
+        elsewhere.
     """
+    for_cpu = not direct and jax.default_backend() == "cpu"
     if groups == 1 and kernel.shape[:2] == (1, 1) and not any(map(any, padding)):
         # A matrix product: on CPU up to twice as fast, its kernel gradient too.
-        product = _product if jax.default_backend() == "cpu" else _dot
+        product = _product if for_cpu else _dot
         return product(x[:, ::stride, ::stride], kernel[0, 0], precision)
-    if jax.default_backend() == "cpu":
+    if for_cpu:
         depthwise = groups > 1 and groups == x.shape[-1] == kernel.shape[-1]
         if stride == 1 and depthwise:
             return _depthwise(x, kernel, padding)
@@ -56,7 +59,7 @@ def conv2d(
         if stride == 2 and groups == 1 and x.shape[-1] < 8 and even:
             return _space_to_depth(x, kernel, padding, precision)
         if groups == 1:
-            if stride == 1 and not direct and fft_wins(x.shape, kernel.shape):
+            if stride == 1 and fft_wins(x.shape, kernel.shape):
                 return fft_conv(x, kernel, padding)
             return _canonical(x, kernel, stride, padding, precision)
     return _lax_conv(x, kernel, stride, padding, precision, groups)

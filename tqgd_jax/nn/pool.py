@@ -27,9 +27,9 @@ def _max_axis(
     x: Float[Array, "b h w c"], window: int, stride: int, axis: int
 ) -> Float[Array, "b y x c"]:
     """Maximum of a window along one axis."""
-    pads = [(0, 0, 0)] * 4
-    pads[axis] = (window // 2, window // 2, 0)
-    padded = lax.pad(x, jnp.array(-jnp.inf, x.dtype), pads)
+    # Not `lax.pad`: the converter to ONNX refuses it when the number of images is open.
+    edge = [jnp.full_like(lax.slice_in_dim(x, 0, 1, axis=axis), -jnp.inf)]
+    padded = jnp.concatenate([*edge * (window // 2), x, *edge * (window // 2)], axis)
     count = (padded.shape[axis] - window) // stride
     maximum = None
     for k in range(window):
