@@ -9,7 +9,7 @@ PRESET ?= gated
 # A study of nine networks, as small as can be: it shows that everything works, no result.
 STUDY := runs/study-smoke
 
-.PHONY: demo study setup dicom test lint format check
+.PHONY: demo study setup dicom export-tools test lint format check
 
 demo: $(VENV)/.ready
 	$(BIN)/tqgd phantom --out runs/phantom-$(PRESET) --preset $(PRESET) \
@@ -45,6 +45,15 @@ $(VENV)/.dev: $(VENV)/.ready requirements-dev.txt
 # What `tqgd predict --dicom` needs.
 dicom: $(VENV)/.ready
 	$(INSTALL) -r requirements-dicom.txt
+
+# For `tqgd export --format=onnx`. jax2onnx asks for an older Orbax than training has, and
+# uses nothing of it: it comes without its requirements.
+export-tools: $(VENV)/.export
+
+$(VENV)/.export: $(VENV)/.ready requirements-export.txt
+	$(INSTALL) -r requirements-export.txt
+	$(INSTALL) --no-deps 'jax2onnx==0.17.*'
+	touch $@
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest

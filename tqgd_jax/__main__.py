@@ -24,7 +24,7 @@ COMMANDS = {
     "folds": "makes folds that keep each patient whole",
     "pack": "writes a data set as one file for machines without TensorFlow",
     "convert": "writes a data set as PNG with YOLO, VOC or COCO boxes",
-    "export": "writes the weights of a run as one file",
+    "export": "writes a detector as weights, StableHLO, ONNX or TFLite",
     "study": "compares networks over folds, seeds and data sets",
     "phantom": "simulates cardiac CT with calcium",
 }

@@ -146,8 +146,24 @@ def test_second_derivatives_exist(case):
 
 def test_other_backends_get_xlas_convolution(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    x, k, stride, padding, groups = arrays(STEM)
+    assert primitives(STEM) == ["conv_general_dilated"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_direct_is_xlas_convolution_on_every_backend(case, monkeypatch):
+    here = primitives(case, direct=True)
+    assert here[-1] in ("conv_general_dilated", "dot_general")
+    assert not {"custom_vjp_call", "optimization_barrier", "pad"} & {*here}
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert primitives(case) == here
+
+
+def primitives(case, **options):
+    """Names of the operations of a case."""
+    x, k, stride, padding, groups = arrays(case)
     program = jax.make_jaxpr(
-        lambda x, k: conv2d(x, k, stride=stride, padding=padding, groups=groups)
+        lambda x, k: conv2d(
+            x, k, stride=stride, padding=padding, groups=groups, **options
+        )
     )(x, k)
-    assert [e.primitive.name for e in program.eqns] == ["conv_general_dilated"]
+    return [e.primitive.name for e in program.eqns]

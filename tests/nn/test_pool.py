@@ -27,6 +27,11 @@ def test_max_pool_pads_with_less_than_any_value():
     np.testing.assert_array_equal(y[0, :, :, 0], [[-5, -5], [-5, -5]])
 
 
+def test_max_pool_may_be_wider_than_the_image():
+    y = pool.max_pool(image([-3]), window=5, stride=1)
+    np.testing.assert_array_equal(y[0, :, :, 0], [[-3]])
+
+
 def test_nearest_repeats_pixels():
     y = pool.upsample_nearest(image([1, 2], [3, 4]))
     np.testing.assert_array_equal(

@@ -79,7 +79,7 @@ def _main(_: list[str]) -> None:
             f"--workdir: {given.workdir} is a program without weights; give the run, or "
             "the model.safetensors beside it"
         )
-    low, _ = predictor.config.data.window_of(np.dtype(given.pixels))
+    low = predictor.config.data.window_of(np.dtype(given.pixels))[0]
     if given.pixels != "int16" and low < 0:
         raise ValueError(
             f"--pixels={given.pixels} holds no Hounsfield units, and the detector was "

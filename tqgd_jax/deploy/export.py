@@ -146,7 +146,9 @@ class _Reference:
         if self._answers is None:
             self._answers = compare.answers(self.predictor, None, self.batch)
         theirs = compare.answers(self.predictor, program, self.batch)
-        return compare.detections_apart(self._answers, theirs, self.limits)
+        return compare.detections_apart(
+            self._answers, theirs, self.limits, self.predictor.threshold
+        )
 
     def dense(self, of_images: list[dict[str, Any]]) -> dict[str, float]:
         """Differences of raw outputs, given by image, or of all images at once."""

@@ -7,6 +7,7 @@ NonMaxSuppression left, at the limits of `eval.py`.
 
 import importlib
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def write(
     onnx, jax2onnx = required("onnx"), required("jax2onnx")
     dense, side = programs.dense(predictor), predictor.config.data.image_size
     shape = (batch, side, side, predictor.config.model.in_channels)
-    # Not with 64-bit constants and patched functions in the caches of this process.
+    # It warns of each value whose type ONNX infers by itself.
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)
     try:
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             model = jax2onnx.to_onnx(
@@ -201,5 +203,5 @@ def required(package: str) -> Any:
         return importlib.import_module(package)
     except ImportError as error:
         raise ValueError(
-            f"ONNX needs {package} ({error}); {INSTALL}, or `make export`"
+            f"ONNX needs {package} ({error}); {INSTALL}, or `make export-tools`"
         ) from error
