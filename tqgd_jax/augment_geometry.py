@@ -9,7 +9,7 @@ window on it that the network sees. The functions treat one image; `t` is its ti
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -134,7 +134,7 @@ def sampling_matrix(
     place: Place,
     size: Int[Array, "t 2"],
     axis: int,
-    length: int,
+    length: Any,
     *,
     average: bool = False,
 ) -> tuple[Float[Array, "t s length"], Float[Array, "t s"]]:
@@ -149,7 +149,7 @@ def sampling_matrix(
       place: the tiles on the canvas.
       size: height and width of the stored images.
       axis: which of the two.
-      length: stored rows or columns, padding included.
+      length: stored rows or columns, padding included: an int, or a symbol of `jax.export`.
       average: weigh stored pixels by their overlap with the canvas pixel where the tile
         shrinks (evaluation) rather than bilinearly there too (training).
     """

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -47,7 +46,7 @@ def _predictor(
     path: Path,
     meta: dict[str, Any],
     program: Predict | None,
-    variables: Mapping[str, Any] = MappingProxyType({}),
+    variables: Mapping[str, Any] | None = None,
 ) -> Predictor:
     """What `Predictor.meta` and weights, or a program, make again."""
     try:
@@ -56,7 +55,7 @@ def _predictor(
             config,
             tuple(meta["classes"]),
             _three_a_head(meta["anchors"]),
-            variables,
+            variables or {},
             meta["threshold"] or _usual(build(config, len(meta["classes"]))),
             meta["threshold"] is not None,
             meta["provenance"],

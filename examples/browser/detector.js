@@ -8,9 +8,9 @@ export function readNpy(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const long = bytes[6] > 1;
   const start = (long ? 12 : 10) + (long ? view.getUint32(8, true) : view.getUint16(8, true));
-  const header = new TextDecoder("latin1").decode(bytes.subarray(0, start));
+  const header = new TextDecoder("latin1").decode(bytes.subarray(1, start));
   const shape = header.match(/'shape': \((\d+), (\d+)\)/);
-  if (!header.startsWith("\x93NUMPY") || !header.includes("'<i2'") || !shape ||
+  if (!header.startsWith("NUMPY") || !header.includes("'<i2'") || !shape ||
       !header.includes("'fortran_order': False")) {
     throw new Error("not a .npy file of int16, [height, width]");
   }

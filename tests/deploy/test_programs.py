@@ -1,6 +1,5 @@
 """Weights and StableHLO, written, read again and run; damage is noticed."""
 
-import dataclasses
 import hashlib
 import json
 
@@ -13,7 +12,7 @@ from safetensors.numpy import load_file
 
 import tqgd_jax as tq
 from tests.explain.tiny import predictor, shallow
-from tqgd_jax.deploy import hub, stablehlo
+from tqgd_jax.deploy import hub
 from tqgd_jax.deploy.export import Options, export
 
 __all__ = ["shallow"]
@@ -91,7 +90,7 @@ def test_a_folder_is_its_weights(folder, detector):
 def test_folded_weights_by_hand(folder, detector):
     stored = load_file(folder / "model.deploy.safetensors")
     assert not [name for name in stored if "/bn" in name]
-    given = flatten_dict(dict(detector.variables), sep="/")
+    given = jax.tree.map(np.asarray, flatten_dict(dict(detector.variables), sep="/"))
     at = "backbone/p1"
     gain = given[f"params/{at}/bn/scale"] / np.sqrt(
         given[f"batch_stats/{at}/bn/var"] + 1e-3
@@ -163,11 +162,3 @@ def test_damage_is_noticed(folder, tmp_path):
         hub.check(tmp_path, "model.safetensors")
     with pytest.raises(ValueError, match="no such file"):
         tq.load(tmp_path / "nowhere.onnx")
-
-
-def test_a_difference_stops_the_export(detector, tmp_path, monkeypatch):
-    moved = dataclasses.replace(detector, anchors=detector.anchors * 1.01)
-    written = stablehlo.write
-    monkeypatch.setattr(stablehlo, "write", lambda _, *rest: written(moved, *rest))
-    with pytest.raises(ValueError, match="differs from the run by"):
-        export(detector, tmp_path, Options(("stablehlo",)))
