@@ -114,13 +114,16 @@ def native_maps(
     """
     side, (h, w) = probability.shape[1], batch.image.shape[2:4]
 
+    def centres(n):  # a symbol in an export, of which `arange` takes no fractions
+        return jnp.arange(n, dtype=jnp.float32) + 0.5
+
     def one(values, size):
         gain, *pad = map(jnp.asarray, letterbox_geometry(size, side))
         origin, end = -jnp.stack(pad) / gain, size.astype(jnp.float32)
         place = Place(1 / gain[None], origin[None], jnp.zeros((1, 2)), end[None])
         whole = jnp.full((1, 2), side)
         rows, columns = (
-            sampling_matrix(jnp.arange(0.5, n), place, whole, axis, side)[0][0]
+            sampling_matrix(centres(n), place, whole, axis, side)[0][0]
             for axis, n in enumerate((h, w))
         )
         return jnp.einsum("hy,yx,wx->hw", rows, values, columns, precision="highest")

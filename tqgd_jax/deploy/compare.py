@@ -20,8 +20,9 @@ class Limits(NamedTuple):
 
     Attributes:
       px: of a box.
-      score: of a score or probability.
+      score: of a score.
       raw: of a raw output, as a share of the largest.
+      probability: of a pixel, the worst of all.
       unpaired: share of detections without a partner.
       unpaired_above_threshold: their number, of those that count.
     """
@@ -29,15 +30,16 @@ class Limits(NamedTuple):
     px: float
     score: float
     raw: float
+    probability: float
     unpaired: float = 0.5
     unpaired_above_threshold: float = 0
 
 
 LIMITS = {
-    "fp32": Limits(1e-3, 1e-5, 1e-4),
+    "fp32": Limits(1e-3, 1e-5, 1e-4, 1e-4),
     # A product keeps 11 or 8 bits, and each program rounds in its own places.
-    "tf32": Limits(0.1, 1e-2, 1e-2),
-    "bf16": Limits(1.0, 5e-2, 5e-2, unpaired_above_threshold=10),
+    "tf32": Limits(0.1, 1e-2, 1e-2, 1e-2),
+    "bf16": Limits(1.0, 5e-2, 5e-2, 5e-2, unpaired_above_threshold=10),
 }
 
 
@@ -86,7 +88,8 @@ def detections_apart(
       ValueError: more than rounding.
     """
     if len(ours) == 2:  # maps
-        return _within({"score": float(np.abs(ours[0] - theirs[0]).max())}, limits)
+        apart = float(np.abs(ours[0] - theirs[0]).max())
+        return _within({"probability": apart}, limits)
     pairs, scores, paired = [np.zeros((1, 6))], [], []
     for image in range(len(ours[0])):
         a, b = (Detections(*(part[image] for part in x)) for x in (ours, theirs))
@@ -139,7 +142,7 @@ def dense_apart(
         gap = float(np.abs(one - other).max())
         if name == "label":
             continue
-        kind = {"boxes": "px", "scores": "score", "probability": "score"}.get(
+        kind = {"boxes": "px", "scores": "score", "probability": "probability"}.get(
             name, "raw"
         )
         if kind == "raw":
