@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tqgd_jax.deploy import programs, tensorflow_files
+from tqgd_jax.deploy import tensorflow_files
+from tqgd_jax.deploy.programs import Dense
 
 pytestmark = pytest.mark.slow
 
 
-def test_tflite_answers_with_names(tmp_path, monkeypatch):
+def test_tflite_answers_with_names(tmp_path):
     kernel = jnp.arange(2.0).reshape(1, 1, 1, 2)
 
     def apply(image):
@@ -22,10 +23,9 @@ def test_tflite_answers_with_names(tmp_path, monkeypatch):
         )
         return y[..., :1], y[..., 1:]
 
-    given = programs.Dense(apply, ("boxes", "scores"))
-    monkeypatch.setattr(programs, "dense", lambda _: given)
+    dense = Dense(apply, ("boxes", "scores"))
     images = np.random.default_rng(0).uniform(size=(2, 4, 4, 1)).astype(np.float32)
-    answers = tensorflow_files.write(None, tmp_path, "tflite", images)
+    answers = tensorflow_files.write(dense, tmp_path, "tflite", images)
     assert (tmp_path / "model.tflite").stat().st_size > 100
     for image, answer in zip(images, answers, strict=True):
         np.testing.assert_array_equal(answer["boxes"][0], 0)
@@ -33,10 +33,10 @@ def test_tflite_answers_with_names(tmp_path, monkeypatch):
 
 
 def test_what_tensorflow_cannot_convert_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(programs, "dense", lambda _: programs.Dense(jnp.sin, ("y",)))
+    dense = Dense(lambda x: (jnp.sin(x),), ("y",))
     monkeypatch.setattr(tensorflow_files, "CHILD", tmp_path / "missing.py")
     with pytest.raises(ValueError, match=r"--format=tflite: .*No such file"):
-        tensorflow_files.write(None, tmp_path, "tflite", np.zeros((1, 2, 2, 1), "f"))
+        tensorflow_files.write(dense, tmp_path, "tflite", np.zeros((1, 2, 2, 1), "f"))
     assert not (tmp_path / "model.tflite").exists()
 
 

@@ -131,7 +131,13 @@ def _explainers(words: list[str], modules: tuple[str, ...]) -> "dict[str, Explai
             name, path = _name(Path(word).expanduser().resolve()), word
         if name in result:
             raise ValueError(f"--model: {name!r} twice; name them: NAME=RUN")
-        result[name] = Explainer(load(path), modules)
+        predictor = load(path)
+        if predictor.program:
+            raise ValueError(
+                f"--model: {path} is an exported program, which cannot be looked into; "
+                "give the run, or the model.safetensors beside it"
+            )
+        result[name] = Explainer(predictor, modules)
     return result
 
 

@@ -102,7 +102,7 @@ def _write(
         report = export(predictor, partial, options)
     print(f"{'format':<14}{'MiB':>8}{'written s':>11}{'checked s':>11}  differences")
     for row in report["formats"]:
-        apart = ", ".join(f"{k} {v:.2g}" for k, v in row["differences"].items())
+        apart = ", ".join(f"{k} {v:.3g}" for k, v in row["differences"].items())
         print(
             f"{row['format']:<14}{row['bytes'] / 2**20:>8.1f}"
             f"{row['seconds_to_write']:>11.1f}{row['seconds_to_check']:>11.1f}  {apart}"

@@ -120,7 +120,10 @@ def _card(
     stamp = f"\n**Not a result: {source['stamp']}**\n" if source.get("stamp") else ""
     table = "\n".join(f"| {k} | {v} |" for k, v in facts.items())
     listing = "\n".join(f"| `{k}` | {v} |" for k, v in sorted(files.items()))
-    judged = f"```\n{figures}\n```" if figures else "Not evaluated."
+    judged = "Not evaluated."
+    if figures:
+        of = "Of `eval.py` on the test part of the run, at the threshold it names:"
+        judged = f"{of}\n\n```\n{figures}\n```"
     return f"""---
 license: {licence}
 library_name: tqgd_jax

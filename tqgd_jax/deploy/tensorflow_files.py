@@ -16,8 +16,7 @@ import jax
 import numpy as np
 from jax import export
 
-from tqgd_jax.deploy import programs
-from tqgd_jax.predictor import Predictor
+from tqgd_jax.deploy.programs import Dense
 
 FORMATS = ("saved_model", "tflite")
 NAMES = {"saved_model": "saved_model", "tflite": "model.tflite"}
@@ -25,12 +24,12 @@ CHILD = Path(__file__).with_name("tensorflow_child.py")
 
 
 def write(
-    predictor: Predictor, folder: Path, kind: str, images: np.ndarray
+    dense: Dense, folder: Path, kind: str, images: np.ndarray
 ) -> list[dict[str, np.ndarray]]:
     """Writes one of `FORMATS`; what TensorFlow answers to each image.
 
     Args:
-      predictor: a detector.
+      dense: see `programs.dense`.
       folder: there already.
       kind: of `FORMATS`.
       images: [n s s c] in [0, 1].
@@ -38,7 +37,6 @@ def write(
     Raises:
       ValueError: TensorFlow is missing, or cannot convert the program.
     """
-    dense = programs.dense(predictor)
     shape = jax.ShapeDtypeStruct((1, *images.shape[1:]), images.dtype)
     program = export.export(
         jax.jit(lambda image: dict(zip(dense.names, dense.apply(image), strict=True))),

@@ -86,7 +86,9 @@ class GuidedAnchors(nn.Module):
             adapted = nn.relu(adaption(x, lax.stop_gradient(wh)))
             outputs.append((location(x), wh, score(adapted), delta(adapted)))
         locations, shapes, scores, deltas = (
-            jnp.concatenate([x.reshape(len(x), -1, x.shape[-1]) for x in maps], axis=1)
+            jnp.concatenate(
+                [x.reshape(x.shape[0], -1, x.shape[-1]) for x in maps], axis=1
+            )
             for maps in zip(*outputs, strict=True)
         )
         return Guides(locations[..., 0], shapes, scores[..., 0], deltas)
