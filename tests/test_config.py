@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,8 @@ ROOT = Path(__file__).parents[1]
         (lambda: Data(neighbour_mm=float("nan")), "neighbour_mm must be at least 0"),
         (lambda: Data(hold_out=1), r"data\.hold_out must be in \[0, 1\), got 1"),
         (lambda: Optim(lr=0.0), "optim.lr must be above 0"),
-        (lambda: Optim(lr=float("inf")), "optim.lr must be at least 0 and finite"),
+        (lambda: Optim(lr=float("inf")), "optim.lr must be above 0 and finite"),
+        (lambda: Config(seed=-1), "seed must be from 0"),
         (lambda: Optim(momentum=1.0), r"optim\.momentum must be in \[0, 1\)"),
         (lambda: Optim(drops=(0.5,)), "does nothing with optim.schedule='linear'"),
         (
@@ -84,6 +86,39 @@ ROOT = Path(__file__).parents[1]
 def test_a_wrong_value_is_refused_with_the_rule(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def numbers(section, path=""):
+    """Names and values of the settings that are a number with a point, or hold numbers."""
+    for field in dataclasses.fields(section):
+        value, name = getattr(section, field.name), f"{path}{field.name}"
+        if dataclasses.is_dataclass(value):
+            yield from numbers(value, f"{name}.")
+        elif field.type is float or field.type in (tuple[float, ...], tuple[int, ...]):
+            yield name, value
+
+
+@pytest.mark.parametrize(("name", "value"), list(numbers(Config())))
+def test_what_is_no_finite_number_is_refused_by_its_name(name, value):
+    for wrong in (math.nan, math.inf, -math.inf):
+        config = section = Config()
+        *path, last = name.split(".")
+        for part in path:
+            section = getattr(section, part)
+        several = isinstance(value, tuple)
+        setattr(section, last, (*value[:-1], wrong) if several else wrong)
+        with pytest.raises(ValueError, match=name.replace(".", r"\.")):
+            checked(config)
+
+
+def test_a_tuple_with_an_item_of_another_type_is_refused():
+    config = Config(data=Data(classes=("LAD", "LCX")))
+    assert checked(config) == config
+    config.data.classes = ("LAD", 2)  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(
+        ValueError, match=r"data\.classes must be .* words, .* 2 is none"
+    ):
+        checked(config)
 
 
 def test_checks_run_again_after_an_override():

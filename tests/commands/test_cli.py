@@ -34,6 +34,7 @@ def script(name: str, *args: str) -> subprocess.CompletedProcess:
         ("--config.model.size=xl", "model.size: unknown value 'xl'"),
         ("--config.model.neck=queen,gd", "must be a tuple of stage names"),
         ("--config.model=big", "is a section"),
+        ("--config.data.window=(0,'a')", "must be a tuple of numbers, got (0, 'a')"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_one_line(argument, message):
@@ -48,7 +49,8 @@ def test_dry_run_prints_one_json_object():
         "train.py",
         "--config=configs/nuclei.py",
         "--config.model.stem=conv",
-        "--config.model.neck=('pan',)",
+        "--config.model.neck=('queen', 'gd')",
+        "--config.model.neck=('pan',)",  # takes its place
         "--config.data.image_size=640",
         "--config.optim.lr=0.02",
         "--dry_run",
@@ -60,6 +62,7 @@ def test_dry_run_prints_one_json_object():
     assert found["gflops"] == pytest.approx(4.128, rel=0.02)
     assert found["outputs"] == [[1, n, n, 3, 6] for n in (80, 40, 20)]
     assert found["config"]["optim"]["lr"] == 0.02
+    assert found["config"]["model"]["neck"] == ["pan"]
     assert found["memory_mib"] > 0
 
 

@@ -38,6 +38,8 @@ class Config:
     eval: Eval = field(default_factory=Eval)
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be from 0 to 2**32 - 1, got {self.seed}")
         wanted = self.data.channels
         if wanted > 1 and self.model.in_channels != wanted:
             raise ValueError(

@@ -4,9 +4,10 @@ import dataclasses
 import difflib
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 T = TypeVar("T")
+ITEMS = {float: "numbers", int: "whole numbers", str: "quoted words"}
 
 
 def one_of(name: str, value: object, allowed: Iterable[object]) -> None:
@@ -29,11 +30,20 @@ def at_least(section: str, settings: object, least: float, *names: str) -> None:
 
 
 def above_0(section: str, settings: object, *names: str) -> None:
-    """Raises ValueError naming the first setting that is not above 0."""
+    """Raises ValueError naming the first setting not above 0, or not finite."""
     for name in names:
         value = getattr(settings, name)
-        if not value > 0:
-            raise ValueError(f"{section}.{name} must be above 0, got {value}")
+        if not 0 < value < math.inf:
+            rule = "above 0 and finite" if value > 0 else "above 0"
+            raise ValueError(f"{section}.{name} must be {rule}, got {value}")
+
+
+def finite(section: str, settings: object, *names: str) -> None:
+    """Raises ValueError naming the first setting that is, or holds, no finite number."""
+    for name in names:
+        value = getattr(settings, name)
+        if not all(map(math.isfinite, value if isinstance(value, tuple) else (value,))):
+            raise ValueError(f"{section}.{name} must be finite, got {value}")
 
 
 def fraction(
@@ -47,12 +57,36 @@ def fraction(
             raise ValueError(f"{section}.{name} must be in [0, 1{end}, got {value}")
 
 
+def items_typed(settings: Any, section: str = "") -> None:
+    """Raises ValueError naming the first tuple with an item of another type.
+
+    The command line types numbers and texts, but of a tuple only that it is one.
+    """
+    for field in dataclasses.fields(settings):
+        value: Any = getattr(settings, field.name)
+        kind = field.type
+        name = f"{section}{field.name}"
+        if dataclasses.is_dataclass(value):
+            items_typed(value, f"{name}.")
+        if get_origin(kind) is not tuple:
+            continue
+        item = get_args(kind)[0]
+        allowed = (int, float) if item is float else (item,)
+        for x in value:
+            if type(x) not in allowed:
+                raise ValueError(
+                    f"{name} must be a tuple of {ITEMS[item]}, got {value}; {x!r} is "
+                    "none"
+                )
+
+
 def checked(config: T) -> T:
     """A copy of a settings tree with every check run again.
 
     Overrides from the command line set fields after `__post_init__`.
     """
     assert dataclasses.is_dataclass(config)
+    items_typed(config)
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     return type(config)(
         **{

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tqgd_jax.config.checks import at_least, fraction, one_of
+from tqgd_jax.config.checks import at_least, finite, fraction, one_of
 
 IMAGE_FORMATS = ("voc", "yolo", "coco")
 CT_FORMATS = ("orcascore", "masks", "dicom")
@@ -152,6 +152,7 @@ class Data:
             raise ValueError(
                 f"data.fold must be 1 to data.folds={self.folds}, got {self.fold}"
             )
+        finite("data", self, "lesion_hu", "pad_value", "window", "hu_window")
         for name in ("window", "hu_window"):
             window = getattr(self, name)
             empty = name == "window" and tuple(window) == (0, 0)

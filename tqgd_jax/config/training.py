@@ -101,7 +101,7 @@ class Optim:
                 )
         one_of("optim.warmup", self.warmup, ("ramp", "step"))
         above_0("optim", self, "lr", "clip_norm", "ema_tau")
-        at_least("optim", self, 0, "lr", "lr_end", "nominal_batch", "weight_decay")
+        at_least("optim", self, 0, "lr_end", "nominal_batch", "weight_decay")
         at_least(
             "optim", self, 0, "warmup_epochs", "warmup_min_steps", "warmup_bias_lr"
         )

@@ -14,10 +14,25 @@ from typing import Any, NoReturn
 
 from absl import app, flags
 from ml_collections import config_flags
+from ml_collections.config_flags.tuple_parser import TupleParser
 
 from tqgd_jax.config import Config, checked
 
 flags.disclaim_key_flags()  # `--help` lists them as those of the command
+
+
+class _Tuple(flags.ArgumentParser):
+    """Of a tuple that is given twice the last one counts, as of a number.
+
+    ml_collections appends, but only with a `TupleParser` itself.
+    """
+
+    def parse(self, argument: Any) -> tuple[Any, ...]:
+        """Of a text, as `TupleParser` reads it."""
+        return TupleParser().parse(argument)
+
+
+config_flags.register_flag_parser_for_type(tuple, _Tuple())
 
 # Where `configs/` is: beside the package in a clone, else where pip puts it.
 INSTALLED = (
