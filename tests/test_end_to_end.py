@@ -38,7 +38,7 @@ VERIFY = "-m tqgd_jax evaluate --verify"
 
 def run(home: Path, command: str, *words: str, status: int = 0) -> str:
     own = {"TQGD_CACHE": str(home / "cache"), "XLA_FLAGS": COMPILES_QUICKLY}
-    told = shlex.split(command.replace("HOME", str(home)))
+    told = shlex.split(command.replace("HOME", shlex.quote(str(home))))
     done = subprocess.run(
         [sys.executable, *told, *words],
         cwd=ROOT,
@@ -54,7 +54,7 @@ def run(home: Path, command: str, *words: str, status: int = 0) -> str:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
     """A phantom in `set`, its run in `run`, judged in `run/eval-test` and `run/anew`."""
-    home = tmp_path_factory.mktemp("end-to-end")
+    home = tmp_path_factory.mktemp("end to end")  # a path with spaces
     run(home, f"{PHANTOM} --out=HOME/set")
     named = [f"TRV1P{k},{part}" for k, part in enumerate(PARTS, 1)]
     (home / "parts.csv").write_text("\n".join(["image,split", *named]))

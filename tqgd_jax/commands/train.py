@@ -5,6 +5,7 @@ The same command resumes. `--config.section.field=value` overrides any setting o
 """
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -73,6 +74,7 @@ def _main(_: list[str]) -> None:
     ):
         split = train(config, folder)
         if distributed.first():
+            place = shlex.quote(str(folder))
             print(
-                f"done: {folder}; next: python eval.py --workdir={folder} --split={split}"
+                f"done: {folder}; next: python eval.py --workdir={place} --split={split}"
             )

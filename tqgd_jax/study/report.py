@@ -4,6 +4,7 @@ import base64
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple
 
 from tqgd_jax.config import one_of
@@ -71,7 +72,8 @@ def make(root: Path, bootstraps: int, repeats: int, chosen: Sequence[str] = ()) 
     by_data = results.read(study, root, settings)
     if not any(row.done for rows in by_data.values() for row in rows):
         raise ValueError(
-            f"{root}: no run of the study is done; `tqgd study run --out {root}` first"
+            f"{root}: no run of the study is done; `tqgd study run --out "
+            f"{quote(str(root))}` first"
         )
     drawn = Drawn(bootstraps, repeats, settings.seed)
     networks = measured_before(root)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from tqdm import tqdm
@@ -78,5 +79,6 @@ def _sound(folder: Path, root: Path) -> dict[str, Any]:
         return result_folder.read_results(folder)
     except ValueError as error:
         raise ValueError(
-            f"{error}. Remove {folder}, and `tqgd study run --out {root}` judges it again"
+            f"{error}. Remove {folder}, and `tqgd study run --out {quote(str(root))}` judges "
+            "it again"
         ) from error

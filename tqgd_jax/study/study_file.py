@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from tqgd_jax.config import Config, differences, from_dict
@@ -88,7 +89,9 @@ def read(root: Path) -> Study:
     """
     path = root / FILE
     if not path.is_file():
-        raise ValueError(f"{path} is missing: `tqgd study run --out {root}` makes it")
+        raise ValueError(
+            f"{path} is missing: `tqgd study run --out {quote(str(root))}` makes it"
+        )
     try:
         document = json.loads(path.read_text("utf-8"))
         if document.pop("schema") != SCHEMA:

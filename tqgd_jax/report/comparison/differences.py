@@ -1,6 +1,7 @@
 """Models on the same patients: their figures, and differences to the first model."""
 
 import difflib
+import shlex
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -169,7 +170,7 @@ def _as_told(
                 raise ValueError(
                     f"{one.folders[0]}: results.json says {key} = {value}, its tables "
                     f"{again}; `tqgd evaluate --verify "
-                    f"{one.folders[0]}` tells more"
+                    f"{shlex.quote(str(one.folders[0]))}` tells more"
                 )
 
 
