@@ -53,3 +53,16 @@ def test_an_evaluation_that_was_cut_short_comes_first():
     assert calls(start=6, evaluated=6, **rare) == [(6, 7, "rse")]
     assert calls(start=7, evaluated=7, **rare) == []
     assert calls(start=5, **rare)[0] == (5, 6, "rse")  # nothing was due after 5
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(4, "1.333 of 3 epochs"), (0, "")])
+def test_a_run_that_ends_before_its_epochs_says_how_far_it_went(steps, epochs):
+    cfg = config(train=Train(epochs=3, steps=steps))  # of 3 steps
+    plan = make_plan(cfg, squares(6), validates=False)
+    said = plan.unfinished(plan.stop)
+    if epochs:
+        assert said.startswith(
+            f"stopped after 4 of 9 steps ({epochs}), as train.steps=4"
+        )
+    else:
+        assert (plan.stop, said) == (9, "")

@@ -224,8 +224,9 @@ def test_a_full_disk_ends_the_run_when_it_is_noticed(
     same_bits(whole[0], waiting.train(tmp_path, 7))
 
 
-def test_a_torn_line_of_the_log_is_dropped_on_resume(waiting, tmp_path):
+def test_a_torn_line_of_the_log_is_dropped_on_resume(waiting, tmp_path, caplog):
     waiting.train(tmp_path, 3)
+    assert "stopped after 3 of 12 steps (1 of 4 epochs)" in caplog.text
     log = tmp_path / "metrics.jsonl"
     torn = log.read_bytes() + b'{"step": 4, "loss": 1.0}\n\xff\n5\n{"step": 5, "lo'
     log.write_bytes(torn)

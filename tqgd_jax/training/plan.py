@@ -31,6 +31,7 @@ class Plan:
         acts.
       steps_per_epoch: steps that show every image once.
       stop: steps of the run.
+      whole: steps of all epochs; more than `stop` where `train.steps` ends it before.
       validates: whether there are images to evaluate on.
       train: when to evaluate, to save and to write figures down.
     """
@@ -41,6 +42,7 @@ class Plan:
     schedule: Hyper
     steps_per_epoch: int
     stop: int
+    whole: int
     validates: bool
     train: Train
 
@@ -86,6 +88,16 @@ class Plan:
         every = self.train.log_every
         return call.start // every < call.stop // every or self.saves_after(call.stop)
 
+    def unfinished(self, done: int) -> str:
+        """What a run that ends after `done` steps leaves out; empty if nothing."""
+        if done >= self.whole:
+            return ""
+        epochs = f"{done / self.steps_per_epoch:.4g} of {self.train.epochs} epochs"
+        return (
+            f"stopped after {done} of {self.whole} steps ({epochs}), as train.steps="
+            f"{self.train.steps} says; the same command without it goes on to the end"
+        )
+
     def _next_pause(self, step: int) -> int:
         """The next step after which the host may have something to do."""
         lengths = (self.steps_per_epoch, self.train.checkpoint_steps or self.stop)
@@ -123,7 +135,7 @@ def make_plan(
         )
     batch, epochs = config.data.batch_size, config.train.epochs
     steps_per_epoch = order.steps_per_epoch(len(images.names), batch)
-    stop = epochs * steps_per_epoch
+    whole = epochs * steps_per_epoch
     return Plan(
         anchors=chosen.boxes,
         facts={
@@ -142,7 +154,8 @@ def make_plan(
             steps_per_epoch=steps_per_epoch,
         ),
         steps_per_epoch=steps_per_epoch,
-        stop=min(config.train.steps or stop, stop),
+        stop=min(config.train.steps or whole, whole),
+        whole=whole,
         validates=validates,
         train=config.train,
     )

@@ -103,6 +103,8 @@ def train(
                     records.save(done, steps.one(state))
                 if caught:
                     raise Stopped(caught, done)
+    if unfinished := plan.unfinished(max(records.step, plan.stop)):
+        log.warning("%s", unfinished)
     return next(name for name in ("test", "val", "train") if name in splits)
 
 
