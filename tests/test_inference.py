@@ -9,6 +9,25 @@ from tqgd_jax.inference import detect
 from tqgd_jax.structures.batch import Detections
 
 
+def test_what_lies_beside_the_image_and_is_clipped_to_nothing_is_no_detection():
+    source = squares(1)
+
+    def predict(variables, batch):
+        boxes = np.array(
+            [[0, 3, 5, 9], [0, 4, 0, 9], [2, 64, 8, 64], [9, 9, 9.001, 10]]
+        )
+        return Detections(
+            boxes=jnp.asarray(boxes[None], jnp.float32),
+            scores=jnp.ones((1, 4)),
+            labels=jnp.zeros((1, 4), int),
+            valid=jnp.ones((1, 4), bool),
+        )
+
+    batches = data_source.in_order(source, 1)
+    (image,) = detect(predict, {"w": np.float32(0)}, batches, source.names)
+    np.testing.assert_allclose(image.det_boxes, [[0, 3, 5, 9], [9, 9, 9.001, 10]])
+
+
 def test_detections_go_with_their_images_over_several_batches():
     source = squares(5)
 

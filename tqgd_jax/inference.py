@@ -70,7 +70,10 @@ def detect(
     batches: Iterator[Batch],
     names: list[str],
 ) -> list[Image]:
-    """Ground truth and detections of every image, in the order of the batches."""
+    """Ground truth and detections of every image, in the order of the batches.
+
+    A detection without area is none: a file of COCO's could not hold it.
+    """
     return detect_at(predict, variables, batches, names, (CURVE_TAU,))[0]
 
 
@@ -115,7 +118,9 @@ def _images(batch: Batch, answer: Answer, names: list[str], tau: float) -> list[
             probability, label = arrays
             boxes, scores, labels = _components(batch, probability, label, i, tau)
         else:
-            boxes, scores, labels = (x[i][arrays[3][i]] for x in arrays[:3])
+            found = arrays[0][i]  # clipped to the image: some may have no area left
+            kept = arrays[3][i] & (found[:, :2] < found[:, 2:]).all(axis=1)
+            boxes, scores, labels = (x[i][kept] for x in arrays[:3])
         images.append(
             Image(
                 name=names[index],

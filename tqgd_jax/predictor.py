@@ -136,7 +136,7 @@ class Predictor:
         min_score: float | None = None,
         batch_size: int | None = None,
     ) -> list[Boxes]:
-        """Detections in each image of a data set; one without area is none.
+        """Detections in each image of a data set.
 
         Args:
           images: a split of a data set, or `data.unlabelled`.
@@ -148,10 +148,9 @@ class Predictor:
             raise ValueError(f"min_score must be in [0, 1], got {least}")
         result = []
         for image in self.detect_at(images, (POINT_TAU,), batch_size)[0]:
-            boxes = image.det_boxes  # clipped to the image, so some may have no area
-            chosen = image.above(least) & (boxes[:, :2] < boxes[:, 2:]).all(axis=1)
+            chosen = image.above(least)
             scores, labels = image.det_scores[chosen], image.det_labels[chosen]
-            result.append(Boxes(boxes[chosen], scores, labels))
+            result.append(Boxes(image.det_boxes[chosen], scores, labels))
         return result
 
     def scan(
