@@ -1,6 +1,8 @@
 """Programs that XLA has compiled in this process, and the cache that saves doing it."""
 
+import contextlib
 import hashlib
+import logging
 import os
 import platform
 from pathlib import Path
@@ -8,6 +10,9 @@ from typing import Any
 
 import jax
 
+log = logging.getLogger("tqgd_jax")
+
+MOST = 2 << 30  # bytes of kept programs; TQGDNet on a CPU leaves some 20 MB a run
 _EVENT = "/jax/core/compile/backend_compile_duration"
 _seconds: list[float] = []
 
@@ -30,7 +35,8 @@ def use_cache() -> Path | None:
 
     JAX's own settings win: JAX_COMPILATION_CACHE_DIR, JAX_ENABLE_COMPILATION_CACHE. The
     folder is one for each kind of processor, because what XLA compiles for one may not
-    run on another that shares the home directory.
+    run on another that shares the home directory. What was not used for longest goes
+    when all of them hold more than `MOST` bytes.
     """
     config: Any = jax.config  # its flags have no declared types
     if not config.jax_enable_compilation_cache:
@@ -39,9 +45,39 @@ def use_cache() -> Path | None:
     if folder is None:
         home = Path(os.environ.get("TQGD_CACHE") or "~/.cache/tqgd_jax").expanduser()
         folder = str(home / "xla" / _machine())
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            _forget(home / "xla", MOST)
+        except OSError as error:
+            log.warning(
+                "%s cannot be written (%s): compiled programs are not kept, and every "
+                "start compiles anew; set $TQGD_CACHE to a folder that can",
+                *(folder, error.strerror),
+            )
+            return None
         config.update("jax_compilation_cache_dir", folder)
     config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     return Path(folder)
+
+
+def _forget(folder: Path, most: int) -> None:
+    """Removes the files that were not read or written for longest, down to `most` bytes.
+
+    JAX's own bound needs the package filelock, and fails on files from before it.
+    """
+    found = []
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # another process may tidy up too
+            if path.is_file():
+                state = path.stat()
+                used = max(state.st_atime, state.st_mtime)
+                found.append((used, state.st_size, path))
+    size = sum(held for _, held, _ in found)
+    for _, held, path in sorted(found):
+        if size <= most:
+            break
+        path.unlink(missing_ok=True)
+        size -= held
 
 
 def _machine() -> str:
