@@ -79,6 +79,6 @@ def _sound(folder: Path, root: Path) -> dict[str, Any]:
         return result_folder.read_results(folder)
     except ValueError as error:
         raise ValueError(
-            f"{error}. Remove {folder}, and `tqgd study run --out {quote(str(root))}` judges "
-            "it again"
+            f"{error}. Remove {folder}, and `tqgd study run --out {quote(str(root))}` "
+            "judges it again"
         ) from error
