@@ -14,9 +14,9 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from tqgd_jax.io.atomic import flush
+from tqgd_jax.training.records import orbax_files
 from tqgd_jax.training.state import TrainState
 
 log = logging.getLogger("tqgd_jax")
@@ -200,8 +200,7 @@ class Checkpoints:
         partial = self.folder / f".writing-{step}"
         try:
             partial.mkdir()
-            with _orbax() as orbax:
-                orbax.save(partial / "state", args=ocp.args.StandardSave(tree))
+            orbax_files.save(partial / "state", tree)
             (partial / "meta.json").write_text(document)
             (partial / SUMS).write_text(_sums(partial))
             for path in (*partial.rglob("*"), partial):
@@ -213,14 +212,12 @@ class Checkpoints:
             flush(self.folder)
             shutil.rmtree(replaced, ignore_errors=True)
             self._prune()
-        # Orbax tells of a full disk in all of these ways.
         except (OSError, ValueError, RuntimeError) as error:
             shutil.rmtree(partial, ignore_errors=True)
-            reason = str(error).strip().splitlines() or [type(error).__name__]
             raise OSError(
                 f"checkpoint {self.folder / str(step)} could not be written "
-                f"({reason[0][:300]}). The checkpoints before it are whole: make room "
-                "and give the same command again"
+                f"({orbax_files.reason(error)}). The checkpoints before it are whole: "
+                "make room and give the same command again"
             ) from error
 
     def _prune(self) -> None:
@@ -263,9 +260,7 @@ def digests(state: TrainState) -> dict[str, str]:
 
 
 def _read(place: Path, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
-    # Without a template: Orbax would cut or fill arrays to the shapes of one.
-    with _orbax() as orbax:
-        restored = orbax.restore(place / "state", args=ocp.args.StandardRestore())
+    restored = orbax_files.restore(place / "state")
     shapes, wanted = _shapes(restored), _shapes(_named(like))
     if shapes != wanted:
         name = sorted(shapes.items() ^ wanted.items())[0][0]
@@ -287,19 +282,6 @@ def _paths(tree: Any) -> dict[str, Any]:
     """Leaves by name, such as params/head/p3/kernel."""
     flat, _ = jax.tree.flatten_with_path(tree)
     return {jax.tree_util.keystr(p, simple=True, separator="/"): x for p, x in flat}
-
-
-def _orbax() -> ocp.Checkpointer:
-    if jax.process_count() == 1:
-        return ocp.Checkpointer(ocp.StandardCheckpointHandler())
-    me = jax.process_index()  # one of several writes; Orbax would wait for all of them
-    alone = ocp.options.MultiprocessingOptions(
-        primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"alone{me}"
-    )
-    return ocp.Checkpointer(
-        ocp.StandardCheckpointHandler(multiprocessing_options=alone),
-        multiprocessing_options=alone,
-    )
 
 
 def _sums(folder: Path) -> str:
