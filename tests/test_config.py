@@ -114,7 +114,7 @@ def test_what_is_no_finite_number_is_refused_by_its_name(name, value):
 def test_a_tuple_with_an_item_of_another_type_is_refused():
     config = Config(data=Data(classes=("LAD", "LCX")))
     assert checked(config) == config
-    config.data.classes = ("LAD", 2)  # pyright: ignore[reportAttributeAccessIssue]
+    config.data.classes = ("LAD", 2)
     with pytest.raises(
         ValueError, match=r"data\.classes must be .* words, .* 2 is none"
     ):

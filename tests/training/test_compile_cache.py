@@ -11,8 +11,8 @@ from tqgd_jax.training.runtime import compile_cache
 @pytest.fixture
 def no_folder():
     """JAX's own setting is none, as for a user, and is put back."""
-    before = jax.config.jax_compilation_cache_dir  # pyright: ignore
-    least = jax.config.jax_persistent_cache_min_compile_time_secs  # pyright: ignore
+    before = jax.config.jax_compilation_cache_dir
+    least = jax.config.jax_persistent_cache_min_compile_time_secs
     jax.config.update("jax_compilation_cache_dir", None)
     yield
     jax.config.update("jax_compilation_cache_dir", before)
@@ -38,7 +38,7 @@ def test_a_cache_that_cannot_be_written_is_told_and_none(
     (tmp_path / "file").touch()
     monkeypatch.setenv("TQGD_CACHE", str(tmp_path / "file"))
     assert compile_cache.use_cache() is None
-    assert jax.config.jax_compilation_cache_dir is None  # pyright: ignore
+    assert jax.config.jax_compilation_cache_dir is None
     (said,) = caplog.messages
     assert "cannot be written (Not a directory)" in said
     assert "set $TQGD_CACHE to a folder that can" in said

@@ -64,20 +64,18 @@ def items_typed(settings: Any, section: str = "") -> None:
     """
     for field in dataclasses.fields(settings):
         value: Any = getattr(settings, field.name)
-        kind = field.type
-        name = f"{section}{field.name}"
-        if dataclasses.is_dataclass(value):
+        name, kind = f"{section}{field.name}", field.type
+        if get_origin(kind) is tuple:
+            item = get_args(kind)[0]
+            allowed = (int, float) if item is float else (item,)
+            for x in value:
+                if type(x) not in allowed:
+                    raise ValueError(
+                        f"{name} must be a tuple of {ITEMS[item]}, got {value}; {x!r} "
+                        "is none"
+                    )
+        elif dataclasses.is_dataclass(value):
             items_typed(value, f"{name}.")
-        if get_origin(kind) is not tuple:
-            continue
-        item = get_args(kind)[0]
-        allowed = (int, float) if item is float else (item,)
-        for x in value:
-            if type(x) not in allowed:
-                raise ValueError(
-                    f"{name} must be a tuple of {ITEMS[item]}, got {value}; {x!r} is "
-                    "none"
-                )
 
 
 def checked(config: T) -> T:
