@@ -20,6 +20,9 @@ import numpy as np
 logger = logging.getLogger("tqgd_jax")
 
 MAX_HEADER = 2**16  # bytes of header text; real ones have less than 2 kB
+MAX_LINE = (
+    1000  # of a field of NRRD: Teem writes a longer one over the end of its stack
+)
 META = {"CHAR": "i1", "UCHAR": "u1", "SHORT": "i2", "USHORT": "u2", "INT": "i4"}
 META |= {"UINT": "u4", "FLOAT": "f4", "DOUBLE": "f8"}
 META |= {"LONG_LONG": "i8", "ULONG_LONG": "u8"}
@@ -204,6 +207,11 @@ def nrrd(path: Path) -> Claim:
         if not line.startswith("#") and not value.startswith("="):
             if not colon:
                 raise ValueError(f"{path}: NRRD header line {line[:40]!r} has no colon")
+            if len(line) > MAX_LINE:
+                raise ValueError(
+                    f"{path}: NRRD header line {line[:40]!r} has {len(line)} letters, "
+                    f"at most {MAX_LINE} are read; {RESAVE}"
+                )
             _add(path, fields, name.strip().lower().replace(" ", ""), value.strip())
     rank = _numbers(path, fields, "dimension", int)
     size = _numbers(path, fields, "sizes", int)
