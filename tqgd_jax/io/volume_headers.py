@@ -184,7 +184,8 @@ def _check_place(path: Path, fields: dict[str, str]) -> None:
             )
     for name in ("TransformMatrix", "Rotation", "Orientation"):
         rows = _numbers(path, fields, name, float, "1 0 0 0 1 0 0 0 1")
-        matrix = np.array(rows).reshape(3, 3) if len(rows) == 9 else np.zeros((3, 3))
+        sound = len(rows) == 9 and max(map(abs, rows)) < 2
+        matrix = np.array(rows).reshape(3, 3) if sound else np.zeros((3, 3))
         if not np.allclose(matrix @ matrix.T, np.eye(3), rtol=0, atol=1e-3):
             raise ValueError(
                 f"{path}: {name} = {fields[name]} is no rotation: 9 numbers, in rows of "
