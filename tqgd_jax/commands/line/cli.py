@@ -95,9 +95,11 @@ def from_json(path: Path) -> Config:
     if not isinstance(inner, dict):
         raise ValueError(f"{path} must hold an object of settings, as config.json does")
     try:
-        return from_dict(Config, inner, str(path))
+        return from_dict(Config, inner)
     except (TypeError, AttributeError) as error:
         raise ValueError(f"{path}: a setting has a wrong type ({error})") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def config_name() -> str:
