@@ -66,9 +66,10 @@ def _beside(path: Path, name: str) -> Path:
     A file renamed together with its header, to lower case say, is found all the same.
     """
     payload = path.parent / name
-    if name in ("", ".", "..") or re.search(r"[/\\%\0]|^LIST\b", name):
+    wrong = name in ("", ".", "..") or len(name) > 200  # file systems end at 255
+    if wrong or re.search(r"[/\\%\0]|^LIST\b", name):
         raise ValueError(
-            f"{path}: pixels in {name!r}; only one file in the same folder is read, no "
+            f"{path}: pixels in {name[:200]!r}; only one file in the same folder is read, no "
             f"path, list or pattern. Put it beside the header, or {RESAVE}"
         )
     if not payload.is_file():
