@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 UNSUPPORTED = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".jp2")
-MAX_PIXELS = 2**26  # of one image, 8192 x 8192: Pillow warns of more and takes over 1 GiB
+MAX_PIXELS = (
+    2**26
+)  # of one image, 8192 x 8192: Pillow warns of more and takes over 1 GiB
 PNG = b"\x89PNG\r\n\x1a\n"
 GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6  # PNG colour types
 

@@ -69,8 +69,8 @@ def _beside(path: Path, name: str) -> Path:
     wrong = name in ("", ".", "..") or len(name) > 200  # file systems end at 255
     if wrong or re.search(r"[/\\%\0]|^LIST\b", name):
         raise ValueError(
-            f"{path}: pixels in {name[:200]!r}; only one file in the same folder is read, no "
-            f"path, list or pattern. Put it beside the header, or {RESAVE}"
+            f"{path}: pixels in {name[:200]!r}; only one file in the same folder is "
+            f"read, no path, list or pattern. Put it beside the header, or {RESAVE}"
         )
     if not payload.is_file():
         others = [f for f in path.parent.iterdir() if f.name.lower() == name.lower()]
