@@ -66,7 +66,10 @@ def _opened(path: Path, file: BinaryIO, fault: str) -> Iterator["Image.Image"]:
     try:
         with Image.open(file) as image:
             yield image
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (
+        *(OSError, SyntaxError, ValueError, MemoryError),  # a chunk may claim 4 GiB
+        Image.DecompressionBombError,
+    ) as error:
         text = f"{error}".replace(repr(file), repr(f"{path}"))
         raise ValueError(f"{path}: {fault}: {text}") from error
 
@@ -103,7 +106,7 @@ def read_image(path: Path) -> UInt[np.ndarray, "h w c"]:
         if is_png and head[24] == 16 and head[25] != GREY:
             pixels = _simpleitk(path)
         else:
-            pixels = _pillow(path, file)
+            pixels = _pillow(path, file, header)
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     if pixels.shape[2] in (2, 4):
         alpha = pixels[:, :, -1]
@@ -121,8 +124,12 @@ def read_image(path: Path) -> UInt[np.ndarray, "h w c"]:
     return np.ascontiguousarray(pixels)
 
 
-def _pillow(path: Path, file: BinaryIO) -> np.ndarray:
+def _pillow(path: Path, file: BinaryIO, header: Header) -> np.ndarray:
     with _opened(path, file, "truncated or damaged") as image:
+        if image.size != (header.width, header.height):  # before memory is taken
+            raise ValueError(
+                f"two headers: {header.width}x{header.height}, {image.size}"
+            )
         clear = "transparency" in image.info
         if image.mode == "P":
             image = image.convert("RGBA" if clear else "RGB")
