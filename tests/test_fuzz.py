@@ -3,8 +3,10 @@
 import gzip
 import io
 import json
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from bench.fuzz.__main__ import NAMES
 from bench.fuzz.targets import Target
 from bench.fuzz.watch import damaged
 from tests.scan_files import meta, nrrd
+from tqgd_jax.io.images import read_image
 from tqgd_jax.io.volumes import read_volume
 
 ROOT = Path(__file__).parents[1]
@@ -127,4 +130,38 @@ def test_a_field_of_nrrd_that_ended_the_process(tmp_path):
 def test_a_matrix_of_infinities_is_refused_without_a_warning(tmp_path):
     path = meta(tmp_path, TransformMatrix="inf 0 0 0 1 0 0 0 1")
     with pytest.raises(ValueError, match=r"TransformMatrix = inf .* is no rotation"):
+        read_volume(path)
+
+
+def test_a_second_header_of_png_is_refused_before_memory_is_taken(tmp_path):
+    held = io.BytesIO()
+    Image.new("L", (3, 2), 7).save(held, "PNG")
+    data = held.getvalue()
+    body = b"IHDR" + struct.pack(">II", 8000, 8000) + data[24:29]
+    again = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    path = tmp_path / "a.png"
+    path.write_bytes(data[:33] + again + data[33:])
+    with pytest.raises(ValueError, match=r"a\.png: .*two headers: 3x2, \(8000, 8000\)"):
+        read_image(path)
+
+
+def test_a_chunk_that_claims_4_gib_is_refused_where_memory_is_short(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "a.png"
+    Image.new("L", (3, 2), 7).save(path)
+
+    def none_left(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "asarray", none_left)
+    with pytest.raises(ValueError, match=r"a\.png: truncated or damaged"):
+        read_image(path)
+
+
+def test_a_name_of_pixels_that_no_disk_holds_is_refused(tmp_path):
+    path = meta(tmp_path, ElementDataFile="x" * 5000)
+    with pytest.raises(
+        ValueError, match=r"scan\.mhd: pixels in 'x{200}'; only one file"
+    ):
         read_volume(path)

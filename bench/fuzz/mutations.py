@@ -42,7 +42,8 @@ def mutated(rng: np.random.Generator, data: bytes, others: Sequence[bytes]) -> b
             data = _spliced(rng, data, others[int(rng.integers(len(others)))])
         else:
             data = change(rng, data)
-    return data[:LARGEST]
+        data = data[:LARGEST]
+    return data
 
 
 def resealed_png(rng: np.random.Generator, data: bytes) -> bytes:
@@ -127,13 +128,18 @@ def _again(rng: np.random.Generator, data: bytes) -> bytes:
     at, count = _at(rng, data), int(rng.choice([1, 1, 1, 50, 3000]))
     if rng.random() < 0.5 and (end := data.find(b"\n", at)) >= 0:
         start = data.rfind(b"\n", 0, at) + 1
-        return data[:end] + b"\n" + data[start:end] * count + data[end:]
+        part = data[start:end]
+        return data[:end] + b"\n" + (part * min(count, _fits(part))) + data[end:]
     part = data[at : at + _some(rng)]
-    return data[:at] + part * count + data[at:]
+    return data[:at] + part * min(count, _fits(part)) + data[at:]
 
 
 def _spliced(rng: np.random.Generator, data: bytes, other: bytes = b"") -> bytes:
     return data[: _at(rng, data)] + other[_at(rng, other) :]
+
+
+def _fits(part: bytes) -> int:
+    return LARGEST // max(1, len(part))
 
 
 def _some(rng: np.random.Generator) -> int:
