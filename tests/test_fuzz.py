@@ -18,7 +18,9 @@ from bench.fuzz.__main__ import NAMES
 from bench.fuzz.targets import Target
 from bench.fuzz.watch import damaged
 from tests.scan_files import meta, nrrd
+from tqgd_jax.data.read.validation import check
 from tqgd_jax.io.images import read_image
+from tqgd_jax.io.voc_yolo import read_yolo
 from tqgd_jax.io.volumes import read_volume
 
 ROOT = Path(__file__).parents[1]
@@ -165,3 +167,10 @@ def test_a_name_of_pixels_that_no_disk_holds_is_refused(tmp_path):
         ValueError, match=r"scan\.mhd: pixels in 'x{200}'; only one file"
     ):
         read_volume(path)
+
+
+def test_a_box_beyond_all_numbers_is_degenerate_without_a_warning(tmp_path):
+    (tmp_path / "a.txt").write_text("0 1e308 0.5 0.1 0.1\n0 0.5 0.5 0.2 0.2\n")
+    found = check(read_yolo(tmp_path / "a.txt"), (50, 60), {"0": 0}, "drop")
+    assert [(p.line, p.kind) for p in found.problems] == [(1, "degenerate")]
+    assert found.rows == [1]

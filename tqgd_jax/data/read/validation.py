@@ -85,7 +85,8 @@ def check(
         )
         problems.append(Problem(label.file, 0, "size_mismatch", text))
     edge = np.array([w, h, w, h], np.float64)
-    scaled = label.boxes * (edge[None, :] if label.relative else 1.0)
+    with np.errstate(over="ignore"):  # a box without an end is degenerate
+        scaled = label.boxes * (edge[None, :] if label.relative else 1.0)
     clipped = np.clip(scaled, 0.0, edge[None, :])
     seen: set[tuple[object, ...]] = set()
     rows = []
