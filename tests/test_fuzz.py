@@ -18,10 +18,13 @@ from bench.fuzz.__main__ import NAMES
 from bench.fuzz.targets import Target
 from bench.fuzz.watch import damaged
 from tests.scan_files import meta, nrrd
+from tqgd_jax.commands.line import cli
 from tqgd_jax.data.read.validation import check
+from tqgd_jax.data.split import fold_manifest
 from tqgd_jax.io.images import read_image
 from tqgd_jax.io.voc_yolo import read_yolo
 from tqgd_jax.io.volumes import read_volume
+from tqgd_jax.training.records import workdir
 
 ROOT = Path(__file__).parents[1]
 CASES = 40  # of each reader
@@ -174,3 +177,14 @@ def test_a_box_beyond_all_numbers_is_degenerate_without_a_warning(tmp_path):
     found = check(read_yolo(tmp_path / "a.txt"), (50, 60), {"0": 0}, "drop")
     assert [(p.line, p.kind) for p in found.problems] == [(1, "degenerate")]
     assert found.rows == [1]
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [cli.from_json, fold_manifest.read, lambda path: workdir.read(path.parent)],
+)
+def test_brackets_without_end_are_refused_by_the_name_of_the_file(tmp_path, reader):
+    path = tmp_path / "config.json"
+    path.write_text('{"a":' * 100_000)
+    with pytest.raises(ValueError, match=r"config\.json"):
+        reader(path)

@@ -89,7 +89,7 @@ def from_json(path: Path) -> Config:
     """
     try:
         document = json.loads(path.expanduser().read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is no JSON ({error}); it must be text") from error
     inner = document.get("config", document) if isinstance(document, dict) else None
     if not isinstance(inner, dict):

@@ -71,7 +71,7 @@ def read(path: Path) -> Manifest:
     """Raises ValueError when `path` is no whole manifest or leaks a patient."""
     try:
         content = json.loads(path.read_text("utf-8"), object_pairs_hook=_once)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path}: no manifest of folds ({error}); make one with folds.write"
         ) from error

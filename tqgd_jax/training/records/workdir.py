@@ -138,7 +138,10 @@ def read(folder: Path) -> tuple[Config, dict[str, Any]]:
     try:
         document = json.loads(path.read_text())
         return from_dict(Config, document["config"]), document["run"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        *(ValueError, KeyError, TypeError, AttributeError),
+        RecursionError,  # of brackets without end
+    ) as error:
         raise ValueError(
             f"{path} is not a run's config.json ({error}); restore it or train in "
             "another --workdir"
