@@ -110,9 +110,9 @@ def test_outlines_lie_on_their_boxes_and_can_be_taken_away(chromium: Any, report
         ]
         assert styles == ["solid", "dashed", "dotted"]  # told apart without colour
         seen.uncheck("#overlay")
-        assert seen.locator(".picture i:visible").count() == 0
+        assert seen.locator(".slide .picture i:visible").count() == 0
         seen.check("#overlay")
-        assert seen.locator(".picture i:visible").count() == 8
+        assert seen.locator(".slide .picture i:visible").count() == 8
 
 
 def test_a_slice_is_enlarged_by_keyboard(chromium: Any, report: Path):

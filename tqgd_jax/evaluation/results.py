@@ -196,8 +196,8 @@ def _headline(eval_set: EvaluationSet, protocols: dict[str, Any]) -> dict[str, A
     reason = protocols[protocol].get("reason", "")
     if fold := fold_summary.alone(eval_set):
         reason = (
-            f"{fold}: one fold is no result; pool the folds with `python -m "
-            "tqgd evaluate --pool DIR DIR ... --out DIR`"
+            f"{fold}: one fold is no result; pool the folds with "
+            "`tqgd evaluate --pool DIR DIR ... --out DIR`"
         )
     keys = [] if reason else list(HEADLINE)
     return {"protocol": protocol, "keys": keys, "reason": reason}

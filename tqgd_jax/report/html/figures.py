@@ -39,11 +39,10 @@ def precision_recall(numbers: Numbers, protocol: str) -> Plot:
     alt = f"{title}: precision over recall at IoU 0.5; the figures are in the table below."
     mark = " The circle is the frozen threshold." if point else ""
     caption = Markup(
-        "{}: precision and recall over all scores at IoU 0.5, envelope of the YOLOv5 "
+        "Precision and recall over all scores at IoU 0.5, envelope of the YOLOv5 "
         "rule, which also counts its straight way from the highest recall reached to "
         "(1, 0), dotted here.{} n = {} boxes in {} slices of {} patients."
     ).format(
-        title,
         mark,
         *(
             numbers.number(pointer("protocols", protocol, k))
@@ -66,12 +65,14 @@ def operating_point(of: dict[str, Any]) -> tuple[float, float] | None:
     return None if recall is None or precision is None else (recall, precision)
 
 
-def froc(numbers: Numbers, protocol: str) -> list[Plot]:
-    """FROC of each unit there is a curve of."""
+def froc(numbers: Numbers, protocol: str, *, images: bool = False) -> list[Plot]:
+    """FROC of each unit there is a curve of; of `images` without scans, per image."""
     section = numbers.results["protocols"][protocol]
     title = metric_tables.PROTOCOLS[protocol][0]
     plots = []
     for unit, curve in section["curves"].get("froc", {}).items():
+        if images and unit != "slice":
+            continue
         dots = [_value(section, f"froc.{unit}.{rate}") for rate in NAMES]
         what = {"lesion": "of 3-D lesions, per scan"}.get(unit, f"per {unit}")
         alt = f"{title}: FROC {what}; the figures are in the table below."
@@ -84,9 +85,13 @@ def froc(numbers: Numbers, protocol: str) -> list[Plot]:
             for k in ("boxes", "scans", "slices")
         }
         caption = Markup(
-            "{}: FROC {}, a hit is a centre within half the longer side. Circles: the "
-            "seven rates of the table; {}. n = {} boxes in {} scans, {} slices."
-        ).format(title, what, band, *n.values())
+            "FROC {}, a hit is a centre within half the longer side. Circles: the "
+            "seven rates of the table; {}. n = {} boxes in {}{} slices."
+        ).format(
+            *(what, band, n["boxes"]),
+            "" if images else Markup("{} scans, ").format(n["scans"]),
+            n["slices"],
+        )
         place = "slice" if unit == "slice" else "scan"
         if section[f"{place}s"] < FEW:
             caption += Markup(

@@ -1,16 +1,19 @@
 """The report page: one file that holds everything and asks the network for nothing."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from tqgd_jax.evaluation.measures.size_strata import size_names
-from tqgd_jax.report.html import figures, metric_tables, page_sections
+from tqgd_jax.report.html import figures, metric_tables, page_sections, wording
 from tqgd_jax.report.html.gallery import SelectedSlice, drawn, gallery_images
 from tqgd_jax.report.html.html_tables import lesion_table, patient_table
 from tqgd_jax.report.html.numbers import DASH, Numbers, pointer
+from tqgd_jax.report.html.strip import glimpses
 from tqgd_jax.report.html.template import embedded, environment, part
+from tqgd_jax.report.pictures import DISCLAIMER
 
 PAGE = "report.html"
 
@@ -36,6 +39,9 @@ def render(
     cut, drawn_rule = page_sections.drawn_from(results)
     shown = gallery_images(gallery, lesions, edges, cut)
     known = {p: page_sections.known_keys(results, p) for p in metric_tables.PROTOCOLS}
+    images = wording.of_images(results, lesions, gallery)
+    if images:
+        known = {p: [*filter(wording.known_of_images, known[p])] for p in known}
     tables = {p: page_sections.tables(keys) for p, keys in known.items()}
     strata = [
         (
@@ -57,13 +63,29 @@ def render(
     }
     hidden |= set() if folds else {"folds"}
     hidden |= set() if further else {"further"}
-    top = page_sections.headline(results)
+    hidden |= wording.SECTIONS if images else set()
+    contents = {**page_sections.CONTENTS}
+    if images:
+        contents["gallery"] = "Images"
+    top = [(k, at) for k, at in page_sections.headline(results) if k in _all(known)]
     used = [row for row in lesions if drawn(row, cut)]
-    template = environment().get_template(PAGE)
+    words: Any = wording.for_images if images else Markup
+    made = environment()
+    made.filters |= {"worded": words, "coded": _coded}
+    template = made.get_template(PAGE)
     return template.render(
         results=results,
         title=results["title"] or "Evaluation",
-        contents=[(k, v) for k, v in page_sections.CONTENTS.items() if k not in hidden],
+        contents=[(k, v) for k, v in contents.items() if k not in hidden],
+        images=images,
+        disclaimer=DISCLAIMER,
+        glimpses=glimpses(gallery[: len(shown)], lesions, edges, cut),
+        plain=page_sections.plain(results),
+        glossary={
+            key: text
+            for key, text in results["glossary"].items()
+            if not images or wording.known_of_images(key)
+        },
         level=f"{100 * results['settings']['level']:g}",
         n=numbers.number,
         interval=numbers.interval,
@@ -94,7 +116,7 @@ def render(
         further=further,
         folds=folds,
         pr={p: figures.precision_recall(numbers, p) for p in known if known[p]},
-        froc={p: figures.froc(numbers, p) for p in known if known[p]},
+        froc={p: figures.froc(numbers, p, images=images) for p in known if known[p]},
         bars=_bars(numbers, known),
         calcium=figures.calcium(numbers) if "figures" in results["calcium"] else None,
         spread=results["calcium"].get("spread"),
@@ -113,6 +135,15 @@ def render(
         css=part("page.css"),
         js=part("page.js"),
     )
+
+
+def _all(known: dict[str, list[str]]) -> set[str]:
+    return {key for keys in known.values() for key in keys}
+
+
+def _coded(text: str) -> Markup:
+    """Text with `commands` set as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _bars(numbers: Numbers, known: dict[str, list[str]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from tqgd_jax.report.html import metric_tables
 from tqgd_jax.report.html.numbers import cut, pointer
 
 CONTENTS = {
-    "headline": "Headline",
+    "headline": "What was found",
     "threshold": "Threshold",
     "protocols": "The two protocols",
     "precision": "Average precision",
@@ -74,6 +74,29 @@ def headline(results: dict[str, Any]) -> list[tuple[str, str]]:
     known = results["protocols"][top["protocol"]]["figures"]
     at = {key: pointer("protocols", top["protocol"], "figures", key) for key in known}
     return [(key, at[key]) for key in top["keys"] if key in known]
+
+
+def plain(results: dict[str, Any]) -> dict[str, str]:
+    """Pointers of the three plain numbers; empty where nothing was judged.
+
+    Without a threshold nothing counts as found; then `recall` is the optimistic one.
+    """
+    protocol = results["headline"]["protocol"]
+    known = results["protocols"][protocol].get("figures", {})
+
+    def value(key: str) -> str:
+        if known.get(key, {}).get("value") is None:
+            return ""
+        return pointer("protocols", protocol, "figures", key, "value")
+
+    facts = ("boxes", "patients", "slices")
+    return {
+        "found": value("point.iou0.5.tp"),
+        "alarms": value("point.iou0.5.fp"),
+        "per_scan": value("point.iou0.5.fp_per_scan"),
+        "recall": value("optimistic.recall"),
+        **{fact: pointer("protocols", protocol, fact) for fact in facts if known},
+    }
 
 
 def main_keys(results: dict[str, Any], known: Iterable[str]) -> list[str]:

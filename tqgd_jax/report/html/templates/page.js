@@ -29,7 +29,7 @@
       slide.hidden = !(his && (fits || nothing));
     }
     const shown = slides.filter((slide) => !slide.hidden).length;
-    one("shown").textContent = `${shown} of these ${slides.length} slices`;
+    one("shown").textContent = `${shown} of these ${slides.length} ${one("shown").dataset.noun}`;
     one("no-slides").hidden = shown > 0;
   };
   const clear = () => { one("filters").reset(); boxes(); filter(); };
@@ -121,6 +121,12 @@
     find.addEventListener("input", search);
     search();
   }
+  // The contents show where the reader is.
+  const links = new Map(all("nav a").map((link) => [link.hash.slice(1), link]));
+  const seen = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) links.get(target.id)?.toggleAttribute("data-here", isIntersecting);
+  }, { rootMargin: "-10% 0px -60% 0px" });
+  all("section[id]").forEach((section) => seen.observe(section));
   // A link to a slice that the filters hide brings it back.
   document.addEventListener("click", (event) => {
     const target = event.target.closest?.('a[href^="#slice-"]')?.hash.slice(1);
