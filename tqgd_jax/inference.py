@@ -118,9 +118,9 @@ def _images(batch: Batch, answer: Answer, names: list[str], tau: float) -> list[
             probability, label = arrays
             boxes, scores, labels = _components(batch, probability, label, i, tau)
         else:
-            found = arrays[0][i]  # clipped to the image: some may have no area left
-            kept = arrays[3][i] & (found[:, :2] < found[:, 2:]).all(axis=1)
-            boxes, scores, labels = (x[i][kept] for x in arrays[:3])
+            corners = arrays[0][i]  # clipped to the image: some may have no area left
+            valid = arrays[3][i] & (corners[:, :2] < corners[:, 2:]).all(axis=1)
+            boxes, scores, labels = (x[i][valid] for x in arrays[:3])
         images.append(
             Image(
                 name=names[index],

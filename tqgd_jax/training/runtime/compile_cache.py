@@ -65,15 +65,15 @@ def _forget(folder: Path, most: int) -> None:
 
     JAX's own bound needs the package filelock, and fails on files from before it.
     """
-    found = []
+    files = []
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):  # another process may tidy up too
             if path.is_file():
                 state = path.stat()
                 used = max(state.st_atime, state.st_mtime)
-                found.append((used, state.st_size, path))
-    size = sum(held for _, held, _ in found)
-    for _, held, path in sorted(found):
+                files.append((used, state.st_size, path))
+    size = sum(held for _, held, _ in files)
+    for _, held, path in sorted(files):
         if size <= most:
             break
         path.unlink(missing_ok=True)
