@@ -181,15 +181,6 @@ def test_a_threshold_that_nobody_chose_is_the_usual_one(detector):
         detector(np.zeros((8, 8), np.int16), 2)
 
 
-def test_a_box_that_clipping_left_no_area_is_no_detection(detector, monkeypatch):
-    boxes = np.array([[0, 7, 5, 7], [2, 2, 2, 6], [1, 1, 4, 4]], np.float32)
-    image = tq.Image(
-        "0", boxes[:0], np.zeros(0, int), boxes, np.ones(3), np.zeros(3, int)
-    )
-    monkeypatch.setattr(type(detector), "detect_at", lambda *_: [[image]])
-    assert detector(np.zeros((8, 8), np.int16), 0.0).boxes.tolist() == [[1, 1, 4, 4]]
-
-
 def test_a_box_that_rounding_leaves_no_area_in_the_whole_slice_is_no_detection():
     # 6e-8 px high; from 205 on single precision has steps of 1.5e-5 px
     thin = np.array([[1, 0, 5, 6e-8], [1, 0, 5, 2]], np.float32)
