@@ -101,7 +101,9 @@ def _claimed(size: dict[str, str]) -> tuple[int, int] | None:
     h, w = size.get("height", ""), size.get("width", "")
     # LabelImg writes 0 where it does not know
     return (
-        (int(h), int(w)) if h.isdigit() and w.isdigit() and int(h) and int(w) else None
+        (int(h), int(w))
+        if h.isdecimal() and w.isdecimal() and int(h) and int(w)
+        else None
     )
 
 
