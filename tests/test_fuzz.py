@@ -22,7 +22,7 @@ from tqgd_jax.commands.line import cli
 from tqgd_jax.data.read.validation import check
 from tqgd_jax.data.split import fold_manifest
 from tqgd_jax.io.images import read_image
-from tqgd_jax.io.voc_yolo import read_yolo
+from tqgd_jax.io.voc_yolo import read_voc, read_yolo
 from tqgd_jax.io.volumes import read_volume
 from tqgd_jax.training.records import workdir
 
@@ -188,3 +188,17 @@ def test_brackets_without_end_are_refused_by_the_name_of_the_file(tmp_path, read
     path.write_text('{"a":' * 100_000)
     with pytest.raises(ValueError, match=r"config\.json"):
         reader(path)
+
+
+def test_a_size_that_is_a_digit_and_no_number_is_not_known(tmp_path):
+    size = "<size><height>\u00b2</height><width>9</width></size>"
+    (tmp_path / "a.xml").write_text(f"<annotation>{size}</annotation>", "utf-8")
+    label = read_voc(tmp_path / "a.xml")
+    assert (label.size, label.problems) == (None, ())
+
+
+def test_a_size_beyond_all_numbers_is_refused_by_the_name_of_the_file(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{"data": {"image_size": 1e999}}')
+    with pytest.raises(ValueError, match=r"config\.json: a setting has a wrong type"):
+        cli.from_json(path)

@@ -96,7 +96,7 @@ def from_json(path: Path) -> Config:
         raise ValueError(f"{path} must hold an object of settings, as config.json does")
     try:
         return from_dict(Config, inner)
-    except (TypeError, AttributeError) as error:
+    except (TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path}: a setting has a wrong type ({error})") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

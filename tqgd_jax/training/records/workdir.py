@@ -140,7 +140,7 @@ def read(folder: Path) -> tuple[Config, dict[str, Any]]:
         return from_dict(Config, document["config"]), document["run"]
     except (
         *(ValueError, KeyError, TypeError, AttributeError),
-        RecursionError,  # of brackets without end
+        *(RecursionError, OverflowError),  # brackets without end, 1e999 for a size
     ) as error:
         raise ValueError(
             f"{path} is not a run's config.json ({error}); restore it or train in "
