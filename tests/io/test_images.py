@@ -178,3 +178,35 @@ def test_one_set_has_one_kind_of_image(tmp_path):
         ValueError, match=r"g\.png is grey uint8, .*c\.png is RGB uint8"
     ):
         same_kind(paths, [read_header(p) for p in paths])
+
+
+@pytest.mark.parametrize(("colour", "c"), [(0, 1), (2, 3)])
+def test_significant_bits_change_no_stored_value(tmp_path, colour, c):
+    # PNG 11.3.3.4: sBIT says how many bits are meant; the samples stay as they are
+    rows = (np.arange(35 * c).reshape(5, 7, c) * 600).astype(">u2")
+    path = png(tmp_path / "x.png", rows, 16, colour, b"sBIT" + bytes([12] * c))
+    assert np.array_equal(read_image(path), rows)
+
+
+def test_what_follows_the_end_of_a_png_is_no_part_of_it(tmp_path):
+    rows = np.arange(35, dtype=np.uint8).reshape(5, 7, 1)
+    path = png(tmp_path / "x.png", rows, 8, 0)
+    path.write_bytes(path.read_bytes() + bytes(4096))
+    assert np.array_equal(read_image(path), rows)
+
+
+def exif(turned: int) -> bytes:
+    """One entry, Orientation, of one short; TIFF 6.0."""
+    return b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x112, 3, 1, turned, 0, 0)
+
+
+def test_orientation_in_a_png_is_refused_as_in_a_jpeg(tmp_path):
+    rows = np.zeros((5, 7), np.uint8)
+    hexed = exif(6).hex()
+    old = b"tEXtRaw profile type exif\0\nexif\n%8d\n" % len(exif(6)) + hexed.encode()
+    for extra in (b"eXIf" + exif(6), old):
+        path = png(tmp_path / "x.png", rows, 8, 0, extra)
+        with pytest.raises(ValueError, match=r"x\.png: EXIF orientation 6"):
+            read_header(path)
+    upright = png(tmp_path / "y.png", rows, 8, 0, b"eXIf" + exif(1), b"tEXtA\0b")
+    assert read_header(upright) == (5, 7, 1, "uint8")

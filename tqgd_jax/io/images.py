@@ -1,10 +1,13 @@
 """Reads PNG and JPEG exactly as they are stored.
 
 Pillow refuses truncated files, where SimpleITK fills JPEGs up with grey; but Pillow
-cuts 16-bit colour to 8 bits, so those PNGs are SimpleITK's.
+cuts 16-bit colour to 8 bits, so those PNGs are SimpleITK's, without the chunk (sBIT) by
+which it would divide their values.
 """
 
 import contextlib
+import struct
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -19,9 +22,10 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 UNSUPPORTED = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".jp2")
-MAX_PIXELS = (
-    2**26
-)  # of one image, 8192 x 8192: Pillow warns of more and takes over 1 GiB
+MAX_PIXELS = 2**26  # of one image, 8192 x 8192; Pillow takes over 1 GiB for more
+ORIENTATION = 0x112  # EXIF
+# What a chunk with EXIF begins with: its kind, or after that the keyword of a text
+EXIF = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
 PNG = b"\x89PNG\r\n\x1a\n"
 GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6  # PNG colour types
 
@@ -42,6 +46,12 @@ def _header(path: Path, file: BinaryIO) -> Header:
         header = Header(h, w, channels, "uint16" if head[24] == 16 else "uint8")
         if head[24] == 16 and head[25] == GREY_ALPHA:
             raise ValueError(f"{path}: 16-bit grey with alpha; save it without alpha")
+        starts = [start for start, _, _ in _chunks(path, file)]
+        if any(
+            start.startswith(EXIF) or start[4:].startswith(EXIF) for start in starts
+        ):
+            with _opened(path, file, "damaged") as image:
+                _upright(path, image.getexif().get(ORIENTATION, 1))
     elif head[:2] == b"\xff\xd8":
         header = _jpeg_header(path, file)
     else:
@@ -76,15 +86,39 @@ def _opened(path: Path, file: BinaryIO, fault: str) -> Iterator["Image.Image"]:
 
 def _jpeg_header(path: Path, file: BinaryIO) -> Header:
     with _opened(path, file, "not a readable JPEG") as image:
-        mode, (w, h), turned = image.mode, image.size, image.getexif().get(0x112, 1)
+        mode, (w, h) = image.mode, image.size
+        turned = image.getexif().get(ORIENTATION, 1)
     if mode not in ("L", "RGB"):
         raise ValueError(f"{path}: JPEG of mode {mode}; convert it to grey or RGB")
+    _upright(path, turned)
+    return Header(h, w, 1 if mode == "L" else 3, "uint8")
+
+
+def _upright(path: Path, turned: int) -> None:
     if turned not in (0, 1):
         raise ValueError(
             f"{path}: EXIF orientation {turned}: its boxes may mean the image before "
             "or after turning; save it upright without EXIF"
         )
-    return Header(h, w, 1 if mode == "L" else 3, "uint8")
+
+
+def _chunks(path: Path, file: BinaryIO) -> list[tuple[bytes, int, int]]:
+    """How each chunk of a PNG begins, its first byte and length, up to the end.
+
+    What follows the end is no part of the image, as PNG 5.6 has it.
+    """
+    at, size, chunks = len(PNG), path.stat().st_size, []
+    while not chunks or chunks[-1][0][:4] != b"IEND":
+        file.seek(at)
+        length, start = struct.unpack(">I32s", file.read(36).ljust(36, b"\0"))
+        end = at + length + 12
+        if end > size:
+            raise ValueError(
+                f"{path}: truncated PNG, its end is missing; copy it again"
+            )
+        chunks.append((start, at, length + 12))
+        at = end
+    return chunks
 
 
 def read_image(path: Path) -> UInt[np.ndarray, "h w c"]:
@@ -97,14 +131,8 @@ def read_image(path: Path) -> UInt[np.ndarray, "h w c"]:
         header = _header(path, file)
         file.seek(0)
         head = file.read(33)
-        file.seek(max(0, path.stat().st_size - 64))
-        is_png = head[:8] == PNG
-        if is_png and b"IEND" not in file.read():
-            raise ValueError(
-                f"{path}: truncated PNG, its end is missing; copy it again"
-            )
-        if is_png and head[24] == 16 and head[25] != GREY:
-            pixels = _simpleitk(path)
+        if head[:8] == PNG and head[24] == 16 and head[25] != GREY:
+            pixels = _colour_16(path, file)
         else:
             pixels = _pillow(path, file, header)
     pixels = pixels.reshape(*pixels.shape[:2], -1)
@@ -142,11 +170,27 @@ def _pillow(path: Path, file: BinaryIO, header: Header) -> np.ndarray:
         return np.asarray(image)
 
 
-def _simpleitk(path: Path) -> np.ndarray:
+def _colour_16(path: Path, file: BinaryIO) -> np.ndarray:
+    """The stored values: with sBIT, SimpleITK would shift them."""
+    chunks = _chunks(path, file)
+    if not any(start.startswith(b"sBIT") for start, _, _ in chunks):
+        return _simpleitk(path, path)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "image.png")
+        with copy.open("wb") as bare:
+            bare.write(PNG)
+            for start, at, length in chunks:
+                if not start.startswith(b"sBIT"):
+                    file.seek(at)
+                    bare.write(file.read(length))
+        return _simpleitk(path, copy)
+
+
+def _simpleitk(path: Path, copy: Path) -> np.ndarray:
     import SimpleITK as sitk
 
     try:
-        return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        return sitk.GetArrayFromImage(sitk.ReadImage(str(copy)))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise ValueError(f"{path}: truncated or damaged: {reason}") from error

@@ -1,7 +1,9 @@
-"""MetaImage, NRRD and NIfTI files, checked before SimpleITK decodes them.
+"""MetaImage, NRRD and NIfTI files: pixels as their header claims them, and their place.
 
-`volume_headers` says what a header claims. Here the claim is held against the limits,
-the payload and what SimpleITK reads, and only then are the pixels decoded.
+`headers` says what a header claims. Here the claim is held against the limits and
+the payload, and NumPy reads the pixels, so nothing else is ever read as pixels. SimpleITK
+reads the place from the header alone; where it finds another size or spacing, the header
+is ambiguous.
 """
 
 import contextlib
@@ -16,7 +18,10 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import numpy as np
 from jaxtyping import Int16, Shaped, UInt8
 
-from tqgd_jax.io.volume_headers import RESAVE, Claim, meta, nifti, nrrd
+from tqgd_jax.io.headers.claim import RESAVE, Claim
+from tqgd_jax.io.headers.meta import meta
+from tqgd_jax.io.headers.nifti import nifti
+from tqgd_jax.io.headers.nrrd import nrrd
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -54,10 +59,9 @@ def suffix(path: Path) -> str:
 def read(path: Path, *, mask: bool = False) -> tuple[Shaped[np.ndarray, "_ _ _"], Grid]:
     """Pixels in the file's own order and type, [z, y, x], and their grid."""
     claim = _claim(path, mask)
-    _check_payload(path, claim)
+    values = _pixels(path, claim)
     with _as_named(path, claim) as header:
-        reader, grid = _reader(path, header, claim)
-        return decoded(reader, path), grid
+        return values, _grid(path, header, claim)
 
 
 def decoded(reader: "sitk.ImageFileReader", path: Path) -> Shaped[np.ndarray, "_ _ _"]:
@@ -149,9 +153,8 @@ def _as_named(path: Path, claim: Claim) -> Iterator[Path]:
         yield header
 
 
-def _reader(
-    path: Path, header: Path, claim: Claim
-) -> tuple["sitk.ImageFileReader", Grid]:
+def _grid(path: Path, header: Path, claim: Claim) -> Grid:
+    """Where the voxels lie, mm, as SimpleITK reads the header."""
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
@@ -166,16 +169,23 @@ def _reader(
             f"{path}: ambiguous header: {claim.size} or {reader.GetSize()} voxels; "
             f"{RESAVE}"
         )
-    grid = Grid(
-        reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection()
+    spacing, origin = (
+        tuple(claim.mm * v for v in of)
+        for of in (reader.GetSpacing(), reader.GetOrigin())
     )
+    grid = Grid(reader.GetSize(), spacing, origin, reader.GetDirection())
     numbers = (*grid.spacing, *grid.origin, *grid.direction)
     if not all(map(math.isfinite, numbers)) or min(grid.spacing) <= 0:
         raise ValueError(
             f"{path}: spacing {grid.spacing}, origin {grid.origin}, direction "
             f"{grid.direction} must be finite and the spacing above 0; {RESAVE}"
         )
-    return reader, grid
+    if not np.allclose(spacing, claim.spacing, rtol=0.01, atol=0):
+        raise ValueError(
+            f"{path}: ambiguous header: a spacing of {claim.spacing} or {spacing} mm; "
+            f"{RESAVE}"
+        )
+    return grid
 
 
 def _check(path: Path, claim: Claim, mask: bool) -> None:
@@ -194,7 +204,7 @@ def _check(path: Path, claim: Claim, mask: bool) -> None:
         )
     if math.prod(size) * claim.dtype.itemsize > MAX_BYTES:
         raise ValueError(
-            f"{path}: {math.prod(size)} voxels of {claim.dtype} exceed {MAX_BYTES} "
+            f"{path}: {math.prod(size)} voxels of {claim.dtype.name} exceed {MAX_BYTES} "
             "bytes; save it as int16"
         )
     if not all(s > 0 and math.isfinite(s) for s in claim.spacing):
@@ -204,37 +214,41 @@ def _check(path: Path, claim: Claim, mask: bool) -> None:
         )
     if claim.dtype.itemsize == 1 and not mask:
         raise ValueError(
-            f"{path}: 8-bit image ({claim.dtype}); a scan needs HU, at least -1024 to "
+            f"{path}: 8-bit image ({claim.dtype.name}); a scan needs HU, at least -1024 to "
             "3071, as int16. Is it a mask, or windowed for display?"
         )
     if claim.dtype.kind in "iu" and claim.dtype.itemsize == 8 and not mask:
         raise ValueError(
-            f"{path}: 64-bit image ({claim.dtype}), read as a mask only; of a scan, "
+            f"{path}: 64-bit image ({claim.dtype.name}), read as a mask only; of a scan, "
             "save it as MET_SHORT, short or int16"
         )
 
 
-def _check_payload(path: Path, claim: Claim) -> None:
-    """The payload holds exactly the pixels that the header claims."""
+def _pixels(path: Path, claim: Claim) -> Shaped[np.ndarray, "_ _ _"]:
+    """What the payload holds, [z, y, x], exactly as much as the header claims."""
     expected = claim.skip + math.prod(claim.size) * claim.dtype.itemsize
     at_hand = claim.payload.stat().st_size - claim.offset
     held, why = at_hand, ""
-    if claim.compressed:
-        if claim.length is not None and claim.length != at_hand:
-            raise ValueError(
-                f"{path}: says {claim.length} compressed bytes, {claim.payload.name} "
-                f"holds {at_hand}; copy it again"
-            )
-        try:
-            with claim.payload.open("rb") as file:
-                file.seek(claim.offset)
+    content = np.empty(expected, np.uint8)
+    with claim.payload.open("rb") as file:
+        file.seek(claim.offset)
+        if claim.compressed:
+            if claim.length is not None and claim.length != at_hand:
+                raise ValueError(
+                    f"{path}: says {claim.length} compressed bytes, "
+                    f"{claim.payload.name} holds {at_hand}; copy it again"
+                )
+            try:
                 held = 0
-                for block in inflate(file):  # counted, not kept: it may be a bomb
-                    held += len(block)
-                    if held > expected:
+                for block in inflate(file):
+                    start, held = held, held + len(block)
+                    if held > expected:  # it may be a bomb
                         break
-        except (zlib.error, EOFError) as error:
-            why = f" ({error})"
+                    content[start:held] = np.frombuffer(block, np.uint8)
+            except (zlib.error, EOFError) as error:
+                why = f" ({error})"
+        elif held == expected:
+            held = file.readinto(content.data)
     if held != expected or why:
         state = "truncated" if held < expected else "oversized"
         if held == expected:
@@ -242,9 +256,17 @@ def _check_payload(path: Path, claim: Claim) -> None:
         more = "at least " if claim.compressed and held > expected else ""
         raise ValueError(
             f"{path}: {state} pixels{why}: {claim.payload.name} holds {more}{held} "
-            f"bytes, the header claims {expected} for {claim.size} of {claim.dtype}. "
-            "Copy it again, or correct the header"
+            f"bytes, the header claims {expected} for {claim.size} of "
+            f"{claim.dtype.name}. Copy it again, or correct the header"
         )
+    stored = np.frombuffer(content, claim.dtype, offset=claim.skip)
+    values = stored.astype(claim.dtype.newbyteorder("="), copy=False)
+    if claim.scale != (1.0, 0.0):
+        slope, intercept = claim.scale
+        # whole numbers of 16 bits are exact in float32, and a scan is large
+        wide = np.float32 if values.itemsize <= 2 else np.float64
+        values = values.astype(wide) * wide(slope) + wide(intercept)
+    return values.reshape(claim.size[::-1])
 
 
 def inflate(file: BinaryIO) -> Iterator[bytes]:

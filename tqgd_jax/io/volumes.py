@@ -24,6 +24,8 @@ __all__ += ["read_mask", "read_volume"]
 
 logger = logging.getLogger("tqgd_jax")
 
+# mm: what scanners and reconstructions of people have
+IN_PLANE, MOST_BETWEEN = (0.1, 10.0), 20.0
 MAX_SKEW = 1e-3  # of a direction cosine: 0.06 degrees, 0.2 mm over a heart
 
 
@@ -110,15 +112,32 @@ def read_volume(path: str | Path, *, series: str = "") -> Volume:
         sop = sop[::-1]
     if hu.min() >= 0:
         logger.warning("%s: no voxel below 0, and air has -1000: is this HU?", path)
+    spacing, origin = _place(grid, axes, signs)
+    if doubt := doubtful(spacing):
+        logger.warning("%s: %s", path, doubt)
     return Volume(
         hu,
-        *_place(grid, axes, signs),
+        spacing,
+        origin,
         ids,
         sop,
         thickness,
         swapped=axes[0] == 1,
         flipped=(signs[1] < 0, signs[0] < 0),
         grid=grid,
+    )
+
+
+def doubtful(spacing: tuple[float, float, float]) -> str:
+    """What is doubtful in a spacing (z, y, x) in mm, and the way out; or nothing."""
+    low, high = IN_PLANE
+    z, y, x = spacing
+    if min(y, x) >= low and max(y, x) <= high and z <= MOST_BETWEEN:
+        return ""
+    return (
+        f"slices {z:g} mm apart, pixels of {y:g} x {x:g} mm: of people they are at most "
+        f"{MOST_BETWEEN:g} mm and {low:g} to {high:g} mm; areas and scores go by them. "
+        "Was another unit meant, or the spacing lost? Correct it in the file"
     )
 
 

@@ -27,6 +27,8 @@ TAGS = {
     0x00181210: "ConvolutionKernel",
     0x0020000D: "StudyInstanceUID",
     0x0020000E: "SeriesInstanceUID",
+    0x00200012: "AcquisitionNumber",
+    0x00200013: "InstanceNumber",
     0x00200032: "ImagePositionPatient",
     0x00200037: "ImageOrientationPatient",
     0x00280002: "SamplesPerPixel",

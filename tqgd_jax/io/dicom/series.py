@@ -6,9 +6,7 @@ position and orientation.
 """
 
 import logging
-import math
-import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int16
 
-from tqgd_jax.io.dicom import slice
+from tqgd_jax.io import walk
+from tqgd_jax.io.dicom import slice, stacking
 from tqgd_jax.io.dicom.header import Header, read_header
-from tqgd_jax.io.dicom.slice import MAX_TILT, listed
+from tqgd_jax.io.dicom.slice import listed
 from tqgd_jax.io.volume_files import MAX_VOXELS, Grid, decoded, to_int16
 
 logger = logging.getLogger("tqgd_jax")
@@ -117,23 +116,33 @@ def _ids(header: Header) -> dict[str, str]:
 def dicom_folders(root: Path) -> list[tuple[Path, str, int]]:
     """Folder, SeriesInstanceUID and number of files of every series under `root`.
 
-    Localizers are left out. Files with a damaged header count for the series "", with
-    a warning; reading their folder says what is wrong.
+    Localizers and what else is no CT image are left out, with a warning. Files with a
+    damaged header count for the series "", with a warning; reading their folder says
+    what is wrong.
     """
-    series = []
-    for folder, _, _ in sorted(os.walk(root)):
-        counts: dict[str, int] = defaultdict(int)
-        for path in _files(Path(folder)):
-            try:
-                header = read_header(path)
-            except ValueError as error:
-                logger.warning("%s", error)
-                counts[""] += 1
-                continue
-            if header and not _is_localizer(header):
-                counts[header.text.get("SeriesInstanceUID", "")] += 1
-        series += [(Path(folder), uid, n) for uid, n in sorted(counts.items())]
-    return series
+    series: dict[tuple[Path, str], int] = Counter()
+    skipped: list[tuple[Path, str]] = []
+    for path in walk.files(root):
+        try:
+            header = read_header(path)
+        except ValueError as error:
+            logger.warning("%s", error)
+            series[path.parent, ""] += 1
+            continue
+        if header and (why := slice.no_scan(header)):
+            skipped.append((path, why))
+        elif header:
+            series[path.parent, header.text.get("SeriesInstanceUID", "")] += 1
+    if skipped:
+        path, _ = skipped[0]
+        counts = _counted(why for _, why in skipped)
+        logger.warning("%s: skipped %s, such as %s", root, counts, path)
+    return [(*key, n) for key, n in sorted(series.items())]
+
+
+def _counted(reasons: Iterable[str]) -> str:
+    """How many files are what, of those that are no CT image."""
+    return ", ".join(f"{n} {why}" for why, n in sorted(Counter(reasons).items()))
 
 
 def find(folder: Path, series: str = "") -> Stack:
@@ -142,22 +151,28 @@ def find(folder: Path, series: str = "") -> Stack:
     Reads headers only. Raises ValueError when the slices do not make up one CT volume.
     """
     by_uid: dict[str, list[Header]] = defaultdict(list)
-    skipped = others = 0
+    skipped: list[str] = []
+    others = 0
     for path in _files(folder):
         header = read_header(path)
         if header is None:
             others += 1
-        elif _is_localizer(header):
-            skipped += 1
+            continue
+        uid = header.text.get("SeriesInstanceUID", "")
+        if why := slice.no_scan(header):
+            skipped.append(why)
+            if series and uid.startswith(series):
+                logger.warning("%s: %s, no CT image: skipped", path, why)
         else:
-            by_uid[header.text.get("SeriesInstanceUID", "")].append(header)
+            by_uid[uid].append(header)
     logger.debug("%s: ignored %d files that are not DICOM", folder, others)
     if skipped:
-        logger.info("%s: skipped %d localizer images", folder, skipped)
+        logger.info("%s: skipped %s", folder, _counted(skipped))
     if not by_uid:
         raise ValueError(
-            f"{folder}: no CT slices in this folder ({skipped} localizer images, "
-            f"{others} other files); give the folder that directly holds them"
+            f"{folder}: no CT slices in this folder ({_counted(skipped) or 'no DICOM'}, "
+            f"{others} other files), and only CT images hold HU; give the folder that "
+            "directly holds them"
         )
     chosen = [uid for uid in by_uid if uid.startswith(series)]
     chosen = [series] if series in by_uid else chosen
@@ -171,7 +186,8 @@ def find(folder: Path, series: str = "") -> Stack:
             for uid, h in sorted(by_uid.items())
         )
         raise ValueError(
-            f"{folder}: {what}; choose with series= and a UID, or how one begins: {table}"
+            f"{folder}: {what}; choose one by its UID, or how that begins (series=UID in "
+            f"Python, --series=UID of tqgd score, predict and explain): {table}"
         )
     headers = by_uid[chosen[0]]
     # A dose report may have the UID of the series. Without any slice, `assemble` says why.
@@ -220,6 +236,7 @@ def assemble(headers: list[Header]) -> Stack:
                     f"{header.path}: {name} {a!r}, but {first.path.name} of the same "
                     f"series has {b!r}; export the series again"
                 )
+    stacking.distinct(headers)
     if len(slices) * size[0] * size[1] > MAX_VOXELS:
         raise ValueError(
             f"{first.path.parent}: {len(slices)} slices of {size[0]} x {size[1]} exceed "
@@ -228,10 +245,11 @@ def assemble(headers: list[Header]) -> Stack:
     row, column = np.array(across[:3]), np.array(across[3:])
     normal = np.cross(row, column)
     slices.sort(key=lambda s: float(normal @ np.array(s[0].position)))
+    stacking.one_acquisition([header for _, header in slices])
     paths = tuple(header.path for _, header in slices)
     positions = np.array([place.position for place, _ in slices])
     thickness = slice.thickness(first)
-    step = _step(paths, positions, normal, min(spacing), thickness)
+    step = stacking.step(paths, positions, normal, min(spacing), thickness)
     return Stack(
         paths,
         Grid(
@@ -244,63 +262,6 @@ def assemble(headers: list[Header]) -> Stack:
         tuple(header.text.get("SOPInstanceUID", "") for _, header in slices),
         thickness,
     )
-
-
-def _step(
-    paths: tuple[Path, ...],
-    positions: np.ndarray,
-    normal: np.ndarray,
-    pixel: float,
-    thickness: float | None,
-) -> float:
-    """Distance of slices in mm, from their positions; never from SliceThickness."""
-    if len(paths) == 1:
-        if thickness is None:
-            raise ValueError(
-                f"{paths[0]}: one slice without SliceThickness; add others"
-            )
-        logger.warning(
-            "%s: one slice; its SliceThickness is taken as spacing", paths[0]
-        )
-        return thickness
-    along = positions @ normal
-    gaps = np.diff(along)
-    step = float(np.median(gaps))
-    for k in np.flatnonzero(gaps < 0.01):
-        raise ValueError(
-            f"{paths[k]} and {paths[k + 1].name} lie at the same position "
-            f"({along[k]:.2f} mm along the normal); phases or reconstructions of one "
-            "series must be in separate folders, and copies removed"
-        )
-    for k in np.flatnonzero(np.abs(gaps - step) > 0.1 * step):
-        raise ValueError(
-            f"{paths[k].parent}: {gaps[k]:.2f} mm between {paths[k].name} and "
-            f"{paths[k + 1].name}, {step:.2f} mm elsewhere: slices are missing or "
-            "unevenly spaced. Export the complete series"
-        )
-    beside = positions - positions[0] - np.outer(along - along[0], normal)
-    shift = np.linalg.norm(beside, axis=1)
-    angle = math.degrees(math.atan2(shift[-1], along[-1] - along[0]))
-    if angle > MAX_TILT:
-        raise ValueError(
-            f"{paths[0].parent}: slices are stacked {angle:.1f} degrees off their normal "
-            "(gantry tilt, sheared volume); resample it to an untilted axial grid"
-        )
-    if shift.max() > pixel / 2:
-        raise ValueError(
-            f"{paths[int(shift.argmax())]}: lies {shift.max():.2f} mm beside the other "
-            "slices of the series; export the series again"
-        )
-    if thickness is not None and abs(thickness - step) > 0.01 * step:
-        logger.warning(
-            "%s: slices lie %.3f mm apart but are called %.3f mm thick; the first counts",
-            *(paths[0].parent, step, thickness),
-        )
-    return step
-
-
-def _is_localizer(header: Header) -> bool:
-    return "LOCALIZER" in header.text.get("ImageType", "").split("\\")
 
 
 def _files(folder: Path) -> list[Path]:

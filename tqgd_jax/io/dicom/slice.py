@@ -14,8 +14,25 @@ from tqgd_jax.io.dicom.header import CONVERT, EXPLICIT, IMPLICIT, RLE, Header
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED = (f"{CT}.1", f"{CT}.2")
+OTHERS = {
+    "1.2.840.10008.5.1.4.1.1.7": "Secondary Capture (dose reports, screenshots)",
+    "1.2.840.10008.5.1.4.1.1.88.67": "dose report",
+}
 MAX_SIDE = 2**13
 MAX_TILT = 0.1  # degrees
+
+
+def no_scan(header: Header) -> str:
+    """What a file is when it is no slice of a CT scan, or nothing: no fault of it."""
+    text = header.text
+    kind, modality = text.get("SOPClassUID", ""), text.get("Modality", "")
+    if "LOCALIZER" in text.get("ImageType", "").split("\\"):
+        return "localizer"
+    if modality not in ("", "CT"):
+        return f"of Modality {modality!r}"
+    if kind not in ("", CT, *ENHANCED):
+        return f"of {OTHERS.get(kind, f'SOP class {kind}')}"
+    return ""
 
 
 class Place(NamedTuple):
@@ -40,7 +57,7 @@ def place(header: Header) -> Place:
     if modality != "CT" or kind not in ("", CT):
         raise ValueError(
             f"{path}: Modality {modality!r}, SOP class {kind}; only CT images hold HU. "
-            "Choose another series of the folder with series="
+            "Take the original series"
         )
     for name, allowed in (
         ("SamplesPerPixel", "1"),

@@ -1,0 +1,1 @@
+"""What the headers of volume files claim, and which claims are refused."""

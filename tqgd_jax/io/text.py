@@ -1,0 +1,57 @@
+"""Text files of users: one rule by which all are read.
+
+UTF-8, with or without a byte order mark. Other encodings are refused, because a guess
+would give names of classes and files that are not there.
+"""
+
+import codecs
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+
+MAX_BYTES = 64 * 2**20
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def too_large(file: Path, most: int) -> str:
+    """Why `file` is refused unread, or nothing."""
+    size = file.stat().st_size
+    return f"{size} bytes, at most {most} are read" if size > most else ""
+
+
+def read_text(file: Path, most: int = MAX_BYTES) -> str:
+    """The text of a file without its mark. Raises ValueError that names the file."""
+    try:
+        if why := too_large(file, most):
+            raise ValueError(f"{file}: {why}")
+        content = file.read_bytes()
+    except OSError as error:
+        raise ValueError(
+            f"{file}: cannot be read ({error.strerror}); check its name and folder"
+        ) from error
+    if why := not_utf8(content):
+        raise ValueError(f"{file}: {why}")
+    return content.decode("utf-8-sig")
+
+
+def not_utf8(content: bytes) -> str:
+    """Why a content is not read as text, and the way out; or nothing."""
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        way = "save it as UTF-8 in an editor"
+        if content[:2] in UTF16:
+            return f"not UTF-8 but UTF-16; {way}, or: iconv -f UTF-16 -t UTF-8"
+        return f"not UTF-8 at byte {error.start}; {way}"
+    return ""
+
+
+def last_place(numbers: Iterable[float | str]) -> float:
+    """The unit of the last decimal that numbers are written with; whole ones: 0.
+
+    A tool rounds to as many decimals everywhere, and some leave zeros at the end away,
+    so the number with the most decimals tells: 0.001 of "1.5", "0.125".
+    """
+    places = (Decimal(str(n)).as_tuple().exponent for n in numbers)
+    least = min((p for p in places if isinstance(p, int)), default=0)
+    return 10.0**least if least < 0 else 0.0
