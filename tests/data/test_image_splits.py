@@ -10,7 +10,7 @@ from tqgd_jax.config import Config
 from tqgd_jax.data.discover.layout import discover
 from tqgd_jax.data.discover.split_source import PARTS
 from tqgd_jax.data.index_dataset import hash_file, index_dataset
-from tqgd_jax.data.read import image_set
+from tqgd_jax.data.read import image_set, validation
 from tqgd_jax.data.split import splits
 
 
@@ -53,7 +53,7 @@ def test_csv_and_folder_must_agree(tmp_path):
     cfg = config(tmp_path, classes=("x",))
     problems = index_dataset(cfg, discover(cfg.data)).problems
     assert [
-        (p.file, p.line, p.kind) for p in problems if p.kind != "no_annotation"
+        (p.file, p.line, p.kind) for p in problems if p.kind not in validation.INFO
     ] == [(path, 3, "missing_image"), (tmp_path / "b.png", 0, "not_in_split")]
 
 

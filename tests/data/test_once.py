@@ -24,7 +24,7 @@ from tqgd_jax.io import images as io_images
 
 PACKAGE = Path(__file__).parents[2] / "tqgd_jax"
 DISCOVERY = (
-    *("data/discover/layout.discover", "data/discover/scan_folder.walk"),
+    *("data/discover/layout.discover", "io/walk.files"),
     *("data/discover/scan_folder.among", "data/discover/image_folder.among"),
     *("data/discover/image_folder.named", "data/discover/image_folder._pair"),
     *("data/discover/scan_folder._volumes", "data/discover/scan_folder._dicom"),

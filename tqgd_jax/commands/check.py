@@ -19,7 +19,7 @@ from tqgd_jax.config import Config, Crop, Data, Model
 from tqgd_jax.data.discover import split_source
 from tqgd_jax.data.discover.layout import discover
 from tqgd_jax.data.read import validation
-from tqgd_jax.data.split import folds
+from tqgd_jax.data.split import patients
 from tqgd_jax.evaluation.measures import size_strata
 from tqgd_jax.io import images
 from tqgd_jax.structures.annotation import Problem
@@ -42,17 +42,25 @@ def examine(config: Config, picture: Path | None = None) -> int:
         layout = discover(config.data)
         try:
             dataset = index_dataset(config, layout)
-        except folds.TooFewError as error:
+        except patients.TooFewError as error:
             print(f"note      {error}\n")  # for training; the data may be sound
             config.data.split, config.data.ratio = "ratio", (1.0, 0.0, 0.0)
+            config.data.hold_out = 0.0
             split = split_source.source(layout.folder, config.data)
             dataset = index_dataset(config, layout._replace(split=split))
     except ValueError as error:
         print(f"unusable: {error}")
         return 2
     samples = [sample for of in dataset.parts.values() for sample in of]
-    problems = sorted([*dataset.problems, *_damaged(samples)])
+    damaged, values = _look(samples)
+    problems = [*dataset.problems, *damaged]
+    if values and samples[0].header.dtype != "int16":
+        window = config.data.window_of(np.dtype(samples[0].header.dtype))
+        problems += validation.dark(dataset.root, values[1], window)
+    problems.sort()
     _summary(dataset, samples, problems)
+    if values:
+        print(f"values    {values[0]} to {values[1]}")
     _masks(samples, config.data)
     _boxes(samples)
     if picture is not None:
@@ -75,15 +83,18 @@ def examine(config: Config, picture: Path | None = None) -> int:
     return 2 if unusable else int(bool(bad))
 
 
-def _damaged(samples: list[Sample]) -> list[Problem]:
-    damaged = []
+def _look(samples: list[Sample]) -> tuple[list[Problem], tuple[int, int] | None]:
+    """Images that cannot be read, and the lowest and highest value of the others."""
+    damaged, lows, highs = [], [], []
     for sample in samples:
         try:
-            sample.pixels()
+            pixels = sample.pixels()
+            lows.append(pixels.min().item())
+            highs.append(pixels.max().item())
         except ValueError as error:
             text = str(error).removeprefix(f"{sample.path}: ")
             damaged.append(Problem(sample.path, 0, "unreadable", text))
-    return damaged
+    return damaged, (min(lows), max(highs)) if lows else None
 
 
 def _summary(
@@ -94,8 +105,8 @@ def _summary(
     print(f"classes   {', '.join(dataset.classes)}")
     parts = ", ".join(f"{part} {len(of)}" for part, of in dataset.parts.items())
     print(f"split     {parts} (from: {dataset.mode})")
-    patients = len({sample.patient for sample in samples})
-    print(f"images    {len(samples)} of {patients} patients or single images")
+    people = len({sample.patient for sample in samples})
+    print(f"images    {len(samples)} of {people} patients or single images")
     kinds = Counter(i.header for i in samples)
     for (h, w, c, dtype), n in sorted(kinds.items()) if len(kinds) <= SIZES else ():
         print(f"          {n} of {w}x{h} px, {'grey' if c == 1 else 'RGB'}, {dtype}")
@@ -222,6 +233,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--heads", default=heads, help="as model.heads: 3,4,5")
     crop = Crop().method
     parser.add_argument("--crop", default=crop, help="as data.crop.method")
+    parser.add_argument(
+        "--window",
+        nargs=2,
+        type=float,
+        default=plain.window,
+        metavar=("LOW", "HIGH"),
+        help="as data.window",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--picture", type=Path, metavar="PNG", help="draws the areas of boxes (Fig. 2)"
@@ -229,6 +248,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     values = vars(parser.parse_args(argv))
     picture = values.pop("picture")
     seed, anchors, heads = (values.pop(name) for name in ("seed", "anchors", "heads"))
+    values["window"] = tuple(values["window"])
     values["classes"] = tuple(name for name in values["classes"].split(",") if name)
     logging.basicConfig(level=logging.WARNING)
     try:

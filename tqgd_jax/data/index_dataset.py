@@ -54,8 +54,12 @@ def index_dataset(config: Config, layout: Layout) -> DatasetIndex:
 def read(layout: Layout, data: Data, sha256: Callable[[Path], str] = hash_file) -> Rows:
     """All that any part of any split could need; `sha256` is asked of images."""
     if isinstance(layout.folder, ScanFolder):
-        return scans.rows(layout, data)
-    return image_set.rows(layout, data, sha256)
+        rows = scans.rows(layout, data)
+    else:
+        rows = image_set.rows(layout, data, sha256)
+    if not rows.records:
+        raise validation.unusable(layout.folder.root, rows.problems, "no image is left")
+    return rows
 
 
 def split(config: Config, layout: Layout, rows: Rows) -> DatasetIndex:
@@ -99,6 +103,10 @@ def split(config: Config, layout: Layout, rows: Rows) -> DatasetIndex:
             if cropped and not of_scans:
                 sample = dataclasses.replace(sample, crop=window)
             parts[part].append(sample)
+    if parts["train"] and not any(len(s.labels) for s in parts["train"]):
+        text = "none of its images has a box, so nothing would be learned"
+        root = layout.folder.root
+        problems.append(Problem(root, 0, "no_box_trains", text))
     notes = []
     if of_scans:
         for part in sorted({*part_of.values()}):

@@ -9,8 +9,7 @@ from jaxtyping import Int, Integer
 from tqgd_jax.config import Data
 from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.data.discover import image_folder
-from tqgd_jax.data.discover.scan_folder import walk
-from tqgd_jax.io import images
+from tqgd_jax.io import images, walk
 
 
 def of_arrays(
@@ -38,7 +37,7 @@ def of_folder(root: Path, data: Data) -> Dataset:
 
     Raises ValueError when its window is one of Hounsfield units.
     """
-    files = walk(root) if root.is_dir() else [root]
+    files = walk.files(root) if root.is_dir() else [root]
     return of_files(root, files, data)
 
 

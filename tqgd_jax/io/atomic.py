@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -100,6 +101,21 @@ def _filled(partial: Path, path: Path, way_out: str) -> Iterator[None]:
             yield
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def made(folder: Path, way_out: str) -> Path:
+    """A folder that is made if it is missing, and that files can be written in.
+
+    Raises ValueError, in one line with the way out, where that cannot be.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        why = error.strerror
+        raise ValueError(f"{folder}: cannot be written ({why}); {way_out}") from error
+    return folder
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 
 from tqgd_jax.io import coco_columns
 from tqgd_jax.io.coco_columns import Placed
+from tqgd_jax.io.text import last_place
 from tqgd_jax.structures.annotation import Annotation, Entry, Problem
 
 CROWD = "stands for many objects (iscrowd); it is no box to learn"
@@ -20,7 +21,6 @@ RULE = "list it there"
 def read_coco(file: Path) -> dict[str, Annotation]:
     """Annotations by `file_name`. Raises ValueError naming file and line."""
     _, images, categories, truth = coco_columns.ground_truth(file, _with_lines)
-    classes = [str(name) for name in coco_columns.column(categories, "name")]
     keys = coco_columns.ids(images)
     image, kind = (
         coco_columns.lookup(truth, key, {v: k for k, v in enumerate(known)}, RULE)
@@ -29,7 +29,11 @@ def read_coco(file: Path) -> dict[str, Annotation]:
             ("category_id", coco_columns.ids(categories)),
         )
     )
-    boxes = coco_columns.corners(coco_columns.raw_boxes(truth))
+    classes = coco_columns.class_names(categories, set(kind.tolist()))
+    if any("id" in row for row in truth.rows):  # COCO wants one, no box needs it
+        coco_columns.ids(truth)
+    xywh = coco_columns.raw_boxes(truth)
+    boxes, rounding = coco_columns.corners(xywh), last_place(xywh.ravel().tolist())
     crowd = coco_columns.flags(truth, "iscrowd")
     coco_columns.column(images, "file_name")
     names = coco_columns.names(images, range(len(keys)), keys)
@@ -44,6 +48,7 @@ def read_coco(file: Path) -> dict[str, Annotation]:
             tuple(classes[c] for c in kind[own]),
             tuple(lines[i] for i in own),
             size=coco_columns.size(images, k),
+            rounding=rounding,
             problems=tuple(Problem(file, lines[i], "crowd", CROWD) for i in crowds),
         )
     return made
@@ -79,16 +84,18 @@ def entries(
     root: Path, files: list[Path], names: dict[Path, str]
 ) -> tuple[list[Entry], list[Problem]]:
     """Pairs the images a json names with the images that are there."""
-    by_name = defaultdict(list)
+    by_name, by_any_case = defaultdict(list), defaultdict(list)
     for path in names:
         by_name[path.name].append(path)
+        by_any_case[path.name.casefold()].append(path)
     paired: dict[Path, Entry] = {}
     problems = []
     for file in files:
         for key in annotations(file):
-            tries = [file.parent / key, root / key, root / "images" / key]
+            inside = Path(key.replace("\\", "/"))  # as Windows writes it
+            tries = [file.parent / inside, root / inside, root / "images" / inside]
             fits = [path for path in tries if path in names]
-            fits = fits or by_name[Path(key).name]
+            fits = fits or by_name[inside.name] or by_any_case[inside.name.casefold()]
             if len(fits) != 1 and not any(path in names for path in tries):
                 text = f"{len(fits)} images fit {key!r}"
                 problems.append(Problem(file, 0, "missing_image", text))

@@ -6,20 +6,23 @@ is the faulty entry looked for and named.
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from tqgd_jax.io.voc_yolo import too_large
+from tqgd_jax.io.text import read_text
 
 MAX_BYTES = 2**30  # COCO's own largest file is 448 MB
 MAX_PX = 1e7  # of a coordinate: areas stay exact
 
 LARGEST = 2**53  # whole number that float64 holds too
 
+TEXT_AND_NUMBERS = (
+    "text (in quotes) is another id than a number: write both without quotes"
+)
 Key = int | str
 Entry = dict[str, Any]
 
@@ -54,16 +57,7 @@ class Entries(NamedTuple):
 
 def load(path: Path, parse: Callable[[str], Any] = json.loads) -> Any:
     """What a json file holds. Raises ValueError naming file and position."""
-    try:
-        if why := too_large(path, MAX_BYTES):
-            raise ValueError(f"{path}: {why}")
-        text = path.read_text("utf-8-sig")
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}: not UTF-8 at byte {error.start}; json is text in UTF-8"
-        ) from error
+    text = read_text(path, MAX_BYTES)
     try:
         return parse(text)
     except json.JSONDecodeError as error:
@@ -138,11 +132,42 @@ def ids(of: Entries) -> list[Key]:
             )
         if value in seen:
             raise ValueError(
-                f"{of.at(k)}: entry {seen[value]} has the id {value!r} already; ids "
-                "must differ"
+                f"{of.at(k)}{_called(of.rows[k])}: {of.name}[{seen[value]}]"
+                f"{_called(of.rows[seen[value]])} has the id {value!r} already; ids must "
+                "differ"
             )
         seen[value] = k
     return keys
+
+
+def _called(row: Entry) -> str:
+    """The name of an entry, as messages add it."""
+    name = row.get("file_name") or row.get("name")
+    return f" {short(name)}" if name else ""
+
+
+def class_names(of: Entries, used: Collection[int]) -> list[str]:
+    """The name of each category.
+
+    Two of one name are one class to a reader, so they are refused; but what Roboflow
+    writes above its classes, which no annotation uses, may have the name of one.
+
+    Args:
+      of: the categories.
+      used: positions of those that annotations use.
+    """
+    names = [str(name) for name in column(of, "name")]
+    above = {row.get("supercategory") for row in of.rows}
+    seen: dict[str, int] = {}
+    for k, name in enumerate(names):
+        if k not in used and name in above:
+            continue
+        if (other := seen.setdefault(name, k)) != k:
+            raise ValueError(
+                f"{of.at(k)}: {of.name}[{other}] is called {name!r} already; names of "
+                "classes must differ: merge the two, or rename one"
+            )
+    return names
 
 
 def names(of: Entries, order: Sequence[int], keys: Sequence[Key]) -> list[str]:
@@ -185,9 +210,10 @@ def lookup(
         more = f" and {len(index) - 6} more" if len(index) > 6 else ""
         for k, value in enumerate(values):
             if not isinstance(value, Key) or value not in index:
+                kinds = {type(value), *map(type, index)} == {int, str}
                 raise ValueError(
                     f"{of.at(k)}: {key} {short(value)} is none of the ground truth's, "
-                    f"which are {known}{more}; {rule}"
+                    f"which are {known}{more}; " + (TEXT_AND_NUMBERS if kinds else rule)
                 ) from None
         raise
 

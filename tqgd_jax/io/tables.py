@@ -5,12 +5,16 @@ them: values may hold commas, decimal ones too. Errors name FILE:LINE.
 """
 
 import csv
+import io
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tqgd_jax.io.text import read_text
+
+MAX_BYTES = 2**28
 DELIMITERS = ",;\t"
 BOX = ("x0", "y0", "x1", "y1")  # pixel edges, x1 and y1 exclusive
 
@@ -27,26 +31,17 @@ def read_cells(path: Path) -> Iterator[tuple[int, list[str]]]:
 
     Raises ValueError for a file that is not there, not UTF-8 or no csv.
     """
+    file = io.StringIO(read_text(path, MAX_BYTES), newline="")
+    delimiter = max(DELIMITERS, key=file.readline().count)
+    file.seek(0)
+    reader = csv.reader(file, delimiter=delimiter, strict=True)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            delimiter = max(DELIMITERS, key=file.readline().count)
-            file.seek(0)
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            try:
-                for cells in reader:
-                    if any(map(str.strip, cells)):
-                        yield reader.line_num, cells
-            except csv.Error as error:
-                raise ValueError(
-                    f"{path}:{reader.line_num}: no csv ({error}); save it as CSV UTF-8"
-                ) from error
-    except OSError as error:
+        for cells in reader:
+            if any(map(str.strip, cells)):
+                yield reader.line_num, cells
+    except csv.Error as error:
         raise ValueError(
-            f"{path}: cannot be read ({error.strerror}); check its name and folder"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}: not UTF-8 ({error.reason}); save it as CSV UTF-8"
+            f"{path}:{reader.line_num}: no csv ({error}); save it as CSV UTF-8"
         ) from error
 
 

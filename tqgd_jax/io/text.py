@@ -5,6 +5,7 @@ would give names of classes and files that are not there.
 """
 
 import codecs
+import math
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
@@ -29,17 +30,17 @@ def read_text(file: Path, most: int = MAX_BYTES) -> str:
         raise ValueError(
             f"{file}: cannot be read ({error.strerror}); check its name and folder"
         ) from error
-    if why := not_utf8(content):
+    if why := not_utf8(content, csv=file.suffix.lower() == ".csv"):
         raise ValueError(f"{file}: {why}")
     return content.decode("utf-8-sig")
 
 
-def not_utf8(content: bytes) -> str:
+def not_utf8(content: bytes, *, csv: bool = False) -> str:
     """Why a content is not read as text, and the way out; or nothing."""
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
-        way = "save it as UTF-8 in an editor"
+        way = f"save it as {'CSV ' * csv}UTF-8"
         if content[:2] in UTF16:
             return f"not UTF-8 but UTF-16; {way}, or: iconv -f UTF-16 -t UTF-8"
         return f"not UTF-8 at byte {error.start}; {way}"
@@ -55,3 +56,11 @@ def last_place(numbers: Iterable[float | str]) -> float:
     places = (Decimal(str(n)).as_tuple().exponent for n in numbers)
     least = min((p for p in places if isinstance(p, int)), default=0)
     return 10.0**least if least < 0 else 0.0
+
+
+def is_number(word: str) -> bool:
+    """Whether a word is a finite number, with a decimal point."""
+    try:
+        return math.isfinite(float(word))
+    except ValueError:
+        return False

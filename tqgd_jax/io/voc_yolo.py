@@ -9,9 +9,19 @@ from xml.parsers import expat
 
 import numpy as np
 
+from tqgd_jax.io.layouts import recognised
+from tqgd_jax.io.text import (
+    MAX_BYTES,
+    is_number,
+    last_place,
+    not_utf8,
+    read_text,
+    too_large,
+)
 from tqgd_jax.structures.annotation import Annotation, Problem
 
-MAX_BYTES = 64 * 2**20  # of one XML or text file: a million boxes
+POINT = "write them with a decimal point"
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def nothing(file: Path, *problems: Problem) -> Annotation:
@@ -23,17 +33,13 @@ def unreadable(file: Path, line: int, text: str) -> Annotation:
     return nothing(file, Problem(file, line, "unreadable", text))
 
 
-def too_large(file: Path, most: int) -> str:
-    """Why `file` is refused unread, or nothing."""
-    size = file.stat().st_size
-    return f"{size} bytes, at most {most} are read" if size > most else ""
-
-
 def read_voc(file: Path) -> Annotation:
     """Pascal VOC XML as LabelImg writes it: tags in any case, float coordinates.
 
     The image is found by the name of the file; what `folder`, `filename` and `path` say
-    is often wrong and not read. DOCTYPE is refused, so entities cannot expand.
+    is often wrong and not read. DOCTYPE is refused, so entities cannot expand. An object
+    that is `difficult` or `truncated` is a box like any other: COCO and YOLO do not know
+    the words, and a lesion that is hard to see is a lesion.
     """
     if why := too_large(file, MAX_BYTES):
         return unreadable(file, 0, why)
@@ -52,6 +58,10 @@ def read_voc(file: Path) -> Annotation:
             lines.append(parser.CurrentLineNumber)
         if stack == ["annotation", "object", "bndbox"]:
             lines[-1] = parser.CurrentLineNumber
+        if stack == ["annotation", "object", "robndbox"]:
+            raise ValueError(
+                "a rotated box (robndbox); boxes are upright: draw it as a rectangle"
+            )
 
     def end(_: str) -> None:
         value = "".join(text).strip()
@@ -62,38 +72,49 @@ def read_voc(file: Path) -> Annotation:
         if stack[:2] == ["annotation", "size"] and len(stack) == 3:
             size[stack[-1]] = value
         if len(stack) == 1 and stack != ["annotation"]:
-            raise ValueError(f"the root is <{stack[0]}>, VOC has <annotation>")
+            other = recognised(file) or "VOC has <annotation>"
+            raise ValueError(f"the root is <{stack[0]}>: {other}")
         stack.pop()
         text.clear()
 
     def doctype(*_: object) -> None:
-        raise ValueError("has a DOCTYPE, which could expand entities; remove it")
+        raise ValueError(
+            recognised(file) or "has a DOCTYPE, which could expand entities; remove it"
+        )
 
     parser.StartElementHandler = start
     parser.EndElementHandler = end
     parser.CharacterDataHandler = text.append
     parser.StartDoctypeDeclHandler = doctype
+    content = file.read_bytes()
     try:
-        parser.Parse(file.read_bytes(), True)
+        parser.Parse(content, True)
     except expat.ExpatError as error:
-        return unreadable(file, error.lineno, f"not XML: {error}")
+        # without a declaration XML is UTF-8, and expat knows few others
+        why = not_utf8(content)
+        return unreadable(
+            file, error.lineno, f"not XML: {error}" + f"; {why}" * bool(why)
+        )
     except ValueError as error:
-        return unreadable(file, parser.CurrentLineNumber, str(error))
+        why = [str(error), not_utf8(content)]
+        return unreadable(file, parser.CurrentLineNumber, "; ".join(filter(None, why)))
     boxes = []
     for item, line in zip(objects, lines, strict=True):
         try:
-            boxes.append([float(item[k]) for k in ("xmin", "ymin", "xmax", "ymax")])
+            boxes.append([float(item[k]) for k in CORNERS])
             item["name"]
         except KeyError as error:
             return unreadable(file, line, f"an object without <{error.args[0]}>")
-        except ValueError as error:
-            return unreadable(file, line, str(error))
+        except ValueError:
+            corners = ", ".join(f"{k} {item[k]!r}" for k in CORNERS)
+            return unreadable(file, line, f"{corners}: no numbers; {POINT}")
     return Annotation(
         file,
         np.array(boxes, np.float64).reshape(-1, 4),
         tuple(item["name"] for item in objects),
         tuple(lines),
         size=_claimed(size),
+        rounding=last_place(item[k] for item in objects for k in CORNERS),
     )
 
 
@@ -110,15 +131,15 @@ def _claimed(size: dict[str, str]) -> tuple[int, int] | None:
 def read_yolo(file: Path, names: tuple[str, ...] = ()) -> Annotation:
     """YOLO text: class index, centre, width and height as fractions of the image.
 
-    `names` are the class names by index; without one the index is the name.
+    An index may be written 0 or 0.0, as NumPy does. `names` are the class names by
+    index; without one the index is the name.
     """
-    if why := too_large(file, MAX_BYTES):
-        return unreadable(file, 0, why)
     try:
-        rows = file.read_text("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        return unreadable(file, 0, f"not text: {error}")
+        rows = read_text(file, MAX_BYTES).splitlines()
+    except ValueError as error:
+        return unreadable(file, 0, str(error).removeprefix(f"{file}: "))
     boxes, classes, lines = [], [], []
+    numbers: list[str] = []
     for line, row in enumerate(rows, 1):
         words = row.split()
         if not words:
@@ -126,15 +147,19 @@ def read_yolo(file: Path, names: tuple[str, ...] = ()) -> Annotation:
         if len(words) != 5:
             why = (
                 f"{len(words)} values {row[:60]!r}; a box is: class cx cy width height"
+                + ". Polygons and rotated boxes are not read" * (len(words) > 6)
             )
             return unreadable(file, line, why)
-        try:
-            k = int(words[0])
-            cx, cy, w, h = (float(word) for word in words[1:])
-        except ValueError as error:
-            return unreadable(file, line, str(error))
+        if wrong := [word for word in words if not is_number(word)]:
+            return unreadable(file, line, f"{wrong[0]!r} is no number; {POINT}")
+        index, cx, cy, w, h = map(float, words)
+        if index < 0 or index % 1:
+            why = f"class {words[0]!r}; it is an index: 0, 1, ..."
+            return unreadable(file, line, why)
+        k = int(index)
+        numbers += words[1:]
         boxes.append([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2])
-        classes.append(names[k] if 0 <= k < len(names) else str(k))
+        classes.append(names[k] if k < len(names) else str(k))
         lines.append(line)
     return Annotation(
         file,
@@ -142,4 +167,5 @@ def read_yolo(file: Path, names: tuple[str, ...] = ()) -> Annotation:
         tuple(classes),
         tuple(lines),
         relative=True,
+        rounding=last_place(numbers),
     )

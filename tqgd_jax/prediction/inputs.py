@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from tqgd_jax.data.discover.scan_folder import stem, walk
-from tqgd_jax.io import images
+from tqgd_jax.data.discover.scan_folder import stem
+from tqgd_jax.io import images, walk
 from tqgd_jax.io.dicom.series import listed_series
 from tqgd_jax.io.volumes import is_volume
 
@@ -94,7 +94,7 @@ def _of_folder(
     sources: list[Source],
     skipped: list[tuple[Path, str]],
 ) -> None:
-    every = walk(root)
+    every = walk.files(root)
     results = {file.parent for file in every if file.name == DOCUMENT}
     skipped += [(folder, "result of tqgd predict") for folder in sorted(results)]
     files = [f for f in every if not results & {f.parent, *f.parents}]

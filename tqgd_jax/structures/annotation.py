@@ -42,6 +42,8 @@ class Annotation:
       lines: line of `file` where each box stands.
       size: height and width that the file claims; None if it does not.
       relative: boxes are fractions of the image size (YOLO).
+      rounding: unit of the last decimal of the file's numbers, in the unit of the boxes;
+        0: exact.
       problems: met while reading.
     """
 
@@ -51,4 +53,5 @@ class Annotation:
     lines: tuple[int, ...]
     size: tuple[int, int] | None = None
     relative: bool = False
+    rounding: float = 0.0
     problems: tuple[Problem, ...] = ()

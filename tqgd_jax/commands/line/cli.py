@@ -17,6 +17,7 @@ from ml_collections import config_flags
 from tqgd_jax.commands.line import pipe
 from tqgd_jax.commands.line.config_flags import find_config, parse, refuse_words, stop
 from tqgd_jax.config import Config, checked, from_dict
+from tqgd_jax.io.text import read_text
 
 MISSING = "--config is missing; for example --config=configs/tqgdnet.py"
 TRACEBACK = flags.DEFINE_bool("traceback", False, "show where an error was raised")
@@ -88,8 +89,8 @@ def from_json(path: Path) -> Config:
       ValueError: it holds no settings, or wrong ones.
     """
     try:
-        document = json.loads(path.expanduser().read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        document = json.loads(read_text(path.expanduser()))
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is no JSON ({error}); it must be text") from error
     inner = document.get("config", document) if isinstance(document, dict) else None
     if not isinstance(inner, dict):

@@ -5,18 +5,21 @@ its image, wherever it lies; stems that occur twice are told apart by their fold
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tqgd_jax.config import Data
-from tqgd_jax.io import coco
+from tqgd_jax.io import coco, walk
 from tqgd_jax.io.images import SUFFIXES, UNSUPPORTED
+from tqgd_jax.io.layouts import recognised
 from tqgd_jax.structures.annotation import Entry, Problem
 
 # Folders that hold one half of a pair; the rest of the path must agree.
+NAMELESS = "annotation without an image of its name"
 HALVES = {"images", "annotations", "jpegimages", "labels", "xml", "xmls", "imgs"}
+CLASS_LISTS = ("classes.txt", "obj.names", "data.yaml")
 NOT_LABELS = ("classes.txt", "train.txt", "val.txt", "test.txt", "trainval.txt")
 
 
@@ -27,7 +30,7 @@ class ImageFolder:
     Attributes:
       entries: images that a label is sought for; of COCO those that a json names.
       labels: annotation files.
-      class_lists: each classes.txt of YOLO.
+      class_lists: of YOLO: each classes.txt, obj.names and data.yaml.
       problems: images and labels that do not pair.
     """
 
@@ -53,13 +56,13 @@ def among(root: Path, files: list[Path], data: Data) -> ImageFolder:
         "yolo": _yolo_files(files, images),
         "coco": [f for f in files if f.suffix.lower() == ".json" and _is_coco(f)],
     }
-    format = data.format if data.format != "auto" else _only(root, by_format)
+    format = data.format if data.format != "auto" else _only(root, by_format, files)
     labels = by_format[format]
     if format == "coco":
         entries, problems = coco.entries(root, labels, names)
     else:
         entries, problems = _pair(root, images, labels, names)
-    lists = [f for f in files if f.name == "classes.txt" and format == "yolo"]
+    lists = walk.called(files, *CLASS_LISTS) if format == "yolo" else []
     return ImageFolder(
         root, format, tuple(entries), tuple(labels), tuple(lists), (*unread, *problems)
     )
@@ -67,7 +70,9 @@ def among(root: Path, files: list[Path], data: Data) -> ImageFolder:
 
 def _yolo_files(files: list[Path], images: list[Path]) -> list[Path]:
     texts = [
-        f for f in files if f.suffix.lower() == ".txt" and f.name not in NOT_LABELS
+        f
+        for f in files
+        if f.suffix.lower() == ".txt" and f.name.lower() not in NOT_LABELS
     ]
     stems = {f.stem for f in images}
     homes = {f.parent for f in texts if f.stem in stems}
@@ -83,10 +88,13 @@ def _is_coco(file: Path) -> bool:
     return isinstance(content, dict) and {"images", "annotations"} <= content.keys()
 
 
-def _only(root: Path, by_format: dict[str, list[Path]]) -> str:
+def _only(root: Path, by_format: dict[str, list[Path]], files: list[Path]) -> str:
     formats = {name: files[0] for name, files in by_format.items() if files}
     if len(formats) != 1:
         what = ", ".join(f"{n} ({file})" for n, file in formats.items()) or "none"
+        others = (f for f in files if f.suffix.lower() == ".json" and not formats)
+        if other := next((f for f in others if recognised(f)), None):
+            raise ValueError(f"{other}: {recognised(other)}")
         raise ValueError(
             f"{root}: cannot tell the annotation format, found: {what}; set "
             "data.format to voc (xml), yolo (txt) or coco (json)"
@@ -131,7 +139,12 @@ def _pair(
     for f in labels:
         by_stem[f.stem].append(f)
         by_key[key(f)].append(f)
-    many = len({f.stem for f in images}) != len(images)
+    stems = Counter(f.stem for f in images)
+    many = len(stems) != len(images)
+    by_any_case: dict[str, list[Path]] = defaultdict(list)
+    for f in labels:  # img_1.xml is of IMG_1.png when no image is called img_1
+        if f.stem not in stems:
+            by_any_case[f.stem.casefold()].append(f)
     entries, problems, used = [], [], set()
     for f in images:
         fits = by_stem[f.stem]
@@ -139,6 +152,8 @@ def _pair(
             fits = by_key[key(f)]
             if not fits and by_stem[f.stem] and not many:
                 fits = by_stem[f.stem]
+        if not fits and not many:
+            fits = by_any_case[f.stem.casefold()]
         if len(fits) > 1:
             raise ValueError(
                 f"{f}: {len(fits)} annotations fit: {fits[0]}, {fits[1]}; keep one"
@@ -148,7 +163,7 @@ def _pair(
         used.update(fits)
         entries.append(Entry(f, names[f], fits[0] if fits else None))
     problems += [
-        Problem(f, 0, "missing_image", "annotation without an image of its name")
+        Problem(f, 0, "missing_image", recognised(f) or NAMELESS)
         for f in labels
         if f not in used
     ]
@@ -165,6 +180,13 @@ def finder(root: Path, entries: Iterable[Entry]) -> Callable[[str], Sequence[str
         inside = e.path.relative_to(root)
         for alias in (inside.as_posix(), inside.with_suffix("").as_posix(), e.name):
             known[alias] = [e.name]
-    return lambda alias: known.get(
-        PurePosixPath(alias.replace("\\", "/")).as_posix(), ()
-    )
+    any_case: dict[str, Sequence[str]] = {}
+    for alias, names in known.items():
+        folded = alias.casefold()
+        any_case[folded] = names if any_case.get(folded, names) == names else []
+
+    def find(alias: str) -> Sequence[str]:
+        alias = PurePosixPath(alias.replace("\\", "/")).as_posix()
+        return known.get(alias) or any_case.get(alias.casefold(), ())
+
+    return find

@@ -8,6 +8,7 @@ from tqgd_jax.data.discover import image_folder, scan_folder, split_source
 from tqgd_jax.data.discover.image_folder import ImageFolder
 from tqgd_jax.data.discover.scan_folder import ScanFolder
 from tqgd_jax.data.discover.split_source import SplitSource
+from tqgd_jax.io import walk
 
 
 class Layout(NamedTuple):
@@ -36,7 +37,7 @@ def discover(data: Data) -> Layout:
             f"data.dir: no folder {data.dir!r}; --config.data.dir=DIR "
             "(--data_dir=DIR in eval.py)"
         )
-    files = scan_folder.walk(root)
+    files = walk.files(root)
     scans = scan_folder.among(root, files, data)
     folder = image_folder.among(root, files, data) if scans is None else scans
     split = split_source.source(folder, data)

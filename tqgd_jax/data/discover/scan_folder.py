@@ -4,14 +4,13 @@ Formats: "orcascore" (the challenge's file names, wherever the files lie), "mask
 volumes and label volumes) and "dicom" (series, with VOC XML named by SOPInstanceUID).
 """
 
-import os
 import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqgd_jax.config import IMAGE_FORMATS, Data
-from tqgd_jax.io import volumes
+from tqgd_jax.io import volumes, walk
 from tqgd_jax.io.images import SUFFIXES
 from tqgd_jax.structures.annotation import Problem
 
@@ -74,7 +73,7 @@ def find(data: Data, *, masks: bool = True) -> ScanFolder | None:
     root = Path(data.dir).expanduser()
     if not data.dir or not root.is_dir():
         return None
-    return among(root, walk(root), data, masks=masks)
+    return among(root, walk.files(root), data, masks=masks)
 
 
 def among(
@@ -95,7 +94,7 @@ def among(
         return _volumes(root, format, scans, data, masks and not data.boxes)
     if format == "auto" and all(f.suffix.lower() in NO_DICOM for f in files):
         return None
-    series = volumes.dicom_folders(root)
+    series = volumes.dicom_folders(root, files)
     if format == "auto":
         if not series:
             return None
@@ -123,21 +122,6 @@ def deciding(folder: ScanFolder, files: list[Path]) -> list[Path]:
         and stem(f).casefold() not in stems
         and f.is_file()
     ]
-
-
-def walk(root: Path) -> list[Path]:
-    """Files below a folder by name, without hidden ones and what macOS leaves."""
-    files = []
-    seen: set[str] = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        if (real := os.path.realpath(folder)) in seen:  # a link back
-            folders.clear()
-            continue
-        seen.add(real)
-        # macOS leaves "._x.png" and __MACOSX beside the real files
-        folders[:] = sorted(d for d in folders if d[0] != "." and d != "__MACOSX")
-        files += [Path(folder, n) for n in sorted(names) if n[0] != "."]
-    return files
 
 
 def stem(file: Path) -> str:

@@ -74,6 +74,13 @@ def open_prepared(config: Config) -> tuple[dict[str, Dataset], bool]:
         "calcium": masks.least_calcium(config.data, config.data.lesion_hu, dtype),
     }
     splits = {part: _source(of, config, common) for part, of in index.parts.items()}
+    window = config.data.window_of(np.dtype(dtype))
+    if np.issubdtype(np.dtype(dtype), np.unsignedinteger):
+        one = next(iter(splits.values()))
+        some = {0, len(one.names) // 2, len(one.names) - 1}
+        highest = max(one.image(i).max().item() for i in some)
+        for problem in validation.dark(index.root, highest, window):
+            logger.warning("%s", problem)
     return splits, index.seeded
 
 
@@ -107,7 +114,7 @@ def _prepared(config: Config) -> tuple[Path, Layout, str]:
     mark, mark_of_parts = fingerprints(config, layout, hashes)
     root = layout.folder.root.resolve()
     home = _home(config)
-    home.mkdir(parents=True, exist_ok=True)
+    atomic.made(home, "set data.prepared_dir or $TQGD_CACHE to another folder")
     name = re.sub(r"[^\w.-]", "_", root.name) or "data"
     folder = home / f"{name}-{mark[:16]}"
     if _whole(folder):
@@ -144,7 +151,8 @@ def _tell(problems: Sequence[Problem], notes: Sequence[str], config: Config) -> 
     validation.enforce(problems, config.data.bad_labels)
     known = validation.noted(problems)
     for problem in known[: validation.LISTED]:
-        logger.info("%s", problem)
+        level = logging.WARNING if problem.kind in validation.FOREMOST else logging.INFO
+        logger.log(level, "%s", problem)
     if len(known) > validation.LISTED:
         logger.info("%s in all", validation.counts(known))
     for note in notes:

@@ -15,6 +15,7 @@ from tqgd_jax.data.read import validation
 from tqgd_jax.data.split.fold_search import Slice
 from tqgd_jax.data.split.splits import Rows
 from tqgd_jax.io import coco, images, voc_yolo
+from tqgd_jax.io.text import read_text
 from tqgd_jax.structures.annotation import Annotation, Entry, Problem
 from tqgd_jax.structures.dataset_index import Header, Record, Window
 
@@ -51,7 +52,9 @@ def rows(layout: Layout, data: Data, sha256: Callable[[Path], str]) -> Rows:
     _refuse_settings_of_scans(data, folder.root)
     slices, labels, class_list = read(layout, data, sha256)
     classes = data.classes or class_list or _classes(folder, labels)
-    number = validation.numbers(classes, folder.root)
+    problems = [*folder.problems]
+    causes = [*problems, *(p for label in labels.values() for p in label.problems)]
+    number = validation.numbers(classes, folder.root, causes)
     hearts, notes = None, []
     if layout.hearts is not None:
         find = finder(folder.root, folder.entries)
@@ -62,7 +65,7 @@ def rows(layout: Layout, data: Data, sha256: Callable[[Path], str]) -> Rows:
                 f"{layout.hearts}: {len(others)} rows name no image here, such as "
                 + ", ".join(others[:3])
             )
-    problems, records = [*folder.problems], {}
+    records = {}
     for e in folder.entries:
         try:
             header = images.read_header(e.path)
@@ -149,13 +152,34 @@ def _label(folder: ImageFolder, entry: Entry, names: tuple[str, ...]) -> Annotat
 
 
 def _class_list(folder: ImageFolder) -> tuple[str, ...]:
-    files = folder.class_lists
-    if len(files) > 1:
-        raise ValueError(f"two lists of classes: {files[0]} and {files[1]}; keep one")
-    if not files:
-        return ()
-    rows = files[0].read_text("utf-8-sig").rstrip().splitlines()
-    return tuple(row.strip() for row in rows)
+    """What every list of classes says; one that says another thing is refused."""
+    lists = {file: _names(file) for file in folder.class_lists}
+    if len(set(lists.values())) > 1:
+        first, *others = lists
+        other = next(file for file in others if lists[file] != lists[first])
+        raise ValueError(f"two lists of classes: {first} and {other}; keep one")
+    return next(iter(lists.values()), ())
+
+
+def _names(file: Path) -> tuple[str, ...]:
+    """Names by index: a line each, or `names` of a data.yaml."""
+    text = read_text(file)
+    if file.suffix.lower() == ".txt" or file.suffix.lower() == ".names":
+        return tuple(row.strip() for row in text.rstrip().splitlines())
+    import yaml
+
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file}: no YAML: {error}") from error
+    names = content.get("names") if isinstance(content, dict) else None
+    if isinstance(names, dict) and [*names] == [*range(len(names))]:
+        names = [*names.values()]
+    if not isinstance(names, list):
+        raise ValueError(
+            f"{file}: names must be a list of classes, or by index from 0; got {names!r}"
+        )
+    return tuple(map(str, names))
 
 
 def _classes(folder: ImageFolder, labels: dict[str, Annotation]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """What masks, XML or a csv say of a scan's slices, in px of the whole slice."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,10 @@ from tqgd_jax.ct.lesions import ARTERIES, lesion_boxes
 from tqgd_jax.data.discover.layout import Layout
 from tqgd_jax.data.discover.scan_folder import ScanFiles, ScanFolder
 from tqgd_jax.io import voc_yolo, volumes
+from tqgd_jax.io.coca import Outlines, read_coca
+from tqgd_jax.io.layouts import PLIST
 from tqgd_jax.io.tables import BOX, read_table
+from tqgd_jax.io.text import is_number, last_place
 from tqgd_jax.io.voc_yolo import nothing
 from tqgd_jax.io.volumes import Volume
 from tqgd_jax.structures.annotation import Annotation, Problem
@@ -28,11 +31,13 @@ class Tables(NamedTuple):
 
     Attributes:
       xml: annotations by SOPInstanceUID; empty when `data.boxes` takes their place.
+      coca: outlines of lesions by the name of their file, of Stanford's COCA.
       boxes: annotations by scan and slice, of `data.boxes`.
       hearts: rows of the csv of heart boxes, by scan.
     """
 
     xml: dict[str, Annotation]
+    coca: dict[str, tuple[Path, Outlines, float]]
     boxes: dict[tuple[str, int], Annotation]
     hearts: dict[str, heart_boxes.Rows]
 
@@ -53,16 +58,25 @@ def tables(folder: ScanFolder, layout: Layout, data: Data) -> Tables:
     """Raises ValueError naming files, and lines of the csv."""
     hearts = heart_boxes.read_rows(layout.hearts) if layout.hearts else {}
     if layout.boxes:
-        return Tables({}, _boxes(layout.boxes, folder, data.classes), hearts)
+        return Tables({}, {}, _boxes(layout.boxes, folder, data.classes), hearts)
     xml: dict[str, Annotation] = {}
+    coca: dict[str, tuple[Path, Outlines, float]] = {}
+    of_stem: dict[str, Path] = {}
     for file in folder.labels:
-        if file.stem in xml:
+        if (other := of_stem.setdefault(file.stem, file)) != file:
             raise ValueError(
-                f"two annotations of one slice: {xml[file.stem].file} and {file}; keep "
-                "one"
+                f"two annotations of one slice: {other} and {file}; keep one"
             )
-        xml[file.stem] = voc_yolo.read_voc(file)
-    return Tables(xml, {}, hearts)
+        label = voc_yolo.read_voc(file)
+        if PLIST in (problem.text for problem in label.problems):
+            try:
+                coca[file.stem] = (file, *read_coca(file))
+                continue
+            except ValueError as error:
+                text = str(error).removeprefix(f"{file}: ")
+                label = voc_yolo.unreadable(file, 0, text)
+        xml[file.stem] = label
+    return Tables(xml, coca, {}, hearts)
 
 
 def labels_of(
@@ -84,8 +98,40 @@ def labels_of(
     for z, uid in enumerate(volume.sop):
         if uid in tables.xml:
             boxes[z] = _turned(tables.xml[uid], volume)
+    for name in tables.coca.keys() & {*scan.path.parts}:
+        for z, label in _of_coca(*tables.coca[name], depth, data.classes):
+            boxes[z] = _turned(label, volume)
     lesions = [tuple(Lesion(n, 0, 0, 0, 0.0) for n in a.names) for a in boxes]
     return Labels(boxes, lesions, [])
+
+
+def _of_coca(
+    file: Path,
+    outlines: Outlines,
+    rounding: float,
+    depth: int,
+    classes: tuple[str, ...],
+) -> Iterator[tuple[int, Annotation]]:
+    """Slice and boxes; a lesion is of the class of its name, or of the only one."""
+    for index, rois in outlines.items():
+        if not 0 <= index < depth:
+            raise ValueError(
+                f"{file}: ImageIndex {index}, and the scan has {depth} slices; the file "
+                "is of another series"
+            )
+        yield (
+            depth - 1 - index,
+            Annotation(
+                file,
+                np.array([box for _, box in rois], np.float64).reshape(-1, 4),
+                tuple(
+                    name if name in classes else (*classes, DEFAULT)[0]
+                    for name, _ in rois
+                ),
+                (0,) * len(rois),
+                rounding=rounding,
+            ),
+        )
 
 
 def _turned(label: Annotation, volume: Volume) -> Annotation:
@@ -184,6 +230,7 @@ def _boxes(
             f"got {classes}"
         )
     by_slice: dict[tuple[str, int], list[tuple[list[float], str, int]]] = {}
+    rounding = last_place(row[c] for _, row in rows for c in BOX if is_number(row[c]))
     scans = {s.name for s in folder.scans}
     for line, row in rows:
         try:
@@ -204,6 +251,7 @@ def _boxes(
             np.array([box for box, _, _ in of], np.float64).reshape(-1, 4),
             tuple(name for _, name, _ in of),
             tuple(line for _, _, line in of),
+            rounding=rounding,
         )
         for key, of in by_slice.items()
     }

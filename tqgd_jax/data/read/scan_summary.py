@@ -3,6 +3,8 @@
 import functools
 import hashlib
 import os
+from collections import defaultdict
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -30,6 +32,7 @@ class ScanSummary:
     scan: ScanFiles
     patient: str
     scanner: str
+    study: str
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
     sop: tuple[str, ...]
@@ -77,12 +80,36 @@ def summarize(layout: Layout, data: Data) -> tuple[list[ScanSummary], list[Probl
                     f"{other.path} and {summary.scan.path} hold the same slice "
                     f"({uid}); remove one copy"
                 )
+    for uid, a in known.xml.items():
+        if uid not in owner:  # what is wrong with the file itself goes before
+            text = "no slice has this SOPInstanceUID; name it SOPInstanceUID.xml"
+            problems += a.problems or [Problem(a.file, 0, "missing_image", text)]
+    folders = {part for scan in folder.scans for part in scan.path.parts}
     problems += [
-        Problem(a.file, 0, "missing_image", "no slice has this SOPInstanceUID")
-        for uid, a in known.xml.items()
-        if uid not in owner
+        Problem(file, 0, "missing_image", f"no series lies in a folder called {name!r}")
+        for name, (file, *_) in known.coca.items()
+        if name not in folders
     ]
-    return summaries, problems
+    return summaries, [*problems, *_shared(summaries)]
+
+
+def _shared(summaries: list[ScanSummary]) -> Iterator[Problem]:
+    """Patients with more than one examination: is it one person each time?"""
+    of_patient = defaultdict(list)
+    for summary in summaries:
+        if summary.study:
+            of_patient[summary.patient].append(summary)
+    for patient, of in of_patient.items():
+        studies = {summary.study: summary.scan for summary in of}
+        if len(studies) > 1:
+            others = ", ".join(scan.name for scan in [*studies.values()][:3])
+            text = (
+                f"{len(studies)} studies have the PatientID {patient!r} ({others}) and "
+                "count as one patient. If anonymising gave it to several people, "
+                "data.group='(.+)' takes each scan for a patient, and split.csv with the "
+                "columns image and group says it scan by scan"
+            )
+            yield Problem(of[0].scan.path, 0, "shared_patient", text)
 
 
 def _look(
@@ -129,11 +156,14 @@ def _summary(
             f"slices, {volume.spacing[0]:g} mm: some channels are the same slice"
         )
         problems.append(Problem(scan.path, 0, "same_channels", text))
+    if doubt := volumes.doubtful(volume.spacing):
+        problems.append(Problem(scan.path, 0, "doubtful_spacing", doubt))
     patient = volume.ids.get("patient", "") if scan.series else ""
     return ScanSummary(
         scan,
         patient or scan.key,
         scan.scanner or volume.ids.get("manufacturer", ""),
+        volume.ids.get("study", ""),
         volume.hu.shape,
         volume.spacing,
         volume.sop,

@@ -40,10 +40,10 @@ def rows(layout: Layout, data: Data) -> Rows:
     assert isinstance(folder, ScanFolder)
     slices, summaries, problems = read(layout, data)
     if not summaries:
-        listed = "\n".join(f"  {p}" for p in problems[: validation.LISTED])
-        raise ValueError(f"{folder.root}: no scan can be read:\n{listed}")
+        raise validation.unusable(folder.root, problems, "no scan can be read")
+    causes = [p for s in summaries for a in s.labels.boxes for p in a.problems]
     classes = class_names(data, folder, (a for s in summaries for a in s.labels.boxes))
-    number = validation.numbers(classes, folder.root)
+    number = validation.numbers(classes, folder.root, [*problems, *causes])
     volume = functools.lru_cache(maxsize=2)(volumes.read_volume)
     records: dict[str, Record] = {}
     for summary in summaries:

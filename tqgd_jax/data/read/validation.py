@@ -34,26 +34,58 @@ KINDS = {
     "crop_unused": "heart boxes of scans that are not there",
     "crop_whole": "image without a heart box: stays whole",
     "same_channels": "neighbours nearer than the slices of a scan",
+    "doubtful_spacing": "spacing that scans of people do not have",
+    "shared_patient": "one PatientID for several examinations",
+    "dark": "values that fill little of the window",
+    "no_box_trains": "training part without a box",
 }
 # no fault, but told
 NOTED = (
     *("below_threshold", "crop_widened", "crop_cut", "crop_whole"),
-    *("crop_nearest", "crop_unused"),
-    "same_channels",
+    *("crop_nearest", "crop_unused", "same_channels"),
+    *("doubtful_spacing", "shared_patient", "dark", "no_box_trains"),
 )
+FOREMOST = ("crop_cut", "no_box_trains", "shared_patient", "doubtful_spacing", "dark")
 INFO = ("no_annotation", *NOTED)  # no fault
 # No policy can decide: the boxes are not known, or those of another image size.
 FATAL = ("unreadable", "size_mismatch")
 LISTED = 20
+BRIGHT = 0.25  # share of the window that values usually reach
+FIRST = 5  # problems that stand before an advice
 ROUNDING = 0.05  # px; a text file's decimals may put an edge so far over the image
+LEAST, MOST = 1e-6, 0.5  # px that the side of a box may be short for its decimals
 
 
-def numbers(classes: Sequence[str], root: Path) -> dict[str, int]:
-    """Index by class. Raises ValueError when there is no class, or one is there twice."""
+def unusable(root: Path, problems: Iterable[Problem], what: str) -> ValueError:
+    """The error of a data set of which nothing is left: first the causes, then `what`."""
+    bad = faults(problems)
+    if not bad:
+        return ValueError(f"{root}: {what}")
+    causes = "\n".join(f"  {p}" for p in bad[:FIRST])
+    more = f", the first {FIRST}" if len(bad) > FIRST else ""
+    return ValueError(
+        f"{root}: {len(bad)} problems ({counts(bad)}){more}:\n{causes}\nso {what}"
+    )
+
+
+def numbers(
+    classes: Sequence[str], root: Path, problems: Iterable[Problem] = ()
+) -> dict[str, int]:
+    """Index by class. Raises ValueError when there is no class, or one is there twice.
+
+    `problems` may be why there is no class.
+    """
     if not classes:
-        raise ValueError(f"{root}: no box in it names a class; set data.classes")
-    if len(set(classes)) != len(classes):
-        raise ValueError(f"data.classes: a name is there twice: {classes}")
+        way = "no box in it names a class; correct the files"
+        if not faults(problems):
+            way = "no box in it names a class; label some, or set data.classes"
+        raise unusable(root, problems, way)
+    for k, name in enumerate(classes):
+        if (first := classes.index(name)) != k:
+            raise ValueError(
+                f"data.classes, or the list of classes: {first} and {k} are both called "
+                f"{name!r}: {tuple(classes)}"
+            )
     return {name: k for k, name in enumerate(classes)}
 
 
@@ -88,6 +120,10 @@ def check(
     with np.errstate(over="ignore"):  # a box without an end is degenerate
         scaled = label.boxes * (edge[None, :] if label.relative else 1.0)
     clipped = np.clip(scaled, 0.0, edge[None, :])
+    # what rounding may take of a side: a lesion of 1 px must not be lost to it
+    last = label.rounding * (edge[:2] if label.relative else np.ones(2))
+    across, down = np.clip(last, LEAST, MOST).tolist()
+    over = max(ROUNDING, across, down)
     seen: set[tuple[object, ...]] = set()
     rows = []
     for i, (box, name, line) in enumerate(
@@ -99,9 +135,9 @@ def check(
         if not (np.isfinite(box).all() and x1 > x0 and y1 > y0):
             kinds.append("degenerate")
         else:
-            if max(abs(a - b) for a, b in zip(box, inside, strict=True)) > ROUNDING:
+            if max(abs(a - b) for a, b in zip(box, inside, strict=True)) > over:
                 kinds.append("out_of_image")
-            if min(x1 - x0, y1 - y0) < 1:
+            if x1 - x0 < 1 - across or y1 - y0 < 1 - down:
                 kinds.append("sub_pixel")
         if name not in classes:
             kinds.append("unknown_class")
@@ -122,6 +158,18 @@ def check(
     return Checked(boxes, labels, rows, problems)
 
 
+def dark(root: Path, highest: float, window: tuple[float, float]) -> list[Problem]:
+    """A note when images are nearly black in the window, as 12 bits stored in 16 are."""
+    low, high = window
+    if highest - low > (high - low) * BRIGHT:
+        return []
+    text = (
+        f"no value is above {highest:g}, and {low:g} to {high:g} is shown, so images are "
+        f"nearly black to a detector; set data.window=({low:g}, {highest:g})"
+    )
+    return [Problem(root, 0, "dark", text)]
+
+
 def faults(problems: Iterable[Problem]) -> list[Problem]:
     """Without what is only worth knowing."""
     return [p for p in problems if p.kind not in INFO]
@@ -130,7 +178,7 @@ def faults(problems: Iterable[Problem]) -> list[Problem]:
 def noted(problems: Iterable[Problem]) -> list[Problem]:
     """What is no fault, but told; first what the crop of validation and test loses."""
     known = [p for p in problems if p.kind in NOTED]
-    return sorted(known, key=lambda p: p.kind != "crop_cut")
+    return sorted(known, key=lambda p: p.kind not in FOREMOST)
 
 
 def counts(problems: Iterable[Problem]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tqgd_jax.io import atomic
+from tqgd_jax.io.text import read_text
 
 KIND, VERSION = "tqgd_jax folds", 1
 LEVELS = ("patient", "slice")
@@ -70,7 +71,7 @@ def write(manifest: Manifest, path: Path) -> None:
 def read(path: Path) -> Manifest:
     """Raises ValueError when `path` is no whole manifest or leaks a patient."""
     try:
-        content = json.loads(path.read_text("utf-8"), object_pairs_hook=_once)
+        content = json.loads(read_text(path, 2**28), object_pairs_hook=_once)
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path}: no manifest of folds ({error}); make one with folds.write"

@@ -14,14 +14,11 @@ import numpy as np
 
 from tqgd_jax.data.split.fold_manifest import LEVELS, Entry, Fold, Manifest
 from tqgd_jax.data.split.fold_search import Slice, balance, deal
+from tqgd_jax.data.split.patients import TooFewError
 
 logger = logging.getLogger("tqgd_jax")
 
 LEAKY = "slice-level split: slices of one patient train and test; measures leakage only"
-
-
-class TooFewError(ValueError):
-    """There are fewer patients than folds."""
 
 
 def assign(
@@ -52,6 +49,12 @@ def assign(
         way = f"use at most {len(units)} folds"
         if len(units) < 2:
             way = f"folds need at least 2 {level}s; add some"
+        scans = len({s.scan for s in slices if s.scan})
+        if level == "patient" and scans > len(units):
+            way += (
+                f"; {scans} scans count as {len(units)}: where one PatientID stands for "
+                "several people, data.group='(.+)' takes each scan for a patient"
+            )
         raise TooFewError(
             f"{len(units)} {level}s cannot make {folds} folds, each fold needs one to "
             f"test; {way}, or data.split=ratio"

@@ -1,6 +1,7 @@
 """Patients: whose each sample is, and parts that never share one."""
 
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -14,6 +15,10 @@ from tqgd_jax.io.tables import Table
 logger = logging.getLogger("tqgd_jax")
 
 GROUP = "a regular expression with a group in parentheses, such as '(P[0-9]+)_'"
+
+
+class TooFewError(ValueError):
+    """There are fewer patients than the parts need."""
 
 
 def patients(
@@ -62,13 +67,19 @@ def patients(
     return patient_of
 
 
-def by_pattern(group: str, path: Path) -> str:
-    """The patient that the regular expression `data.group` finds in a file's name."""
+def by_pattern(group: str, row: Slice) -> str:
+    """The patient that the regular expression `data.group` finds.
+
+    It is sought in the name of the file; of a DICOM series, whose folder may be called
+    CT in every patient's, in the name of the scan, which has all folders.
+    """
     rule = f"is neither a column nor {GROUP}"
-    match = compiled("data.group", group, rule).search(path.name)
+    name = row.scan if row.scan and row.path.is_dir() else row.path.name
+    match = compiled("data.group", group, rule).search(name)
     if not match or not match[1]:
         raise ValueError(
-            f"data.group: {group!r} finds no patient in the file name of {path}"
+            f"data.group: {group!r} finds no patient in the file name of {row.path}"
+            + f", {name!r}" * (name != row.path.name)
         )
     return match[1]
 
@@ -85,9 +96,11 @@ def by_ratio(
     part_of = {units[p]: parts[k] for p, k in zip(order, place, strict=True)}
     for share, part in zip(ratio, parts, strict=True):
         if share > 0 and part not in part_of.values():
-            raise ValueError(
-                f"data.ratio: {share:g} of {len(units)} patients leave none for "
-                f"{part}; raise its share, or give a split"
+            least = min(s for s in ratio if s > 0)
+            raise TooFewError(
+                f"data.ratio: {share:g} of {len(units)} patients leave none for {part}; "
+                f"{ratio} needs about {math.ceil(1 / least)}. Raise its "
+                "share, or give a split"
             )
     return {name: part_of[patient] for name, patient in patient_of.items()}
 
@@ -123,7 +136,7 @@ def hold_out(
     units = sorted({unit_of[name] for name in train if name in used})
     count = max(1, round(share * len(units)))
     if count >= len(units):
-        raise ValueError(
+        raise TooFewError(
             f"data.hold_out={share:g} of {len(units)} training patients leaves none to "
             "train on"
         )

@@ -13,6 +13,7 @@ from tqgd_jax.data.discover.split_source import PARTS, WORDS
 from tqgd_jax.data.split import fold_manifest, folds, patients
 from tqgd_jax.data.split.fold_search import Slice
 from tqgd_jax.io.tables import Table, read_table, require
+from tqgd_jax.io.text import read_text
 from tqgd_jax.structures.annotation import Problem
 from tqgd_jax.structures.dataset_index import Record
 
@@ -75,9 +76,7 @@ def known(layout: Layout, slices: Sequence[Slice], group: str) -> Known:
     file = layout.split.table
     table = Table([], []) if file is None else read_table(file, ["image"])
     if "(" in group and group not in table.columns:
-        slices = [
-            s._replace(patient=patients.by_pattern(group, s.path)) for s in slices
-        ]
+        slices = [s._replace(patient=patients.by_pattern(group, s)) for s in slices]
     find = _finder(layout, slices)
     patient_of = patients.patients(slices, find, group, file, table)
     return Known(slices, patient_of, table, find)
@@ -162,7 +161,7 @@ def _csv(file: Path, table: Table) -> Iterator[Line]:
 def _image_sets(files: Sequence[Path], find: Find) -> Iterator[Line]:
     for file in files:
         part = "train" if file.stem == "trainval" else file.stem
-        for line, text in enumerate(file.read_text().splitlines(), 1):
+        for line, text in enumerate(read_text(file).splitlines(), 1):
             # some VOC lists carry 1 or -1 after the name
             whole = bool(find(text.strip()))
             name = text.strip() if whole else (text.split() or [""])[0]

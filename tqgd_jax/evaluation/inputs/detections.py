@@ -71,7 +71,7 @@ def read(
     category_of, classes = _categories(categories)
     image_of = {key: k for k, key in enumerate(images.ids)}
     boxes = _boxes(truth, image_of, category_of, "list it there")
-    if truth.rows and "id" in truth.rows[0]:  # COCO wants one, no figure needs it
+    if any("id" in row for row in truth.rows):  # COCO wants one, no figure needs it
         coco_columns.ids(truth)
     ignore, iscrowd = (coco_columns.flags(truth, key) for key in ("ignore", "iscrowd"))
     area = coco_columns.areas(truth)

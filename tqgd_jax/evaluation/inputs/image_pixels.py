@@ -17,7 +17,7 @@ from jaxtyping import Int16, Shaped
 from tqgd_jax.config import Data
 from tqgd_jax.data.discover import scan_folder
 from tqgd_jax.evaluation.calcium.boxes import Crop
-from tqgd_jax.io import images, volumes
+from tqgd_jax.io import images, volumes, walk
 from tqgd_jax.overlap import beyond
 from tqgd_jax.structures.image import Image, Place
 
@@ -153,7 +153,7 @@ def from_folder(
     """
     if not root.is_dir():
         raise ValueError(f"{root}: no such folder; give the one of images or scans")
-    every = scan_folder.walk(root)
+    every = walk.files(root)
     pictures = [f for f in every if f.suffix.lower() in images.SUFFIXES]
     files = _files_of(root, pictures, [image.name for image in judged])
     scans = _scans(root, every) if None in files else {}
@@ -193,7 +193,7 @@ def _files_of(
             table[path.with_suffix("").as_posix()].append(file)
 
     def find(name: str) -> Path | None:
-        wanted = Path(name)
+        wanted = Path(name.replace("\\", "/"))
         # "a.tif" may be "a.png" here; "a.2" is a name without suffix
         known = wanted.suffix.lower() in (*images.SUFFIXES, *images.UNSUPPORTED)
         for path in (wanted, wanted.with_suffix("")) if known else (wanted,):

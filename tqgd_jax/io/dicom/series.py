@@ -33,15 +33,6 @@ IDS = {
     "kernel": "ConvolutionKernel",
     "contrast": "ContrastBolusAgent",
 }
-# What else lies in folders of CT, by the beginning of its SOP class: PS3.6 annex A.
-OTHERS = {
-    "1.2.840.10008.5.1.4.1.1.7": "secondary capture",
-    "1.2.840.10008.5.1.4.1.1.88.67": "dose report",
-    "1.2.840.10008.5.1.4.1.1.88": "structured report",
-    "1.2.840.10008.5.1.4.1.1.11": "presentation state",
-    "1.2.840.10008.5.1.4.1.1.66": "segmentation",
-    "1.2.840.10008.5.1.4.1.1.104": "document",
-}
 
 
 class Stack(NamedTuple):
@@ -76,7 +67,7 @@ def listed_series(
     """Every CT series among files, and what of them is DICOM but no CT slice, and why.
 
     Files that are not DICOM are passed over. Those with a damaged header count for the
-    series "" of their folder: reading it says what is wrong.
+    series "" of their folder, with a warning: reading it says what is wrong.
     """
     counts: dict[tuple[Path, str], int] = defaultdict(int)
     ids: dict[tuple[Path, str], dict[str, str]] = {}
@@ -84,12 +75,13 @@ def listed_series(
     for path in files:
         try:
             header = read_header(path)
-        except ValueError:
+        except ValueError as error:
+            logger.warning("%s", error)
             counts[path.parent, ""] += 1
             continue
         if header is None:
             continue
-        if reason := no_slice(header):
+        if reason := slice.no_scan(header):
             skipped.append((path, reason))
             continue
         key = path.parent, header.text.get("SeriesInstanceUID", "")
@@ -98,46 +90,25 @@ def listed_series(
     return [Listed(*key, n, ids.get(key, {})) for key, n in counts.items()], skipped
 
 
-def no_slice(header: Header) -> str:
-    """What a DICOM file is that is no slice of a CT; "" for a slice."""
-    kind, modality = header.text.get("SOPClassUID", ""), header.text.get("Modality")
-    for beginning, name in OTHERS.items():
-        if kind == beginning or kind.startswith(f"{beginning}."):
-            return name
-    if _is_localizer(header):
-        return "localizer"
-    return "" if modality == "CT" else f"{modality or 'no modality'}, not CT"
-
-
 def _ids(header: Header) -> dict[str, str]:
     return {name: header.text.get(keyword, "") for name, keyword in IDS.items()}
 
 
-def dicom_folders(root: Path) -> list[tuple[Path, str, int]]:
+def dicom_folders(
+    root: Path, files: Iterable[Path] | None = None
+) -> list[tuple[Path, str, int]]:
     """Folder, SeriesInstanceUID and number of files of every series under `root`.
 
-    Localizers and what else is no CT image are left out, with a warning. Files with a
-    damaged header count for the series "", with a warning; reading their folder says
-    what is wrong.
+    `files` are those of `walk.files(root)`, where they are known. Localizers and what
+    else is no CT image are left out, with a warning. Files with a damaged header count
+    for the series "", with a warning; reading their folder says what is wrong.
     """
-    series: dict[tuple[Path, str], int] = Counter()
-    skipped: list[tuple[Path, str]] = []
-    for path in walk.files(root):
-        try:
-            header = read_header(path)
-        except ValueError as error:
-            logger.warning("%s", error)
-            series[path.parent, ""] += 1
-            continue
-        if header and (why := slice.no_scan(header)):
-            skipped.append((path, why))
-        elif header:
-            series[path.parent, header.text.get("SeriesInstanceUID", "")] += 1
+    series, skipped = listed_series(walk.files(root) if files is None else files)
     if skipped:
         path, _ = skipped[0]
         counts = _counted(why for _, why in skipped)
         logger.warning("%s: skipped %s, such as %s", root, counts, path)
-    return [(*key, n) for key, n in sorted(series.items())]
+    return sorted((one.folder, one.uid, one.files) for one in series)
 
 
 def _counted(reasons: Iterable[str]) -> str:
@@ -151,7 +122,7 @@ def find(folder: Path, series: str = "") -> Stack:
     Reads headers only. Raises ValueError when the slices do not make up one CT volume.
     """
     by_uid: dict[str, list[Header]] = defaultdict(list)
-    skipped: list[str] = []
+    skipped: list[tuple[str, str]] = []  # UID, and what it is
     others = 0
     for path in _files(folder):
         header = read_header(path)
@@ -160,17 +131,16 @@ def find(folder: Path, series: str = "") -> Stack:
             continue
         uid = header.text.get("SeriesInstanceUID", "")
         if why := slice.no_scan(header):
-            skipped.append(why)
-            if series and uid.startswith(series):
-                logger.warning("%s: %s, no CT image: skipped", path, why)
+            skipped.append((uid, why))
         else:
             by_uid[uid].append(header)
     logger.debug("%s: ignored %d files that are not DICOM", folder, others)
+    counts = _counted(why for _, why in skipped)
     if skipped:
-        logger.info("%s: skipped %s", folder, _counted(skipped))
+        logger.info("%s: skipped %s", folder, counts)
     if not by_uid:
         raise ValueError(
-            f"{folder}: no CT slices in this folder ({_counted(skipped) or 'no DICOM'}, "
+            f"{folder}: no CT slices in this folder ({counts or 'no DICOM'}, "
             f"{others} other files), and only CT images hold HU; give the folder that "
             "directly holds them"
         )
@@ -180,6 +150,8 @@ def find(folder: Path, series: str = "") -> Stack:
         what = (
             f"{len(chosen)} series begin with {series!r}" if series else "has several"
         )
+        if not chosen and any(uid.startswith(series) for uid, _ in skipped):
+            what = f"the series {series!r} is no CT ({counts})"
         table = "; ".join(
             f"{uid} ({len(h)} files, {h[0].text.get('Modality', 'no modality')}, "
             f"{h[0].text.get('SeriesDescription', '')!r})"
@@ -189,9 +161,7 @@ def find(folder: Path, series: str = "") -> Stack:
             f"{folder}: {what}; choose one by its UID, or how that begins (series=UID in "
             f"Python, --series=UID of tqgd score, predict and explain): {table}"
         )
-    headers = by_uid[chosen[0]]
-    # A dose report may have the UID of the series. Without any slice, `assemble` says why.
-    return assemble([h for h in headers if not no_slice(h)] or headers)
+    return assemble(by_uid[chosen[0]])
 
 
 def decode(stack: Stack) -> Int16[np.ndarray, "_ _ _"]:
