@@ -6,7 +6,7 @@ from importlib import import_module
 from absl import flags
 
 import tqgd_jax
-from tqgd_jax.commands.line import pipe
+from tqgd_jax.commands.line import pipe, places
 
 if __name__ != "__main__":  # the flags are those of the script `tqgd`
     flags.disclaim_key_flags()
@@ -53,7 +53,8 @@ def _main() -> None:
     sys.argv = [f"tqgd {name}", *sys.argv[2:]]
     command = import_module(f"tqgd_jax.commands.{name}")
     sys.modules["__main__"].__doc__ = command.__doc__  # `--help` begins with it
-    sys.exit(command.main())
+    with places.in_one_line(f"tqgd {name}"):
+        sys.exit(command.main())
 
 
 if __name__ == "__main__":

@@ -113,8 +113,9 @@ def made(folder: Path, way_out: str) -> Path:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        why = error.strerror
-        raise ValueError(f"{folder}: cannot be written ({why}); {way_out}") from error
+        raise ValueError(
+            f"{folder} cannot be written ({error.strerror}); {way_out}"
+        ) from error
     return folder
 
 

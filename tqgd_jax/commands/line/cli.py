@@ -14,7 +14,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from tqgd_jax.commands.line import pipe
+from tqgd_jax.commands.line import pipe, places
 from tqgd_jax.commands.line.config_flags import find_config, parse, refuse_words, stop
 from tqgd_jax.config import Config, checked, from_dict
 from tqgd_jax.io.text import read_text
@@ -45,9 +45,11 @@ def run(main: Callable[[list[str]], None]) -> None:
         except BrokenPipeError:
             raise
         except Exception as error:
-            if TRACEBACK.value or not _ours(error):
+            if TRACEBACK.value or not (_ours(error) or places.line(error)):
                 raise
             # As a shell counts a process that a signal ended.
+            if text := places.line(error) * (not _ours(error)):
+                stop(text, 1)
             stop(str(error), 128 + getattr(error, "signum", -127))
 
     with pipe.may_close():

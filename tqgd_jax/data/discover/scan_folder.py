@@ -32,7 +32,10 @@ BESIDE = (
     *(".zip", ".tar", ".tgz", ".7z"),
 )
 NO_DICOM = (*SUFFIXES, ".xml", ".txt", ".csv", ".json", ".md")
-ALONE = re.compile(r"masks?|seg|segmentation|labels?|gt", re.IGNORECASE)
+# a mask that says no more, as 3D Slicer writes it: Segmentation_1.seg.nrrd
+ALONE = re.compile(
+    r"(masks?|seg|segmentation|labels?|gt)([-_ ][0-9]+)?(\.seg)?", re.IGNORECASE
+)
 MASK_FOLDER = re.compile(
     r"masks?|labels?(tr|ts)?|segmentations?|reference[ _]standard|gt", re.IGNORECASE
 )
@@ -149,14 +152,11 @@ def _volumes(
         compiled(f"data.{name}", getattr(data, name) or text, rule, re.IGNORECASE)
         for name, text in zip(("scan_pattern", "mask_pattern"), usual, strict=True)
     )
-    scans: dict[str, Path] = {}
-    masks: dict[str, Path] = {}
     by_name = format == "masks" and not (data.scan_pattern or data.mask_pattern)
-    # one folder for each patient: pat1/ct.nii.gz with pat1/mask.nii.gz
-    by_folder = by_name and any(ALONE.fullmatch(stem(f)) for f in files)
+    keys: dict[bool, list[tuple[Path, str]]] = {False: [], True: []}  # by "is a mask"
     for file in files:
         if by_name:
-            inside = file.parent != root and MASK_FOLDER.fullmatch(file.parent.name)
+            inside = _in_mask_folder(root, file)
             alone = ALONE.fullmatch(stem(file)) or MASK_NAME.fullmatch(stem(file))
             mask = bool(inside or alone)
         elif data.mask_pattern:  # the user's own pattern decides before the usual one
@@ -164,19 +164,12 @@ def _volumes(
         else:
             mask = not is_scan.fullmatch(stem(file))
         match = (is_mask if mask else is_scan).fullmatch(stem(file))
-        if not match:
-            continue
-        key = match[1].upper()
-        if by_folder:
-            key = file.parent.relative_to(root).as_posix().upper()
-        files_by_key = masks if mask else scans
-        if key in files_by_key:
-            what = "masks" if mask else "scans"
-            raise ValueError(
-                f"{root}: two {what} of {key!r}: {files_by_key[key]} and {file}; keep "
-                "one, or set data.scan_pattern and data.mask_pattern"
-            )
-        files_by_key[key] = file
+        if match:
+            keys[mask].append((file, match[1].upper()))
+    by_folder = format == "masks" and _a_folder_each(root, keys[False], keys[True])
+    if by_folder:
+        keys = {m: [(f, _folder(root, f)) for f, _ in of] for m, of in keys.items()}
+    scans, masks = (_unique(root, keys[m], "masks" if m else "scans") for m in keys)
     if not scans:
         raise ValueError(
             f"{root}: no file name fits a scan of the format {format!r} (pattern "
@@ -197,7 +190,59 @@ def _volumes(
         scanner = match[2].upper() if match and is_scan.groups > 1 else ""
         name = key.replace("/", "_") if by_folder else stem(file)
         paired.append(ScanFiles(name, key, file, masks.get(key), scanner=scanner))
+    _distinct(root, paired)
     return ScanFolder(root, format, tuple(paired), (), tuple(problems))
+
+
+def _in_mask_folder(root: Path, file: Path) -> bool:
+    return file.parent != root and bool(MASK_FOLDER.fullmatch(file.parent.name))
+
+
+def _folder(root: Path, file: Path) -> str:
+    """The folder of a patient: pat1 of pat1/ct.nii.gz and pat1/segmentations/x.nii.gz."""
+    home = file.parent.parent if _in_mask_folder(root, file) else file.parent
+    return home.relative_to(root).as_posix().upper()
+
+
+def _a_folder_each(
+    root: Path, scans: list[tuple[Path, str]], masks: list[tuple[Path, str]]
+) -> bool:
+    """Whether folders, not names, tell which scan and mask belong together."""
+    if any(ALONE.fullmatch(stem(file)) for file, _ in masks):
+        return True
+    homes = [_folder(root, file) for file, _ in scans]
+    if not {_folder(root, file) for file, _ in masks} <= {*homes} - {"."}:
+        return False
+    names = [key for _, key in scans]
+    return len({*names}) < len(names) or not {key for _, key in masks} & {*names}
+
+
+def _unique(root: Path, keys: list[tuple[Path, str]], what: str) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for file, key in keys:
+        if (other := files.setdefault(key, file)) != file:
+            both = f"{root}: two {what} of {key!r}: {other} and {file}; "
+            if what == "masks" and file.parent.name == "segmentations":
+                raise ValueError(
+                    f"{both}TotalSegmentator writes one for each organ. Keep the one of "
+                    "the lesions, or name it by data.scan_pattern='()ct' and "
+                    f"data.mask_pattern='(){stem(file)}'"
+                )
+            raise ValueError(
+                f"{both}keep one, or set data.scan_pattern and data.mask_pattern"
+            )
+    return files
+
+
+def _distinct(root: Path, scans: list[ScanFiles]) -> None:
+    """Raises ValueError when two scans are called the same, in any case."""
+    owner: dict[str, ScanFiles] = {}
+    for scan in scans:
+        if (other := owner.setdefault(scan.name.casefold(), scan)) is not scan:
+            raise ValueError(
+                f"{root}: two scans would be called {scan.name!r}: {other.path} and "
+                f"{scan.path}; give their folders other names"
+            )
 
 
 def compiled(setting: str, text: str, rule: str, flags: int = 0) -> re.Pattern[str]:
@@ -226,11 +271,6 @@ def _dicom(
         if by_folder[folder] > 1:
             name = f"{name}_{uid.rsplit('.', 1)[-1]}"
         scans.append(ScanFiles(name, name, folder, series=uid))
-    names = [s.name for s in scans]
-    if twice := sorted({n for n in names if names.count(n) > 1}):
-        raise ValueError(
-            f"{root}: two series would be called {twice[0]!r}; give their folders other "
-            "names"
-        )
+    _distinct(root, scans)
     labels = tuple(f for f in files if f.suffix.lower() == ".xml")
     return ScanFolder(root, "dicom", tuple(scans), labels, ())

@@ -25,7 +25,7 @@ from tqgd_jax.data.index_dataset import cut, hash_file, read, split
 from tqgd_jax.data.prepared import scan_tables, store
 from tqgd_jax.data.prepared.fingerprint import fingerprints
 from tqgd_jax.data.read import validation
-from tqgd_jax.io import atomic, images
+from tqgd_jax.io import atomic, cache, images
 from tqgd_jax.structures.annotation import Problem
 from tqgd_jax.structures.dataset_index import Sample
 
@@ -142,8 +142,8 @@ def _prepared(config: Config) -> tuple[Path, Layout, str]:
 
 
 def _home(config: Config) -> Path:
-    home = config.data.prepared_dir or os.environ.get("TQGD_CACHE", "")
-    return Path(home or "~/.cache/tqgd_jax").expanduser()
+    named = config.data.prepared_dir
+    return Path(named).expanduser() if named else cache.home()
 
 
 def _tell(problems: Sequence[Problem], notes: Sequence[str], config: Config) -> None:

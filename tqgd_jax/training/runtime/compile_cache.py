@@ -3,12 +3,13 @@
 import contextlib
 import hashlib
 import logging
-import os
 import platform
 from pathlib import Path
 from typing import Any
 
 import jax
+
+from tqgd_jax.io import atomic, cache
 
 log = logging.getLogger("tqgd_jax")
 
@@ -43,17 +44,13 @@ def use_cache() -> Path | None:
         return None
     folder = config.jax_compilation_cache_dir
     if folder is None:
-        home = Path(os.environ.get("TQGD_CACHE") or "~/.cache/tqgd_jax").expanduser()
-        folder = str(home / "xla" / _machine())
         try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            _forget(home / "xla", MOST)
-        except OSError as error:
-            log.warning(
-                "%s cannot be written (%s): compiled programs are not kept, and every "
-                "start compiles anew; set $TQGD_CACHE to a folder that can",
-                *(folder, error.strerror),
-            )
+            named = cache.home() / "xla" / _machine()
+            folder = str(atomic.made(named, "set $TQGD_CACHE to another folder"))
+            _forget(cache.home() / "xla", MOST)
+        except (ValueError, OSError) as error:  # only time is lost
+            log.warning("programs are compiled anew in each process: %s", error)
+            config.update("jax_enable_compilation_cache", False)
             return None
         config.update("jax_compilation_cache_dir", folder)
     config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
