@@ -18,11 +18,7 @@ def _yolo_row(k: int, box: Sequence[float], size: Sequence[int]) -> str:
     """Class, centre, width and height as fractions of the image."""
     words = []
     for low, high, edge in ((box[0], box[2], size[1]), (box[1], box[3], size[0])):
-        middle, side = (low + high) / 2 / edge, (high - low) / edge
-        # a box of 1 px must not come back as one of 0.9999999999999 px: `sub_pixel`
-        while high - low >= 1 > (middle + side / 2) * edge - (middle - side / 2) * edge:
-            side += 2.0**-53
-        words.append((repr(middle), repr(side)))
+        words.append((repr((low + high) / 2 / edge), repr((high - low) / edge)))
     (cx, w), (cy, h) = words
     return f"{k} {cx} {cy} {w} {h}\n"
 
