@@ -7,6 +7,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.image_sets import picture, small, voc, voc_set
@@ -178,3 +179,33 @@ def test_ct_is_told_with_scanners_spacing_and_what_the_crop_did(
     assert "1 no_mask" in capsys.readouterr().out
     assert check.main([str(root), "--crop", "middle"]) == 2
     assert "unknown value 'middle'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_few_images_are_told_like_many(tmp_path, capsys, count):
+    for k in range(count):
+        picture(tmp_path / f"a{k}.png", value=k + 1)
+        (tmp_path / f"a{k}.txt").write_text("0 .5 .5 .2 .2\n")
+    code, text = run(capsys, str(tmp_path))
+    assert code == 0
+    assert (
+        f"of {count} patients leave none for val; (0.7, 0.1, 0.2) needs about 10"
+        in text
+    )
+    assert f"images    {count} of {count} patients" in text
+    assert f"boxes     {count}; per image 1 to 1" in text
+    code, text = run(capsys, str(tmp_path), "--hold_out", "0.9", "--split", "folds")
+    assert (code, f"train {count} " in text) == (0, True)
+
+
+def test_values_are_told_against_the_window(tmp_path, capsys):
+    for k in range(10):
+        pixels = np.arange(1200, dtype=np.uint16).reshape(30, 40) + 2896 - k
+        Image.fromarray(pixels).save(tmp_path / f"a{k}.png")
+        (tmp_path / f"a{k}.txt").write_text("0 .5 .5 .2 .2\n")
+    code, text = run(capsys, str(tmp_path))
+    assert (code, "values    2887 to 4095" in text) == (0, True)
+    assert "0 to 65535 is shown, so images are nearly black" in text
+    assert "set data.window=(0, 4095)" in text
+    _, text = run(capsys, str(tmp_path), "--window", "0", "4095")
+    assert "nearly black" not in text
