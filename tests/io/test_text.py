@@ -117,6 +117,16 @@ def test_a_list_may_write_names_as_windows_does(tmp_path, name):
     assert (entry.path, problems) == (path, [])
 
 
+def test_names_of_lists_are_found_in_any_case(tmp_path):
+    (tmp_path / "imagesets" / "MAIN").mkdir(parents=True)
+    file = tmp_path / "imagesets" / "MAIN" / "Train.txt"
+    file.touch()
+    assert walk.inside(tmp_path, "ImageSets", "Main", "train.txt") == file
+    assert not walk.inside(tmp_path, "ImageSets", "Other", "train.txt").exists()
+    (file.parent / "TRAIN.txt").touch()  # which of them?
+    assert not walk.inside(file.parent, "train.txt").exists()
+
+
 def test_two_names_that_differ_in_case_only_are_no_guess(tmp_path):
     entries = [Entry(tmp_path / f"{n}.png", n, None) for n in ("a", "A")]
     find = finder(tmp_path, entries)

@@ -35,6 +35,20 @@ def _warn(error: OSError) -> None:
     logger.warning("%s: cannot be looked into (%s)", error.filename, error.strerror)
 
 
+def inside(folder: Path, *names: str) -> Path:
+    """The file or folder of these names, one in the other, in any case.
+
+    As it stands where several fit, or none does.
+    """
+    for name in names:
+        path = folder / name
+        if not path.exists() and folder.is_dir():
+            others = [f for f in folder.iterdir() if f.name.lower() == name.lower()]
+            path = others[0] if len(others) == 1 else path
+        folder = path
+    return folder
+
+
 def called(files: Iterable[Path], *names: str) -> list[Path]:
     """The files of one of these names, in any case: Classes.txt is classes.txt."""
     return [f for f in files if f.name.lower() in names]

@@ -7,6 +7,7 @@ from pathlib import Path
 from tqgd_jax.config import Data
 from tqgd_jax.data.discover.image_folder import ImageFolder
 from tqgd_jax.data.discover.scan_folder import ScanFolder
+from tqgd_jax.io import walk
 
 PARTS = ("train", "val", "test")
 WORDS = {"valid": "val", "validation": "val"} | {p: p for p in PARTS}
@@ -33,14 +34,14 @@ class SplitSource:
     @property
     def table(self) -> Path | None:
         """The csv with a column "image" among the files."""
-        tables = [f for f in self.files if self.mode == "csv" or f.suffix == ".csv"]
+        tables = [f for f in self.files if self.mode == "csv" or f.suffix.lower() == ".csv"]
         return tables[0] if tables else None
 
 
 def source(folder: ImageFolder | ScanFolder, data: Data) -> SplitSource:
     """What `data.split` and `split.csv` say; else the folder's lists and names."""
     root = folder.root
-    table = root / "split.csv"
+    table = walk.inside(root, "split.csv")
     tables = (table,) if table.is_file() else ()
     if data.split in ("ratio", "folds"):
         return SplitSource(data.split, tables)
@@ -61,7 +62,7 @@ def source(folder: ImageFolder | ScanFolder, data: Data) -> SplitSource:
         paths = [s.path for s in folder.scans]
     else:
         paths = [e.path for e in folder.entries]
-        if lists := _image_sets(root / "ImageSets" / "Main"):
+        if lists := _image_sets(walk.inside(root, "ImageSets", "Main")):
             return SplitSource("imagesets", lists)
         of_json = {f: _json_part(root, f) for f in folder.labels}
         if folder.format == "coco" and all(of_json.values()):
@@ -81,11 +82,12 @@ def named(root: Path, name: str) -> Path | None:
 
 def _image_sets(folder: Path) -> tuple[Path, ...]:
     """VOC's lists of images; trainval.txt where there is no train.txt."""
-    lists = [f for part in PARTS if (f := folder / f"{part}.txt").is_file()]
-    both = folder / "trainval.txt"
-    if folder / "train.txt" not in lists and both.is_file():
-        lists = [both, *(f for f in lists if f.stem == "test")]
-    return tuple(lists)
+    lists = {p: walk.inside(folder, f"{p}.txt") for p in (*PARTS, "trainval")}
+    lists = {part: file for part, file in lists.items() if file.is_file()}
+    both = lists.pop("trainval", None)
+    if both and "train" not in lists:
+        lists = {"trainval": both} | {p: f for p, f in lists.items() if p == "test"}
+    return tuple(lists.values())
 
 
 def _folder_part(root: Path, path: Path) -> str:

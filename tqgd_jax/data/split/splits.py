@@ -160,7 +160,7 @@ def _csv(file: Path, table: Table) -> Iterator[Line]:
 
 def _image_sets(files: Sequence[Path], find: Find) -> Iterator[Line]:
     for file in files:
-        part = "train" if file.stem == "trainval" else file.stem
+        part = file.stem.lower().replace("trainval", "train")
         for line, text in enumerate(read_text(file).splitlines(), 1):
             # some VOC lists carry 1 or -1 after the name
             whole = bool(find(text.strip()))
