@@ -113,6 +113,12 @@ def test_five_people_under_one_patient_id_are_told_with_a_way_out_that_works(tmp
     cfg.data.group = "(.+)"
     parts = index_dataset(cfg, discover(cfg.data)).parts
     assert len({s.patient for of in parts.values() for s in of}) == 5
+    # or with a table: p0 and p1 are one person
+    cfg.data.group, cfg.data.split, cfg.data.folds = "", "folds", 4
+    rows = "".join(f"p{k}_CT,{max(1, k)}\n" for k in range(5))
+    (root / "split.csv").write_text("image,group\n" + rows)
+    parts = index_dataset(cfg, discover(cfg.data)).parts
+    assert {s.patient for of in parts.values() for s in of} == {*"1234"}
 
 
 def told(root):

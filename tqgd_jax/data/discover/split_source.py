@@ -34,7 +34,9 @@ class SplitSource:
     @property
     def table(self) -> Path | None:
         """The csv with a column "image" among the files."""
-        tables = [f for f in self.files if self.mode == "csv" or f.suffix.lower() == ".csv"]
+        tables = [
+            f for f in self.files if self.mode == "csv" or f.suffix.lower() == ".csv"
+        ]
         return tables[0] if tables else None
 
 

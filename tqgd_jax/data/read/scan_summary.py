@@ -106,8 +106,8 @@ def _shared(summaries: list[ScanSummary]) -> Iterator[Problem]:
             text = (
                 f"{len(studies)} studies have the PatientID {patient!r} ({others}) and "
                 "count as one patient. If anonymising gave it to several people, "
-                "data.group='(.+)' takes each scan for a patient, and split.csv with the "
-                "columns image and group says it scan by scan"
+                "data.group='(.+)' takes each scan for a patient, and a split.csv with "
+                "the columns image and group, with data.split=folds, says who is who"
             )
             yield Problem(of[0].scan.path, 0, "shared_patient", text)
 
