@@ -13,12 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from tqgd_jax.io.text import read_text
+from tqgd_jax.io.json_text import is_number, is_whole, load, short
 
-MAX_BYTES = 2**30  # COCO's own largest file is 448 MB
 MAX_PX = 1e7  # of a coordinate: areas stay exact
-
-LARGEST = 2**53  # whole number that float64 holds too
 
 TEXT_AND_NUMBERS = (
     "text (in quotes) is another id than a number: write both without quotes"
@@ -53,22 +50,6 @@ class Entries(NamedTuple):
         known = isinstance(row, dict) and isinstance(row.get("id"), Key)
         end = f" (id {row['id']!r})" if known else ""
         return f"{self.path}{line}: {self.name}[{k}]{end}"
-
-
-def load(path: Path, parse: Callable[[str], Any] = json.loads) -> Any:
-    """What a json file holds. Raises ValueError naming file and position."""
-    text = read_text(path, MAX_BYTES)
-    try:
-        return parse(text)
-    except json.JSONDecodeError as error:
-        cut = not text[error.pos :].strip() or error.msg.startswith("Unterminated")
-        end = ", and the file ends" if cut else ""
-        raise ValueError(
-            f"{path}:{error.lineno}:{error.colno}: not json: {error.msg} (character "
-            f"{error.pos} of {len(text)}){end}. Copy or export the file again"
-        ) from error
-    except RecursionError as error:
-        raise ValueError(f"{path}: nested too deeply to be COCO json") from error
 
 
 def ground_truth(
@@ -297,28 +278,7 @@ def _numbers(of: Entries, key: str, shape: tuple[int, ...], rule: str) -> np.nda
     return np.array(values, np.float64)
 
 
-def is_number(value: Any) -> bool:
-    """Whether a json value is a finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an int beyond float64
-        return False
-
-
-def is_whole(value: Any) -> bool:
-    """Whether a json value is a whole number, of any type."""
-    return is_number(value) and value == int(value) and abs(value) <= LARGEST
-
-
 def by_image(image: Int[np.ndarray, "n"], count: int) -> list[Int[np.ndarray, "_"]]:
     """Rows of each image, in the order of the file."""
     order = np.argsort(image, kind="stable")
     return np.split(order, np.searchsorted(image[order], np.arange(1, count)))
-
-
-def short(value: Any) -> str:
-    """A value as messages show it."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
