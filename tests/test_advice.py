@@ -17,9 +17,12 @@ SECTIONS = tuple(f.name for f in dataclasses.fields(Config))
 SETTING = re.compile(rf"(?<![\w./-])({'|'.join(SECTIONS)})((?:\.[a-z_]+)+)(?![\w(/])")
 FLAG = re.compile(r"(?<![\w-])--([a-z][a-z_-]*)(?=[\s=,;.):'\"\]/]|$)")
 COMMAND = re.compile(r"\btqgd ([a-z]+)((?:, [a-z]+)*(?: and [a-z]+)?)\b")
-FILES = (".py", ".txt", ".yaml")  # train.py is no setting
+# train.py and model.onnx are no settings
+FILES = (".py", ".txt", ".yaml", ".safetensors", ".json", ".onnx", ".tflite")
+FILES += (".jaxexport",)
 SCRIPT = re.compile(r"\b(train|eval)\.py\b")
-OTHERS = {"raw", "version", "help"}  # gdcmconv --raw, tqgd --version
+# gdcmconv --raw, tqgd --version, pip --no-deps
+OTHERS = {"raw", "version", "help", "no-deps"}
 # Flags of Slurm and XLA, and CSS.
 OTHER_MODULES = ("slurm_array.py", "resume_check.py", "charts.py")
 

@@ -86,7 +86,7 @@ def test_the_settings_of_a_strangers_run_are_read_as_data(tmp_path):
     assert "exclude each other" in refused(asked, "--config=configs/tqgdnet.py")
     settings["model"]["dtype"] = "float32"
     theirs.write_text(json.dumps(settings))
-    assert f"{theirs}.model: field: unknown value 'dtype'" in refused(asked)
+    assert f"{theirs}: config.model: field: unknown value 'dtype'" in refused(asked)
     theirs.write_text(json.dumps({"config": {"model": 3}}))
     assert "a setting has a wrong type" in refused(asked)
     theirs.write_text("import os")

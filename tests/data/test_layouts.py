@@ -138,7 +138,7 @@ def yolo(root, lists, names=("a", "b")):
         label.parent.mkdir(exist_ok=True)
         label.write_text(f"{k} 0.5 0.5 0.2 0.2\n")
     for file, text in lists.items():
-        (root / file).write_text(text)
+        (root / file).write_text(text, "utf-8")
     return root
 
 
@@ -201,7 +201,7 @@ def test_roboflow_writes_a_group_above_its_classes(tmp_path):
 )
 def test_others_are_refused_by_name_with_what_converts(tmp_path, file, text, words):
     picture(tmp_path / "a.png")
-    (tmp_path / file).write_text(text)
+    (tmp_path / file).write_text(text, "utf-8")
     with pytest.raises(ValueError, match=words):
         index(tmp_path)
 

@@ -97,7 +97,7 @@ def test_files_that_are_no_ct_image_are_skipped_and_counted(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "tqgd_jax"):
         assert dicom_folders(tmp_path) == [(folder, "1.2.3.4.5", 5)]
     assert "1 of Modality 'RTSTRUCT', 1 of Modality 'SR'" in caplog.text
-    assert "1 of Secondary Capture" in caplog.text
+    assert "1 secondary capture" in caplog.text
     np.testing.assert_array_equal(read_volume(folder).hu, hu)
 
 

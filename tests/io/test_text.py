@@ -112,7 +112,7 @@ def test_a_list_may_write_names_as_windows_does(tmp_path, name):
     text = (
         '{"images": [{"id": 1, "file_name": %r}], "annotations": [], "categories": []}'
     )
-    file.write_text((text % name).replace("'", '"'))
+    file.write_text((text % name).replace("'", '"'), "utf-8")
     (entry,), problems = coco.entries(tmp_path, [file], {path: "a1"})
     assert (entry.path, problems) == (path, [])
 

@@ -11,7 +11,7 @@ from tqgd_jax.io.voc_yolo import read_voc, read_yolo
 
 
 def write(path: Path, text: str) -> Path:
-    path.write_text(text)
+    path.write_text(text, "utf-8")
     return path
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests import image_sets, scan_files
-from tqgd_jax.io.dicom.series import no_slice
+from tqgd_jax.io.dicom.slice import no_scan
 from tqgd_jax.io.volumes import read_volume
 from tqgd_jax.prediction.inputs import DOCUMENT, find, summary
 
@@ -67,7 +67,7 @@ def test_every_series_volume_and_image_is_read_and_the_rest_is_said(folder):
         "scout": "localizer",
         "shot": "secondary capture",
         "dose": "dose report",
-        "pet": "PT, not CT",
+        "pet": "of Modality 'PT'",
     }
     assert any("1 x dose report (" in line for line in summary(got.skipped))
     assert read_volume(folder / "a" / "ct", series=scan_files.SERIES).hu.shape == (
@@ -135,11 +135,12 @@ def test_a_slice_is_told_from_what_lies_beside_it():
     from tqgd_jax.io.dicom.header import Header
 
     def reason(**text):
-        return no_slice(Header(None, text, 0))  # type: ignore[arg-type]
+        return no_scan(Header(None, text, 0))  # type: ignore[arg-type]
 
     assert reason(Modality="CT", SOPClassUID=scan_files.CT) == ""
     assert reason(Modality="CT") == ""
     # The class of enhanced CT begins like none of the others: reading says what to do.
     assert reason(Modality="CT", SOPClassUID=f"{scan_files.CT}.1") == ""
     assert reason(Modality="CT", SOPClassUID=f"{CAPTURE}.4") == "secondary capture"
-    assert reason() == "no modality, not CT"
+    assert reason() == ""  # reading says what is missing
+    assert reason(Modality="PT") == "of Modality 'PT'"

@@ -95,7 +95,7 @@ class Detectors:
                     f"--model: {name} has no threshold, because no validation of these "
                     "weights has chosen one, and a guess would be no operating point. "
                     "Give the least confidence that counts, for example --threshold "
-                    "0.25, or take the one that eval.py prints; runs with a "
+                    "0.25, or take the one of its evaluation; runs with a "
                     "validation split (data.hold_out) and train.eval_every choose one"
                 )
         value = float(np.mean([predictor.threshold for predictor in predictors]))

@@ -14,9 +14,13 @@ from tqgd_jax.io.dicom.header import CONVERT, EXPLICIT, IMPLICIT, RLE, Header
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED = (f"{CT}.1", f"{CT}.2")
-OTHERS = {
-    "1.2.840.10008.5.1.4.1.1.7": "Secondary Capture (dose reports, screenshots)",
+OTHERS = {  # by the beginning of the SOP class: PS3.6 annex A
+    "1.2.840.10008.5.1.4.1.1.7": "secondary capture",
     "1.2.840.10008.5.1.4.1.1.88.67": "dose report",
+    "1.2.840.10008.5.1.4.1.1.88": "structured report",
+    "1.2.840.10008.5.1.4.1.1.11": "presentation state",
+    "1.2.840.10008.5.1.4.1.1.66": "segmentation",
+    "1.2.840.10008.5.1.4.1.1.104": "document",
 }
 MAX_SIDE = 2**13
 MAX_TILT = 0.1  # degrees
@@ -28,11 +32,12 @@ def no_scan(header: Header) -> str:
     kind, modality = text.get("SOPClassUID", ""), text.get("Modality", "")
     if "LOCALIZER" in text.get("ImageType", "").split("\\"):
         return "localizer"
+    for beginning, name in OTHERS.items():
+        if kind == beginning or kind.startswith(f"{beginning}."):
+            return name
     if modality not in ("", "CT"):
         return f"of Modality {modality!r}"
-    if kind not in ("", CT, *ENHANCED):
-        return f"of {OTHERS.get(kind, f'SOP class {kind}')}"
-    return ""
+    return "" if kind in ("", CT, *ENHANCED) else f"of SOP class {kind}"
 
 
 class Place(NamedTuple):

@@ -55,9 +55,9 @@ def beside(path: Path, name: str) -> Path:
     wrong = name in ("", ".", "..") or len(name) > 200  # file systems end at 255
     if wrong or re.search(r"[/\\%\0]|^LIST", name):
         raise ValueError(
-            f"{path}: pixels in {name[:200]!r}; only one file in the same folder is read, no "
-            "path, list or pattern (what begins with LIST is a list). Put it beside "
-            f"the header under another name, or {RESAVE}"
+            f"{path}: pixels in {name[:200]!r}; only one file in the same folder is "
+            "read, no path, list or pattern (what begins with LIST is a list). Put it "
+            f"beside the header under another name, or {RESAVE}"
         )
     if not payload.is_file():
         others = [f for f in path.parent.iterdir() if f.name.lower() == name.lower()]
