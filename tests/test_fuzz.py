@@ -69,7 +69,11 @@ for kind, reader in readers.items():
 
 def run(*words: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, cwd=ROOT, check=False
+        [sys.executable, *words],
+        capture_output=True,
+        encoding="utf-8",
+        cwd=ROOT,
+        check=False,
     )
 
 

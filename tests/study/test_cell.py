@@ -132,6 +132,6 @@ def test_the_words_of_a_cell_run_it_anywhere(tmp_path):
         *("-m", "tqgd_jax", "study", "cell"),
         *("set/row/fold-1/seed-0", "--out", str(tmp_path)),
     ]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 1
     assert "study.json is missing" in done.stderr

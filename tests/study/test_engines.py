@@ -82,7 +82,7 @@ def test_a_ray_cluster_loses_a_machine(home):
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        text=True,
+        encoding="utf-8",
     )
     with cluster:
         assert cluster.stdin is not None
@@ -189,7 +189,9 @@ PartitionName=main Nodes={host} Default=YES
 
 
 def ask(*words: str) -> str:
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout
+    return subprocess.run(
+        words, capture_output=True, encoding="utf-8", check=False
+    ).stdout
 
 
 @pytest.mark.slow

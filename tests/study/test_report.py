@@ -304,7 +304,7 @@ def test_latex_compiles(home, tmp_path):
         [tex, *options, "all.tex"],
         cwd=folder,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:]

@@ -41,4 +41,4 @@ def test_a_cache_that_cannot_be_written_is_told_and_none(
     assert jax.config.jax_compilation_cache_dir is None
     (said,) = caplog.messages
     assert "cannot be written (Not a directory)" in said
-    assert "set $TQGD_CACHE to a folder that can" in said
+    assert "set $TQGD_CACHE to another folder" in said
