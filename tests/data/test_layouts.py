@@ -10,6 +10,7 @@ from tests import scan_files
 from tests.ct_sets import LAD, config, scan, write
 from tests.image_sets import picture
 from tqgd_jax.config import Config, Data
+from tqgd_jax.data.discover import scan_folder
 from tqgd_jax.data.discover.layout import discover
 from tqgd_jax.data.index_dataset import index_dataset
 
@@ -81,6 +82,30 @@ def test_scans_of_one_name_in_two_folders_are_not_mixed_up(tmp_path):
 ROI = ["(10.0, 11.0)", "(13.5, 11.0)", "(13.5, 14.25)"]
 
 
+def test_scans_without_masks_keep_their_names(tmp_path):
+    hu, _ = scan([LAD])
+    names = {"one": ("a", "b"), "each": ("p1/a", "p2/b"), "two": ("p/a", "p/b")}
+    for folder, files in names.items():
+        root = tmp_path / folder
+        for k, name in enumerate(files):
+            write(root / f"{name}.nii.gz", hu + k)
+        (root / "b.csv").write_text("scan,z,x0,y0,x1,y1\na,1,3,4,9,8\nb,2,5,6,9,8\n")
+        read = of_scans(root, boxes="b.csv", classes=("cac",))
+        assert read == {("a", 1): [[3, 4, 9, 8]], ("b", 2): [[5, 6, 9, 8]]}
+
+
+def test_folders_name_scans_without_masks_only_where_they_tell_them_apart(tmp_path):
+    hu, _ = scan([LAD])
+    for name in ("p1/ct", "p2/ct"):
+        write(tmp_path / f"{name}.nii.gz", hu)
+    found = scan_folder.find(config(tmp_path).data, masks=False)
+    assert found is not None
+    assert [s.name for s in found.scans] == ["P1", "P2"]
+    write(tmp_path / "p1" / "other.nii.gz", hu)
+    with pytest.raises(ValueError, match=r"two scans of 'CT': .*p1.*p2"):
+        scan_folder.find(config(tmp_path).data, masks=False)
+
+
 def coca(root, images, name="0"):
     """Five slices of one patient and a property list, as Stanford's COCA has them."""
     series = root / "patient" / "0" / "Pro_Gated"
@@ -101,6 +126,30 @@ def test_coca_counts_slices_from_the_head(tmp_path):
     assert of_scans(root) == {("patient_0_Pro_Gated", 4): [[10, 11, 13.5, 14.25]]}
 
 
+def coca_series(folder, uid):
+    hu = np.full((5, 32, 32), int(uid), np.int16)
+    tags = {"SeriesInstanceUID": uid, "StudyInstanceUID": f"{uid}.1", "PatientID": ""}
+    of_slice = lambda k: {"SOPInstanceUID": f"{uid}.2.{k}"}  # noqa: E731
+    return scan_files.series(folder, hu, of_slice, **tags)
+
+
+@pytest.mark.parametrize("home", ["set", "0/set"])
+def test_coca_labels_go_to_the_folder_below_patient_alone(tmp_path, home):
+    root = coca(tmp_path / home, [roi(0)])
+    coca_series(root / "patient" / "7" / "0", "20")
+    coca_series(root / "deidentified_nongated" / "0", "30")
+    assert [*of_scans(root)] == [("patient_0_Pro_Gated", 4)]
+
+
+def test_two_series_of_one_coca_file_are_refused(tmp_path):
+    root = coca(tmp_path / "set", [roi(0)])
+    coca_series(root / "patient" / "0" / "Thin", "20")
+    with pytest.raises(
+        ValueError, match=r"0\.xml: two series .*patient/0.*Pro_Gated .*Thin \(20\)"
+    ):
+        of_scans(root)
+
+
 def test_coca_knows_one_class_or_its_own_names(tmp_path):
     rca = "Right Coronary Artery"
     root = coca(tmp_path / "set", [roi(1), roi(2, rca)])
@@ -116,7 +165,7 @@ def test_coca_knows_one_class_or_its_own_names(tmp_path):
     ("images", "name", "words"),
     [
         ([roi(5)], "0", "ImageIndex 5, and the scan has 5 slices"),
-        ([roi(0)], "7", "no series lies in a folder called '7'"),
+        ([roi(0)], "7", "no series lies below patient/7"),
         ([roi(0, points=["(1, x)"])], "0", r"Point_px '\(1, x\)'"),
         ([{"ImageIndex": 0}], "0", "KeyError: 'ROIs'"),
     ],

@@ -51,9 +51,14 @@ def last_place(numbers: Iterable[float | str]) -> float:
     """The unit of the last decimal that numbers are written with; whole ones: 0.
 
     A tool rounds to as many decimals everywhere, and some leave zeros at the end away,
-    so the number with the most decimals tells: 0.001 of "1.5", "0.125".
+    so the number with the most decimals tells: 0.001 of "1.5", "0.125". A whole float is
+    a whole number: Python writes 10.0 for the 10 of a file.
     """
-    places = (Decimal(str(n)).as_tuple().exponent for n in numbers)
+    texts = (
+        f"{n:.0f}" if isinstance(n, float) and n.is_integer() else str(n)
+        for n in numbers
+    )
+    places = (Decimal(text).as_tuple().exponent for text in texts)
     least = min((p for p in places if isinstance(p, int)), default=0)
     return 10.0**least if least < 0 else 0.0
 

@@ -207,13 +207,19 @@ def _folder(root: Path, file: Path) -> str:
 def _a_folder_each(
     root: Path, scans: list[tuple[Path, str]], masks: list[tuple[Path, str]]
 ) -> bool:
-    """Whether folders, not names, tell which scan and mask belong together."""
+    """Whether folders, not names, tell which scan and mask belong together.
+
+    Without masks: whether names repeat and folders tell the scans apart.
+    """
     if any(ALONE.fullmatch(stem(file)) for file, _ in masks):
         return True
     homes = [_folder(root, file) for file, _ in scans]
+    names = [key for _, key in scans]
+    if not masks:
+        apart = len({*homes}) == len(homes) and "." not in homes
+        return apart and len({*names}) < len(names)
     if not {_folder(root, file) for file, _ in masks} <= {*homes} - {"."}:
         return False
-    names = [key for _, key in scans]
     return len({*names}) < len(names) or not {key for _, key in masks} & {*names}
 
 

@@ -25,21 +25,25 @@ from tqgd_jax.structures.dataset_index import Lesion
 
 DEFAULT = "calcium"  # the one class of masks
 
+Outlined = tuple[Path, Outlines, float]  # file, outlines, unit of the last decimal
+
 
 class Tables(NamedTuple):
     """Read once for all scans, and only read by the threads that look at them.
 
     Attributes:
       xml: annotations by SOPInstanceUID; empty when `data.boxes` takes their place.
-      coca: outlines of lesions by the name of their file, of Stanford's COCA.
+      coca: outlines of lesions by the name of the scan, of Stanford's COCA.
       boxes: annotations by scan and slice, of `data.boxes`.
       hearts: rows of the csv of heart boxes, by scan.
+      problems: files of COCA that belong to no scan.
     """
 
     xml: dict[str, Annotation]
-    coca: dict[str, tuple[Path, Outlines, float]]
+    coca: dict[str, Outlined]
     boxes: dict[tuple[str, int], Annotation]
     hearts: dict[str, heart_boxes.Rows]
+    problems: tuple[Problem, ...] = ()
 
 
 class Labels(NamedTuple):
@@ -60,7 +64,7 @@ def tables(folder: ScanFolder, layout: Layout, data: Data) -> Tables:
     if layout.boxes:
         return Tables({}, {}, _boxes(layout.boxes, folder, data.classes), hearts)
     xml: dict[str, Annotation] = {}
-    coca: dict[str, tuple[Path, Outlines, float]] = {}
+    coca: dict[str, Outlined] = {}
     of_stem: dict[str, Path] = {}
     for file in folder.labels:
         if (other := of_stem.setdefault(file.stem, file)) != file:
@@ -76,7 +80,33 @@ def tables(folder: ScanFolder, layout: Layout, data: Data) -> Tables:
                 text = str(error).removeprefix(f"{file}: ")
                 label = voc_yolo.unreadable(file, 0, text)
         xml[file.stem] = label
-    return Tables(xml, coca, {}, hearts)
+    of_scan, problems = _by_scan(folder, coca)
+    return Tables(xml, of_scan, {}, hearts, problems)
+
+
+def _by_scan(
+    folder: ScanFolder, files: dict[str, Outlined]
+) -> tuple[dict[str, Outlined], tuple[Problem, ...]]:
+    """Outlines by scan, from those by patient: the one series below patient/NAME/."""
+    owner: dict[str, ScanFiles] = {}
+    for scan in folder.scans:
+        parts = scan.path.relative_to(folder.root).parts
+        if "patient" not in parts[:-1]:
+            continue
+        name = parts[parts.index("patient") + 1]
+        other = owner.setdefault(name, scan)
+        if name in files and other is not scan:
+            raise ValueError(
+                f"{files[name][0]}: two series lie below patient/{name}, and it does not "
+                f"say of which it is: {other.path} ({other.series}) and {scan.path} "
+                f"({scan.series}); keep one"
+            )
+    problems = tuple(
+        Problem(file, 0, "missing_image", f"no series lies below patient/{name}")
+        for name, (file, *_) in files.items()
+        if name not in owner
+    )
+    return {owner[n].name: of for n, of in files.items() if n in owner}, problems
 
 
 def labels_of(
@@ -98,8 +128,8 @@ def labels_of(
     for z, uid in enumerate(volume.sop):
         if uid in tables.xml:
             boxes[z] = _turned(tables.xml[uid], volume)
-    for name in tables.coca.keys() & {*scan.path.parts}:
-        for z, label in _of_coca(*tables.coca[name], depth, data.classes):
+    if outlined := tables.coca.get(scan.name):
+        for z, label in _of_coca(*outlined, depth, data.classes):
             boxes[z] = _turned(label, volume)
     lesions = [tuple(Lesion(n, 0, 0, 0, 0.0) for n in a.names) for a in boxes]
     return Labels(boxes, lesions, [])

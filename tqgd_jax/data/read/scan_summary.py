@@ -84,12 +84,7 @@ def summarize(layout: Layout, data: Data) -> tuple[list[ScanSummary], list[Probl
         if uid not in owner:  # what is wrong with the file itself goes before
             text = "no slice has this SOPInstanceUID; name it SOPInstanceUID.xml"
             problems += a.problems or [Problem(a.file, 0, "missing_image", text)]
-    folders = {part for scan in folder.scans for part in scan.path.parts}
-    problems += [
-        Problem(file, 0, "missing_image", f"no series lies in a folder called {name!r}")
-        for name, (file, *_) in known.coca.items()
-        if name not in folders
-    ]
+    problems += known.problems
     return summaries, [*problems, *_shared(summaries)]
 
 
