@@ -26,3 +26,4 @@ for _, label, n in chosen:
     if scores[0, n, label] >= meta["threshold"]:
         box = (boxes[0, n] - [x, y, x, y]) / gain
         print(meta["classes"][label], scores[0, n, label], *box.round(1))
+print(meta["note"])

@@ -140,6 +140,31 @@ def test_commands_and_their_flags_in_messages_exist():
     assert count > 50
 
 
+def code_in(page: str) -> list[str]:
+    """Spans, and lines of blocks; a line that ends with a backslash goes on."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", page, re.M | re.S)
+    rest = re.sub(r"^```.*?^```", "", page, flags=re.M | re.S)
+    lines = [line for block in blocks for line in block.replace("\\\n", "").split("\n")]
+    return [*lines, *re.findall(r"`([^`]+)`", rest)]
+
+
+def test_commands_and_their_flags_in_docs_exist():
+    wrong, count = [], 0
+    for page in (PACKAGE.parent / "README.md", *PACKAGE.parent.glob("docs/*.md")):
+        for code in code_in(page.read_text("utf-8")):
+            for part in re.split(r" && | \| |; | # ", code):  # several commands
+                for name in (name for of in commands_in(part) for name in of):
+                    if name not in COMMANDS:
+                        wrong.append(f"{page.name}: tqgd {name}")
+                        continue
+                    named = [f.replace("-", "_") for f in FLAG.findall(part)]
+                    count += len(named)
+                    unknown = {*named} - flags_of_command(name) - OTHERS
+                    wrong += [f"{page.name}: tqgd {name} --{flag}" for flag in unknown]
+    assert wrong == []
+    assert count > 100
+
+
 @pytest.mark.parametrize(
     ("text", "settings", "flags", "commands"),
     [

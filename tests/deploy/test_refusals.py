@@ -9,7 +9,7 @@ from absl import flags
 from tests.training.tiny import config
 from tqgd_jax.commands import export
 from tqgd_jax.config import Baseline
-from tqgd_jax.deploy import onnx_file, programs
+from tqgd_jax.deploy import onnx_file, programs, stablehlo
 from tqgd_jax.predictor import Predictor
 
 GIVEN = {
@@ -70,3 +70,10 @@ def test_maps_have_no_boxes_to_suppress():
 def test_a_missing_package_is_named_with_its_command():
     with pytest.raises(ValueError, match=r"ONNX needs no_such .*`make export-tools`"):
         onnx_file.required("no_such")
+
+
+def test_a_program_of_another_name_is_not_read_in_place_of_its_neighbour(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"mine\.jaxexport: a program is called model\.jaxexport or"
+    ):
+        stablehlo.read(tmp_path, "mine.jaxexport")

@@ -99,8 +99,13 @@ def read(folder: Path, entry: str = MODEL) -> tuple[dict[str, Any], Predict]:
     others and if it is named.
 
     Raises:
-      ValueError: a file is not there, damaged, or too old for this JAX.
+      ValueError: a file is not there, damaged, too old for this JAX, or has another name.
     """
+    if entry not in (MODEL, NETWORK):
+        raise ValueError(
+            f"{folder / entry}: a program is called {MODEL} or {NETWORK}, as "
+            f"{DESCRIPTION} beside it does; give it that name again"
+        )
     document = _description(folder)
     config, meta = document["config"], document["detector"]
     whole = _program(folder, MODEL, document) if entry == MODEL else None
