@@ -44,6 +44,14 @@ def test_more_than_rounding_is_refused(theirs):
     assert detections_apart(ours, theirs, LIMITS["fp32"], 0.4)["unpaired"] <= 0.5
 
 
+def test_a_comparison_of_nothing_says_so():
+    none = detections_apart(found(), found(), LIMITS["fp32"], 0.2)
+    assert "no box or score was compared" in compare.caution(none)
+    some = detections_apart(found((5, 0.5)), found((5, 0.5)), LIMITS["fp32"], 0.2)
+    assert compare.caution(some) == ""
+    assert compare.caution(none | {"raw": 0.0}) == ""  # ONNX: dense outputs too
+
+
 def test_another_class_is_no_partner():
     theirs = found((5, 0.5))
     theirs[2] = theirs[2] + 1

@@ -1,16 +1,22 @@
 """What `tqgd export` refuses, before any work."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 from absl import flags
 
 from tests.training.tiny import config
+from tqgd_jax import trained
 from tqgd_jax.commands import export
 from tqgd_jax.config import Baseline
+from tqgd_jax.deploy import export as deploy
 from tqgd_jax.deploy import onnx_file, programs, stablehlo
+from tqgd_jax.io import weights as io_weights
 from tqgd_jax.predictor import Predictor
+from tqgd_jax.report.text import terminal
+from tqgd_jax.training.runtime import compile_cache
 
 GIVEN = {
     **{"format": ["safetensors"], "step": None, "batch": "B", "nms": False},
@@ -46,6 +52,90 @@ def test_nothing_is_overwritten(tmp_path):
     (tmp_path / "mine").touch()
     with pytest.raises(ValueError, match="is there and not empty"):
         run(tmp_path)
+    (tmp_path / "a.safetensors").touch()
+    with pytest.raises(ValueError, match="is there already; name another file"):
+        run(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *({"format": ["onnx"]}, {"batch": "4"}, {"nms": True}, {"pixels": "uint8"}),
+        {"license": "mit"},
+    ],
+    ids=str,
+)
+def test_a_file_of_weights_takes_no_flag_of_a_folder(tmp_path, words):
+    (name,) = words
+    with pytest.raises(ValueError, match=f"--{name}=.* is one file of weights"):
+        run(tmp_path / "a.safetensors", **words)
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """A run at step 7 with a threshold of its own."""
+    anchors, source = np.ones((1, 3, 2), np.float32), {"run": "a", "step": 7}
+    weights = {"params": {"a": np.ones(2, np.float32)}}
+    made = Predictor(config(), ("calcium",), anchors, weights, 0.4, True, source)
+    monkeypatch.setattr(trained, "load", lambda *_: made)
+    monkeypatch.setattr(compile_cache, "use_cache", lambda: None)
+    return made
+
+
+def test_a_file_of_weights_has_the_size_and_precision_of_the_flags(
+    loaded, tmp_path, capsys
+):
+    path = tmp_path / "a.safetensors"
+    run(path, image_size=96, precision="bf16", format=None)
+    _, meta = io_weights.read(path)
+    changed = meta["config"]
+    assert changed["data"]["image_size"] == 96
+    assert changed["model"]["precision"] == "bf16"
+    assert meta["threshold"] is None  # 0.4 was chosen at 64 px
+    assert "Not a medical device." in capsys.readouterr().out
+    run(tmp_path / "b.safetensors", image_size=64)
+    assert io_weights.read(tmp_path / "b.safetensors")[1]["threshold"] == 0.4
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words", "figures", "threshold"),
+    [
+        ({}, {}, "AP 0.5", 0.4),
+        ({}, {"image_size": 64}, "AP 0.5", 0.4),  # the run's
+        ({"step": "3"}, {}, "", 0.4),
+        ({"recalibrate": "8"}, {}, "", 0.4),
+        ({}, {"image_size": 96}, "", 0.25),
+        ({}, {"precision": "bf16"}, "", 0.25),
+    ],
+)
+def test_the_card_has_figures_of_this_model_only(
+    loaded, tmp_path, monkeypatch, inputs, words, figures, threshold
+):
+    of_run = {"step": "7", "precision": "fp32", "recalibrate": "0"}
+    (tmp_path / "eval-test").mkdir()
+    (tmp_path / "eval-test" / "results.json").write_text(
+        json.dumps({"inputs": of_run | inputs})
+    )
+    monkeypatch.setattr(terminal, "summary", lambda _: "AP 0.5")
+    given = []
+
+    def write(predictor, folder, options):
+        given.append((options.figures, predictor.threshold, predictor.chosen))
+        return {"formats": []}
+
+    monkeypatch.setattr(deploy, "export", write)
+    run(tmp_path / "out", workdir=str(tmp_path), **words)
+    assert given == [(figures, threshold, threshold == 0.4)]
+
+
+def test_a_check_of_nothing_is_said(loaded, tmp_path, monkeypatch, capsys):
+    nothing = {"px": 0.0, "detections": 0}
+    write = {"stablehlo": lambda *_: lambda _: nothing}
+    monkeypatch.setattr(deploy, "_WRITERS", write)
+    run(tmp_path / "out", format=["stablehlo"])
+    (row,) = json.loads((tmp_path / "out" / "export.json").read_text())["formats"]
+    assert "no box or score was compared" in row["caution"]
+    assert f"Caution: stablehlo: {row['caution']}" in capsys.readouterr().out
 
 
 def detector(family):

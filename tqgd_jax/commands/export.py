@@ -21,9 +21,12 @@ from absl import flags
 from tqgd_jax.commands.line import cli, config_flags
 
 if TYPE_CHECKING:
+    from tqgd_jax.deploy.export import Options
     from tqgd_jax.predictor import Predictor
 
 flags.disclaim_key_flags()
+
+LICENSE = "apache-2.0"
 
 
 def main() -> None:
@@ -36,8 +39,9 @@ def main() -> None:
         required=True,
     )  # fmt: skip
     flags.DEFINE_list(
-        "format", ["safetensors", "stablehlo"],
-        "of safetensors, stablehlo, onnx, saved_model, tflite; or all",
+        "format", None,
+        "of safetensors, stablehlo, onnx, saved_model, tflite; or all "
+        "[safetensors,stablehlo]",
     )  # fmt: skip
     flags.DEFINE_string(
         "step", None, "checkpoint: its number, or best (in validation) [the newest]"
@@ -52,28 +56,28 @@ def main() -> None:
     flags.DEFINE_enum(
         "precision", None, ["fp32", "tf32", "bf16"], "of the network [the run's]"
     )
-    flags.DEFINE_string(
-        "license", "apache-2.0", "of the weights, as model hubs name it"
-    )
+    flags.DEFINE_string("license", LICENSE, "of the weights, as model hubs name it")
     cli.run(_main)
 
 
 def _main(_: list[str]) -> None:
     """Predictor, folder, table."""
+    from tqgd_jax.deploy.export import Options
     from tqgd_jax.trained import load
     from tqgd_jax.training.runtime import compile_cache
 
     given = flags.FLAGS
     out = Path(given.out).expanduser()
     if out.suffix == ".safetensors":
-        config_flags.make_room(out)
-        _one_file(load(given.workdir, given.step), out)
+        _fit_one_file(out)
+        _one_file(_changed(load(given.workdir, given.step)), out)
         return
     formats = _formats(given.format)
     config_flags.refuse_full(out)
     batch = _batch(given.batch)
     compile_cache.use_cache()
-    predictor = _changed(load(given.workdir, given.step))
+    loaded = load(given.workdir, given.step)
+    predictor = _changed(loaded)
     if predictor.program:
         raise ValueError(
             f"--workdir: {given.workdir} is a program without weights; give the run, or "
@@ -85,19 +89,15 @@ def _main(_: list[str]) -> None:
             f"--pixels={given.pixels} holds no Hounsfield units, and the detector was "
             f"trained with data.window={predictor.config.data.window}; leave it out"
         )
-    _write(predictor, out, formats, batch)
+    figures = _figures(given.workdir, loaded) if predictor is loaded else ""
+    options = Options(formats, given.pixels, batch, given.nms, given.license, figures)
+    _write(predictor, out, options)
 
 
-def _write(
-    predictor: "Predictor", out: Path, formats: list[str], batch: str | int
-) -> None:
-    from tqgd_jax.deploy.export import Options, export
+def _write(predictor: "Predictor", out: Path, options: "Options") -> None:
+    from tqgd_jax.deploy.export import export
     from tqgd_jax.io import atomic
 
-    given = flags.FLAGS
-    options = Options(
-        formats, given.pixels, batch, given.nms, given.license, _figures(given.workdir)
-    )
     with atomic.folder(out) as partial:
         report = export(predictor, partial, options)
     print(f"{'format':<14}{'MiB':>8}{'written s':>11}{'checked s':>11}  differences")
@@ -107,22 +107,49 @@ def _write(
             f"{row['format']:<14}{row['bytes'] / 2**20:>8.1f}"
             f"{row['seconds_to_write']:>11.1f}{row['seconds_to_check']:>11.1f}  {apart}"
         )
+    for row in report["formats"]:
+        if row["caution"]:
+            print(f"Caution: {row['format']}: {row['caution']}")
     print(f"written to {out}, each read again and compared. Not a medical device.")
 
 
+def _fit_one_file(out: Path) -> None:
+    """Refuses flags that a file of weights has no use for, and a file that is there."""
+    given = flags.FLAGS
+    unfit = {
+        "format": given.format not in (None, ["safetensors"]),
+        "batch": given.batch != "B",
+        "nms": given.nms,
+        "pixels": given.pixels != "int16",
+        "license": given.license != LICENSE,
+    }
+    for name in (name for name, is_unfit in unfit.items() if is_unfit):
+        raise ValueError(
+            f"--{name}={getattr(given, name)}: {out} is one file of weights, which "
+            f"has no such thing; leave --{name} out, or let --out name a folder"
+        )
+    if out.is_file():
+        raise ValueError(f"--out: {out} is there already; name another file")
+    config_flags.make_room(out)
+
+
 def _one_file(predictor: "Predictor", out: Path) -> None:
+    from tqgd_jax.deploy.description import NOTE
     from tqgd_jax.report.html.numbers import cut
 
     predictor.save(out)
     size = out.stat().st_size / 2**20
     chosen = "chosen in validation" if predictor.chosen else "not validated"
     print(f"{out}: {size:.1f} MiB, threshold {cut(predictor.threshold)} ({chosen})")
+    print(NOTE)
 
 
-def _formats(given: list[str]) -> list[str]:
+def _formats(given: list[str] | None) -> list[str]:
     from tqgd_jax.config.checks import one_of
     from tqgd_jax.deploy.export import FORMATS
 
+    if given is None:
+        return ["safetensors", "stablehlo"]
     if given == ["all"]:
         return list(FORMATS)
     for name in given:
@@ -143,7 +170,12 @@ def _batch(given: str) -> str | int:
 
 
 def _changed(predictor: "Predictor") -> "Predictor":
-    """With the image size and precision of the command line."""
+    """With the image size and precision of the command line.
+
+    A threshold that was chosen at others is not chosen for these.
+    """
+    from tqgd_jax.trained import USUAL_THRESHOLD
+
     given, config = flags.FLAGS, predictor.config
     data, model = config.data, config.model
     if given.image_size is not None:
@@ -153,16 +185,24 @@ def _changed(predictor: "Predictor") -> "Predictor":
     if (data, model) == (config.data, config.model):
         return predictor
     config = dataclasses.replace(config, data=data, model=model)
-    return dataclasses.replace(predictor, config=config)
+    threshold = USUAL_THRESHOLD if predictor.chosen else predictor.threshold
+    return dataclasses.replace(
+        predictor, config=config, threshold=threshold, chosen=False
+    )
 
 
-def _figures(workdir: str) -> str:
-    """What `eval.py` said of the run on its test part; empty if it was not run."""
+def _figures(workdir: str, predictor: "Predictor") -> str:
+    """What `eval.py` said of these weights on the test part; empty if nothing.
+
+    That is of the same step, with the running batch statistics that are exported.
+    """
     from tqgd_jax.report.text.terminal import summary
 
     path = Path(workdir).expanduser() / "eval-test" / "results.json"
     try:
         results: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        return summary(results)
+        wanted = {"step": str(predictor.provenance["step"]), "recalibrate": "0"}
+        same = wanted.items() <= results["inputs"].items()
+        return summary(results) if same else ""
     except (OSError, json.JSONDecodeError, KeyError):
         return ""

@@ -117,6 +117,20 @@ def detections_apart(
     )
 
 
+def caution(apart: dict[str, float]) -> str:
+    """What differences cannot show; empty if they show what they should.
+
+    Args:
+      apart: of `detections_apart`, for ONNX with those of `dense_apart`.
+    """
+    if apart.get("detections") == 0 and "raw" not in apart:
+        return (
+            "the detector finds nothing in the images of the check, so that no box or "
+            "score was compared; compare it with the run on a scan of yours"
+        )
+    return ""
+
+
 def _rows(d: Detections, limits: Limits) -> Float[np.ndarray, "n 6"]:
     """Boxes, score and class, so that 1 is the most that partners may differ."""
     parts = [

@@ -104,6 +104,7 @@ def export(predictor: Predictor, folder: Path, options: Options) -> dict[str, An
                     "files": files,
                     "bytes": sum(files.values()),
                     "differences": apart,
+                    "caution": compare.caution(apart),
                     "seconds_to_write": round(written - start, 2),
                     "seconds_to_check": round(checked - written, 2),
                 }
