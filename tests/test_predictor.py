@@ -9,11 +9,13 @@ import tqgd_jax as tq
 from tests import ct_sets
 from tests.training.tiny import config as tiny
 from tqgd_jax import detector as networks
+from tqgd_jax import trained
 from tqgd_jax.data.open import open_data
 from tqgd_jax.evaluation.calcium.boxes import calcium_mask
 from tqgd_jax.evaluation.calcium.conventions import CONVENTIONS
 from tqgd_jax.evaluation.calcium.score import score
 from tqgd_jax.io import weights
+from tqgd_jax.prediction.models import weights_hash
 from tqgd_jax.predictor import Boxes, Lesions, in_whole_slices
 from tqgd_jax.trained import USUAL_THRESHOLD
 
@@ -136,6 +138,21 @@ def test_a_file_of_weights_needs_no_run(detector, scan, tmp_path):
     assert again.config == detector.config
     for a, b in zip(detector(scan.hu[2], 0.0), again(scan.hu[2], 0.0), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_an_exported_program_is_known_by_the_hash_of_its_file(
+    detector, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        trained.reading, "read", lambda _: (detector.meta, lambda *_: None)
+    )
+    hashes = []
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.onnx").write_text(name)
+        hashes.append(weights_hash(tq.load(tmp_path / f"{name}.onnx")))
+    # sha256sum of the letter
+    assert hashes[0].startswith("ca978112ca1bbdcafac231b39a23dc4d")
+    assert hashes[1] != hashes[0]
 
 
 def test_wrong_files_of_weights_are_refused(detector, tmp_path):

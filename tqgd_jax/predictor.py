@@ -86,6 +86,7 @@ class Predictor:
       provenance: where the weights are from; plain data.
       program: an exported program in place of the network's own; then `variables` is
         empty.
+      program_sha256: of the program's file.
     """
 
     config: Config
@@ -96,6 +97,7 @@ class Predictor:
     chosen: bool
     provenance: dict[str, Any]
     program: Predict | None = None
+    program_sha256: str = ""
     _predict: Predict = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:

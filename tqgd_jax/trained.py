@@ -1,5 +1,6 @@
 """Where a predictor comes from: a run, a file of weights, an exported program."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ def _predictor(
             meta["threshold"] is not None,
             meta["provenance"],
             program,
+            hashlib.sha256(path.read_bytes()).hexdigest() if program else "",
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path}: its settings are incomplete ({error})") from error

@@ -78,6 +78,17 @@ def test_every_series_volume_and_image_is_read_and_the_rest_is_said(folder):
     assert [s.name for s in find([folder], "9.2").sources] == ["P2"]
 
 
+def test_a_series_in_two_folders_is_known_in_both(tmp_path):
+    hu = scan_files.some_hu((4, 6, 7))
+    for part in ("low", "high"):
+        scan_files.series(tmp_path / part, hu)
+    scan_files.series(tmp_path / "other", hu, SeriesInstanceUID="9.1")
+    # a folder that is given twice is no other one
+    got = {s.path.name: s.elsewhere for s in find([tmp_path, tmp_path / "low"]).sources}
+    high, low = (tmp_path.resolve() / part for part in ("high", "low"))
+    assert got == {"low": (high,), "high": (low,), "other": ()}
+
+
 def test_several_inputs_may_be_files(folder):
     volume = folder / "vol" / "scan.nii.gz"
     got = find([folder / "b", volume, folder / "pictures" / "x.png", volume])

@@ -190,6 +190,16 @@ def test_a_mixed_folder_is_read_one_by_one(command, root, tmp_path, capsys):
     assert "bad: " in printed.err
 
 
+def test_a_part_of_a_series_is_warned_of(detector, tmp_path):
+    hu, _ = ct_sets.scan([ct_sets.LAD])
+    scan_files.series(tmp_path / "low", hu[:3])
+    scan_files.series(tmp_path / "high", hu[3:])
+    low = find([tmp_path]).sources[1]
+    reading = read_source(low, Detectors([Member("a", detector)], 1.0), lambda x: x)
+    (text,) = (c.text for c in reading.cautions if c.code == "split_series")
+    assert f"{(tmp_path / 'high').resolve()} too" in text
+
+
 def test_an_ensemble_is_fused_and_named(detector, root):
     (source,) = find([scans(root)[0]]).sources
     alone = read_source(

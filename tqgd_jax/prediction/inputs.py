@@ -25,6 +25,7 @@ class Source(NamedTuple):
       path: file, or the folder that holds the series or images.
       series: SeriesInstanceUID, for DICOM.
       files: for images.
+      elsewhere: other folders that hold slices of this series; each is a source.
     """
 
     kind: Literal["dicom", "volume", "images"]
@@ -32,6 +33,7 @@ class Source(NamedTuple):
     path: Path
     series: str = ""
     files: tuple[Path, ...] = ()
+    elsewhere: tuple[Path, ...] = ()
 
 
 class Inputs(NamedTuple):
@@ -73,7 +75,7 @@ def find(paths: Sequence[Path], series: str = "") -> Inputs:
         )  # fmt: skip
         seen = f"; skipped: {'; '.join(summary(skipped))}" if skipped else ""
         raise ValueError(f"--input: {', '.join(map(str, paths))}: {what}{seen}")
-    return Inputs(_unique(sources), tuple(skipped))
+    return Inputs(_unique(_split(sources)), tuple(skipped))
 
 
 def summary(skipped: Sequence[tuple[Path, str]]) -> list[str]:
@@ -122,6 +124,20 @@ def _of_folder(
         name = root.resolve().name
         name += f"_{colour}_{dtype}" if len(kinds) > 1 else ""
         sources.append(Source("images", name, root, files=tuple(group)))
+
+
+def _split(sources: Sequence[Source]) -> list[Source]:
+    """With the other folders of each DICOM series."""
+    folders: dict[str, set[Path]] = defaultdict(set)
+    for source in sources:
+        if source.series:
+            folders[source.series].add(source.path.resolve())
+    return [
+        one._replace(
+            elsewhere=tuple(sorted(folders[one.series] - {one.path.resolve()}))
+        )
+        for one in sources
+    ]
 
 
 def _unique(sources: Sequence[Source]) -> tuple[Source, ...]:

@@ -202,7 +202,12 @@ def read_members(paths: Sequence[Path]) -> list[Member]:
 
 
 def weights_hash(predictor: Predictor) -> str:
-    """sha256 of names and bytes of all arrays: the same in a run and in a file of it."""
+    """sha256 of names and bytes of all arrays: the same in a run and in a file of it.
+
+    Of an exported program that of its file, which holds the weights.
+    """
+    if predictor.program:
+        return predictor.program_sha256
     total = hashlib.sha256()
     for name, value in sorted(flatten_dict(dict(predictor.variables), sep="/").items()):
         total.update(str(name).encode())

@@ -103,6 +103,13 @@ def read_source(
     remarks = _of_training(source, scan, detectors)
     lesions, hearts = detectors.in_scan(scan, progress)
     more, unchecked = cautions.of_scan(scan, hearts, lesions.z)
+    if source.elsewhere:
+        text = (
+            f"Slices of this series lie in {', '.join(map(str, source.elsewhere))} too "
+            "and were read apart: if they are no copies, this is the score of a part of "
+            "the scan. Put them into one folder."
+        )
+        more.append(Caution("split_series", text))
     for name, predictor in detectors.members:
         if predictor.config.data.crop.by_file:
             text = (
