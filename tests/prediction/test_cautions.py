@@ -8,7 +8,7 @@ import pytest
 from tqgd_jax.io.volumes import Volume
 from tqgd_jax.prediction import cautions
 
-IDS = {"modality": "CT", "kvp": "120", "kernel": "Qr36f", "contrast": ""}
+IDS = {"modality": "CT", "kvp": "120", "kernel": "Qr36f", "contrast": "NONE"}
 HEART = np.tile([1.0, 1, 5, 5], (4, 1))
 NONE = np.zeros(0, int)
 
@@ -68,6 +68,10 @@ def test_a_heart_that_was_not_found_or_left_is_said():
 def test_what_a_file_does_not_say_is_listed():
     _, missing = cautions.of_scan(scan(ids={}), HEART, NONE)
     assert missing == ["tube voltage", "kernel", "contrast agent"]
+    # emptied with a patient's name, or never filled: nobody knows
+    emptied = scan(ids=IDS | {"contrast": ""})
+    assert codes(emptied) == []
+    assert cautions.of_scan(emptied, HEART, NONE)[1] == ["contrast agent"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import jsonschema
 import numpy as np
@@ -231,6 +232,19 @@ def test_without_a_threshold_the_command_asks(detector):
         Detectors([Member("a", chosen), Member("b", replace(other, classes=("x",)))])
 
 
+def test_an_ensemble_of_segmentations_asks_for_a_threshold():
+    def member(name):
+        network = SimpleNamespace(segments=True)
+        values = {"classes": ("calcium",), "network": network}
+        return Member(name, cast("Predictor", SimpleNamespace(**values)))
+
+    one, other = member("a"), member("b")
+    assert Detectors([one]).threshold.value == 0
+    with pytest.raises(ValueError, match="segmentations needs --threshold"):
+        Detectors([one, other])
+    assert Detectors([one, other], 0.5).threshold == (0.5, "given")
+
+
 def test_a_patient_that_one_was_trained_on_is_refused(detector, root, tmp_path):
     (source,) = find([scans(root)[0]]).sources
     manifest = tmp_path / "folds.json"
@@ -258,6 +272,19 @@ def test_a_scan_under_another_name_is_known_by_its_slices(detector, tmp_path):
     known = Detectors([Member("a", replace(detector, config=config))], 0.3)
     assert known.trained_on("other", ["hash of P2"]) == ["a"]
     assert known.trained_on("other", ["hash of P1"]) == []  # the one that it tests
+    assert known.unknown_training == []
+    manifest.rename(tmp_path / "moved.json")
+    assert known.trained_on("other", ["hash of P2"]) == []
+    assert known.unknown_training == ["a"]
+
+
+def test_a_run_that_cannot_tell_whom_it_was_trained_on_is_named(detector, tmp_path):
+    path = scan_files.write(tmp_path / "a.nii.gz", ct_sets.scan([ct_sets.LAD])[0])
+    image_sets.picture(tmp_path / "b.png", 40, 50)
+    for source in find([path, tmp_path / "b.png"]).sources:
+        known = Detectors([Member("run7", detector)], 1.0)  # its folds are of a seed
+        *_, last = read_source(source, known, lambda x: x).unchecked
+        assert last.startswith("whether run7 was trained on this patient")
 
 
 def write_manifest(path: Path, folds: dict[str, int]) -> None:

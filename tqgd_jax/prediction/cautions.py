@@ -58,7 +58,8 @@ def of_scan(
                 "Hounsfield units.",
             )
         )
-    missing = [what for name, what in CHECKED.items() if not _said(scan, name)]
+    # Empty is unknown: who removes a patient's name often empties other tags too.
+    missing = [what for name, what in CHECKED.items() if not scan.ids.get(name)]
     return cautions, missing
 
 
@@ -85,12 +86,6 @@ def _heart(
             "score.",
         )
     ]
-
-
-def _said(scan: Volume, name: str) -> bool:
-    # An empty contrast agent in a DICOM header means none; a volume file says nothing.
-    known = bool(scan.ids.get("modality")) if name == "contrast" else False
-    return known or bool(scan.ids.get(name))
 
 
 def _acquisition(scan: Volume) -> list[Caution]:

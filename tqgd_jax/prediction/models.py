@@ -88,6 +88,13 @@ class Detectors:
             return Threshold(given, "given")
         predictors = [member.predictor for member in self.members]
         if predictors[0].network.segments:
+            if self.ensemble:
+                raise ValueError(
+                    "--model: an ensemble of segmentations needs --threshold. Each has "
+                    "0, because it decides by the probability of pixels, and at 0 the "
+                    "ensemble keeps every false alarm of every member; give the least "
+                    "fused score that counts, for example --threshold 0.25"
+                )
             return Threshold(0.0, "probability of pixels")
         for name, predictor in self.members:
             if not predictor.chosen:
@@ -184,8 +191,7 @@ class Detectors:
         """
         names = []
         for name, predictor in self.members:
-            file = Path(predictor.config.data.split).expanduser()
-            if file.suffix != ".json" or not file.is_file():
+            if (file := _manifest(predictor)) is None:
                 continue
             entries = fold_manifest.read(file).slices.values()
             test = predictor.config.data.fold
@@ -194,6 +200,16 @@ class Detectors:
             if patient in known or {e.sha256 for e in trained} & {*hashes}:
                 names.append(name)
         return names
+
+    @property
+    def unknown_training(self) -> list[str]:
+        """Members whose manifest of folds is not here: `trained_on` cannot tell."""
+        return [m.name for m in self.members if _manifest(m.predictor) is None]
+
+
+def _manifest(predictor: Predictor) -> Path | None:
+    file = Path(predictor.config.data.split).expanduser()
+    return file if file.suffix == ".json" and file.is_file() else None
 
 
 def read_members(paths: Sequence[Path]) -> list[Member]:

@@ -42,7 +42,7 @@ class Reading:
       lesions: detections by slice; of images every box is a lesion of its own.
       window: values shown as black and white where no window is asked for.
       cautions: what to be careful with.
-      unchecked: what the file does not say.
+      unchecked: what the file does not say, or a run.
       scan: None for images.
       calcium: None for images, which have no Hounsfield units.
     """
@@ -126,7 +126,7 @@ def read_source(
         lesions,
         HU_WINDOW,
         (*remarks, *more),
-        tuple(unchecked),
+        (*unchecked, *_unknown(detectors)),
         scan,
         calcium_of(scan, lesions, convention, scheme),
     )
@@ -156,6 +156,7 @@ def _of_images(source: Source, detectors: Detectors, progress: Progress) -> Read
         lesions,
         data[0].window_of(images.dtype),
         (remark,),
+        tuple(_unknown(detectors)),
     )
 
 
@@ -171,6 +172,13 @@ def _of_training(source: Source, scan: Volume, detectors: Detectors) -> list[Cau
         )
     text = f"{names[0]} was trained on this patient: its boxes flatter."
     return [Caution("trained_on", text)]
+
+
+def _unknown(detectors: Detectors) -> list[str]:
+    return [
+        f"whether {name} was trained on this patient (its manifest of folds is not here)"
+        for name in detectors.unknown_training
+    ]
 
 
 def calcium_of(
