@@ -21,7 +21,7 @@ def scan(**changes):
     return dataclasses.replace(usual, **changes)
 
 
-def codes(volume, hearts=HEART, z=NONE):
+def codes(volume, hearts: np.ndarray | None = HEART, z=NONE):
     return [one.code for one in cautions.of_scan(volume, hearts, z)[0]]
 
 
@@ -46,6 +46,12 @@ def test_an_ordinary_scan_has_none():
 )
 def test_each_rule(changes, code):
     assert codes(scan(**changes)) == [code]
+
+
+def test_overlap_names_the_convention_that_ignores_it():
+    (one,), _ = cautions.of_scan(scan(spacing=(2.0, 0.5, 0.5)), HEART, NONE)
+    # docs/design/0013: it has no thickness factor
+    assert "but not those of inplane8," in one.text
 
 
 @pytest.mark.parametrize("kvp", ["120.0", "120 "])

@@ -21,7 +21,7 @@ def dicom(path, **tags):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two patients, one with two series, a volume, two images, and what is no scan."""
+    """Two patients, one with two series, a volume, two pictures, and what is no scan."""
     hu = scan_files.some_hu((3, 6, 7))
     scan_files.series(tmp_path / "a" / "ct", hu, PatientID="P1")
     scan_files.series(
@@ -45,7 +45,7 @@ def folder(tmp_path):
     image_sets.picture(tmp_path / "pictures" / "y.png")
     result = tmp_path / "predictions" / "P1"
     result.mkdir(parents=True)
-    (result / DOCUMENT).write_text("{}")
+    (result / DOCUMENT).write_text('{"schema": "tqgd_jax.predictions/1"}')
     image_sets.picture(result / "slices" / "1.png")
     return tmp_path
 
@@ -53,14 +53,12 @@ def folder(tmp_path):
 def test_every_series_volume_and_image_is_read_and_the_rest_is_said(folder):
     got = find([folder])
     named = [(s.kind, s.name, s.series) for s in got.sources]
-    assert named[:-1] == [
+    assert named == [
         ("dicom", "P1", scan_files.SERIES),
         ("dicom", "P1-2", "9.1"),
         ("dicom", "P2", "9.2"),
         ("volume", "scan", ""),
     ]
-    assert got.sources[-1].kind == "images"
-    assert [f.name for f in got.sources[-1].files] == ["x.png", "y.png"]
     skipped = {path.name: reason for path, reason in got.skipped}
     assert skipped == {
         "P1": "result of tqgd predict",
@@ -68,6 +66,8 @@ def test_every_series_volume_and_image_is_read_and_the_rest_is_said(folder):
         "shot": "secondary capture",
         "dose": "dose report",
         "pet": "of Modality 'PT'",
+        "x.png": "picture beside scans; name it to read it",
+        "y.png": "picture beside scans; name it to read it",
     }
     assert any("1 x dose report (" in line for line in summary(got.skipped))
     assert read_volume(folder / "a" / "ct", series=scan_files.SERIES).hu.shape == (
@@ -87,6 +87,21 @@ def test_a_series_in_two_folders_is_known_in_both(tmp_path):
     got = {s.path.name: s.elsewhere for s in find([tmp_path, tmp_path / "low"]).sources}
     high, low = (tmp_path.resolve() / part for part in ("high", "low"))
     assert got == {"low": (high,), "high": (low,), "other": ()}
+
+
+@pytest.mark.parametrize("text", ['{"schema": "cat"}', "[1]", "{", "{}"])
+def test_a_file_of_the_same_name_that_is_none_of_ours_hides_nothing(tmp_path, text):
+    scan_files.write(tmp_path / "scan.nii.gz", scan_files.some_hu((3, 6, 7)))
+    (tmp_path / DOCUMENT).write_text(text)
+    got = find([tmp_path])
+    assert [s.name for s in got.sources] == ["scan"]
+    assert got.skipped == ()
+
+
+def test_pictures_alone_are_read_also_where_another_input_has_scans(folder):
+    got = find([folder / "b", folder / "pictures"])
+    assert [s.kind for s in got.sources] == ["dicom", "images"]
+    assert [f.name for f in got.sources[1].files] == ["x.png", "y.png"]
 
 
 def test_several_inputs_may_be_files(folder):

@@ -88,6 +88,7 @@ def test_the_header_has_the_fields_that_slicer_reads(tmp_path):
     assert fields["Segment0_Name"] == "Lesion 2"
     assert fields["Segment0_LabelValue"] == "2"
     assert fields["Segment0_Layer"] == "0"
+    assert fields["Note"] == "Not a medical device."
     assert fields["Segment0_Extent"] == "0 6 0 5 0 3"
     assert fields["Segmentation_MasterRepresentation"] == "Binary labelmap"
     assert "space: left-posterior-superior" in head

@@ -136,6 +136,7 @@ def test_a_scan_becomes_files_that_agree(command, root, tmp_path, capsys):
     assert {x["convention"]: x["agatston"] for x in given} == {
         name: x["agatston"] for name, x in content["calcium"]["conventions"].items()
     }
+    assert row["note"] == "Not a medical device."
     assert float(row["agatston"]) == content["calcium"]["agatston"]
     # the volume of labels holds what each lesion counts
     labels = read_volume(result / "lesions.nii.gz").hu
@@ -172,16 +173,17 @@ def test_a_mixed_folder_is_read_one_by_one(command, root, tmp_path, capsys):
     scan_files.series(given / "dicom", hu, PatientID="P9", KVP="100")
     ct_sets.write(given / "good.nii.gz", hu)
     (given / "bad.nrrd").write_bytes(b"NRRD0004\n")
-    image_sets.picture(given / "x.png")
+    image_sets.picture(given / "icon.png")
+    image_sets.picture(tmp_path / "x.png")
     with pytest.raises(ValueError, match=r"1 of 4 inputs could not be read"):
-        command(tmp_path / "out", given, save=["csv"])
+        command(tmp_path / "out", given, tmp_path / "x.png", save=["csv"])
     rows = {row["name"]: row for row in read(tmp_path / "out" / "index.csv")}
-    assert rows.keys() == {"P9", "good", "bad", "in"}
+    assert rows.keys() == {"P9", "good", "bad", "x"}
     assert rows["bad"]["error"].startswith(str(given / "bad.nrrd"))
     assert rows["P9"]["patient"] == "P9"
-    assert rows["in"]["warnings"] == "no_hu"
-    assert rows["in"]["agatston"] == ""
-    assert document(tmp_path / "out" / "in")["calcium"] is None
+    assert rows["x"]["warnings"] == "no_hu"
+    assert rows["x"]["agatston"] == ""
+    assert document(tmp_path / "out" / "x")["calcium"] is None
     # one array in two files has one score; only the header tells of the voltage
     assert rows["P9"]["agatston"] == rows["good"]["agatston"]
     assert {p.name for p in (tmp_path / "out" / "P9").iterdir()} == {
@@ -189,6 +191,7 @@ def test_a_mixed_folder_is_read_one_by_one(command, root, tmp_path, capsys):
     }
     printed = capsys.readouterr()
     assert "bad: " in printed.err
+    assert "skipped 1 x picture beside scans" in printed.err
 
 
 def test_a_part_of_a_series_is_warned_of(detector, tmp_path):

@@ -4,9 +4,10 @@ tqgd predict --model RUN --input SCAN --out DIR
 
 RUN is the folder of a run, or a file of `tqgd export`; several --model make an ensemble.
 SCAN is a volume file (NIfTI, NRRD, MetaImage), a PNG or JPEG, or a folder: every CT
-series, volume and image below it is read. DIR gets `index.csv` and a folder for each
-series with boxes, calcium scores, label volumes, pictures and report.html, a viewer that
-works offline. docs/predict.md. Not a medical device.
+series and volume below it is read, or its images where it has none. DIR gets
+`index.csv` and a folder for each series with boxes, calcium scores, label volumes,
+pictures and report.html, a viewer that works offline. docs/predict.md.
+Not a medical device.
 """
 
 import dataclasses

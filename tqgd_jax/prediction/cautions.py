@@ -12,10 +12,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from tqgd_jax.evaluation.calcium.agatston import KVP
-from tqgd_jax.evaluation.calcium.conventions import REFERENCE_MM
+from tqgd_jax.evaluation.calcium.conventions import CONVENTIONS, REFERENCE_MM
 from tqgd_jax.io.volumes import Volume
 
 SAME_MM = 0.01  # of the spacing: thickness and spacing that are one
+UNSCALED = [c.name for c in CONVENTIONS.values() if not c.thickness]
 NO_CONTRAST = ("", "none", "no", "n", "no contrast", "without", "0")
 # Of headers: what was not checked where a file does not have it.
 CHECKED = {"kvp": "tube voltage", "kernel": "kernel", "contrast": "contrast agent"}
@@ -139,7 +140,9 @@ def _slices(scan: Volume) -> list[Caution]:
                 "overlap" if over else "gaps",
                 f"Slices are {thickness:.2f} mm thick and lie {spacing:.2f} mm apart: "
                 + (
-                    "they overlap. The score is scaled by their distance."
+                    "they overlap. Scores are scaled by their distance, but not those "
+                    f"of {', '.join(UNSCALED)}, where calcium in an overlap counts more "
+                    "than once."
                     if over
                     else "what lies between them was not seen."
                 ),

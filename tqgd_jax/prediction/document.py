@@ -13,10 +13,11 @@ from tqgd_jax.evaluation.calcium.conventions import LOWEST
 from tqgd_jax.io.tables import BOX
 from tqgd_jax.io.volumes import Volume
 from tqgd_jax.prediction.file_grid import boxes_in_file
+from tqgd_jax.prediction.inputs import FAMILY
 from tqgd_jax.prediction.models import Detectors
 from tqgd_jax.prediction.reading import Calcium, Reading, categories
 
-SCHEMA = "tqgd_jax.predictions/1"
+SCHEMA = f"{FAMILY}1"
 DISCLAIMER = (
     "Not a medical device. For research: not verified by a physician, not for diagnosis "
     "or treatment."

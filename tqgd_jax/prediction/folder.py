@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from tqgd_jax.deploy.description import NOTE
 from tqgd_jax.io import atomic
 from tqgd_jax.io.coco_columns import xywh
 from tqgd_jax.io.tables import write_table
@@ -18,7 +19,7 @@ FORMATS = ("csv", "coco", "png", "nii", "nrrd", "html")  # beside predictions.js
 INDEX = "index.csv"
 COLUMNS = (
     *("name", "kind", "path", "series", "patient", "slices", "boxes", "lesions"),
-    *("agatston", "category", "convention", "warnings", "error"),
+    *("agatston", "category", "convention", "warnings", "error", "note"),
 )
 
 
@@ -174,6 +175,7 @@ def failed(source: Source, error: str) -> dict[str, Any]:
         "path": str(source.path),
         "series": source.series,
         "error": error,
+        "note": NOTE,
     }
 
 

@@ -1,5 +1,6 @@
 """What there is to read in files and folders: series, volumes, groups of images."""
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,9 +10,11 @@ from typing import Literal, NamedTuple
 from tqgd_jax.data.discover.scan_folder import stem
 from tqgd_jax.io import images, walk
 from tqgd_jax.io.dicom.series import listed_series
+from tqgd_jax.io.text import read_text
 from tqgd_jax.io.volumes import is_volume
 
-DOCUMENT = "predictions.json"  # a folder that has one holds a result, nothing to read
+DOCUMENT = "predictions.json"  # a folder that has ours holds a result, nothing to read
+FAMILY = "tqgd_jax.predictions/"  # its schema, of any version
 NAME = 80  # characters of a folder's name, at most
 LISTED = 3  # files that a message names
 
@@ -97,7 +100,7 @@ def _of_folder(
     skipped: list[tuple[Path, str]],
 ) -> None:
     every = walk.files(root)
-    results = {file.parent for file in every if file.name == DOCUMENT}
+    results = {file.parent for file in every if _is_result(file)}
     skipped += [(folder, "result of tqgd predict") for folder in sorted(results)]
     files = [f for f in every if not results & {f.parent, *f.parents}]
     pictures = [f for f in files if f.suffix.lower() in images.SUFFIXES]
@@ -113,6 +116,9 @@ def _of_folder(
     if series:
         return
     sources += [Source("volume", stem(file), file) for file in volumes]
+    if listed or volumes:  # icons of a viewer, photographs of a screen
+        skipped += [(f, "picture beside scans; name it to read it") for f in pictures]
+        return
     kinds: dict[tuple[int, str], list[Path]] = defaultdict(list)
     for file in pictures:
         try:
@@ -124,6 +130,16 @@ def _of_folder(
         name = root.resolve().name
         name += f"_{colour}_{dtype}" if len(kinds) > 1 else ""
         sources.append(Source("images", name, root, files=tuple(group)))
+
+
+def _is_result(file: Path) -> bool:
+    if file.name != DOCUMENT:
+        return False
+    try:
+        content = json.loads(read_text(file))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and str(content.get("schema")).startswith(FAMILY)
 
 
 def _split(sources: Sequence[Source]) -> list[Source]:
