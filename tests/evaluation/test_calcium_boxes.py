@@ -11,6 +11,7 @@ from tqgd_jax.evaluation.calcium.boxes import (
     assemble,
     boxes_mask,
     calcium_mask,
+    whole_pixels,
 )
 from tqgd_jax.evaluation.calcium.conventions import CONVENTIONS
 from tqgd_jax.evaluation.calcium.score import score
@@ -23,6 +24,13 @@ def test_a_box_marks_the_pixels_whose_centres_it_holds():
     for x0, x1, pixels in [(1.5, 2.5, [1]), (1.6, 2.4, []), (1.4, 2.6, [1, 2])]:
         row = boxes_mask((1, 1, 6), [(0, x0, 0, x1, 1)])
         assert np.flatnonzero(row).tolist() == pixels
+
+
+def test_edges_of_the_pixels_of_boxes():
+    # rows of centres 0.5, 1.5, ..; the slice is 4 high and 6 wide
+    boxes = np.array([[1.5, 0.4, 2.5, 2.6], [-3, 3.6, 9, 9]], np.float32)
+    assert whole_pixels(boxes, (4, 6)).tolist() == [[1, 0, 2, 3], [0, 4, 6, 4]]
+    assert whole_pixels(boxes[0], (4, 6)).tolist() == [1, 0, 2, 3]
 
 
 def test_what_of_a_box_lies_outside_is_left_out():

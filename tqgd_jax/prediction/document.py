@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 import tqgd_jax
+from tqgd_jax.evaluation.calcium.boxes import whole_pixels
 from tqgd_jax.evaluation.calcium.conventions import LOWEST
 from tqgd_jax.io.tables import BOX
 from tqgd_jax.io.volumes import Volume
@@ -116,10 +117,7 @@ def _inside(
     scan: Volume, calcium: Calcium, lesion: int, z: int, box: list[float]
 ) -> np.ndarray:
     """HU of what counts in the score of a box, of its lesion."""
-    height, width = scan.hu.shape[1:]
-    x0, y0, x1, y1 = np.clip(
-        np.ceil(np.array(box) - 0.5), 0, [width, height] * 2
-    ).astype(int)
+    x0, y0, x1, y1 = whole_pixels(np.array(box), scan.hu.shape[1:])
     counted = calcium.lesion_map[z, y0:y1, x0:x1] == lesion
     return scan.hu[z, y0:y1, x0:x1][counted]
 

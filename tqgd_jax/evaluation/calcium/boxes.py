@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int16
+from jaxtyping import Bool, Float, Int, Int16
 
 from tqgd_jax.evaluation.calcium.conventions import LOWEST
 
@@ -49,13 +49,25 @@ def boxes_mask(
             f"box {rows[int(wrong.argmax())]}: must have x0 < x1 and y0 < y1, finite, in "
             "px (z, x0, y0, x1, y1)"
         )
-    size = [shape[2], shape[1]] * 2
-    pixels = np.clip(np.ceil(corners - 0.5), 0, size).astype(int).tolist()
+    pixels = whole_pixels(corners, shape[1:]).tolist()
     for at, (left, top, right, bottom) in zip(
         z.astype(int).tolist(), pixels, strict=True
     ):
         mask[at, top:bottom, left:right] = True
     return mask
+
+
+def whole_pixels(
+    boxes: Float[np.ndarray, "*n 4"], size: tuple[int, ...]
+) -> Int[np.ndarray, "*n 4"]:
+    """First and last edges of the pixels whose centres lie in boxes (x0, y0, x1, y1).
+
+    Args:
+      boxes: pixel edges, px.
+      size: height and width of the slice; what lies outside is left out.
+    """
+    height, width = size
+    return np.clip(np.ceil(boxes - 0.5), 0, [width, height] * 2).astype(int)
 
 
 def calcium_mask(

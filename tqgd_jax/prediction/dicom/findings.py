@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt16
 
 from tqgd_jax.evaluation.calcium.agatston import CalciumScore
+from tqgd_jax.evaluation.calcium.boxes import whole_pixels
 from tqgd_jax.evaluation.calcium.conventions import convention
 from tqgd_jax.evaluation.calcium.score import agatston_by_voxel, marked
 from tqgd_jax.evaluation.calcium.scores import Amount
@@ -126,9 +127,7 @@ def _boxes(
     scan: Volume, lesions: Lesions, lesion_map: UInt16[np.ndarray, "z y x"]
 ) -> list[Box]:
     """In the order of the detections."""
-    height, width = scan.hu.shape[1:]
-    # As `boxes_mask`: the pixels whose centres lie in the box.
-    edges = np.clip(np.ceil(lesions.boxes - 0.5), 0, [width, height] * 2).astype(int)
+    edges = whole_pixels(lesions.boxes, scan.hu.shape[1:])
     boxes = []
     for z, (x0, y0, x1, y1), lesion, score, place in zip(
         lesions.z.tolist(),
