@@ -1,12 +1,15 @@
 """predictions.json: what it says of boxes, lesions and calcium, against hand counts."""
 
 import json
+import re
 from importlib.resources import files
+from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
 
+import tqgd_jax
 from tests.prediction import readings
 from tests.prediction.readings import FOUND, NOTHING, detectors, reading, volume
 from tqgd_jax.evaluation.calcium.conventions import CONVENTIONS
@@ -94,3 +97,14 @@ def test_the_document_names_model_threshold_and_what_was_not_checked():
     assert content["warnings"][0]["code"] == "kvp"
     assert content["unchecked"] == ["kernel"]
     assert content["disclaimer"].startswith("Not a medical device")
+
+
+def test_the_sentence_is_a_constant_in_one_place():
+    constant = re.compile(r'^[A-Z_]+ = \(?\s*"Not a medical device', re.MULTILINE)
+    root = Path(tqgd_jax.__file__).parent
+    having = {
+        str(file.relative_to(root))
+        for file in root.rglob("*.py")
+        if constant.search(file.read_text("utf-8"))
+    }
+    assert having - {"deploy/description.py"} == {"structures/disclaimer.py"}

@@ -17,11 +17,12 @@ from tqgd_jax.prediction.file_grid import boxes_in_file
 from tqgd_jax.prediction.inputs import FAMILY
 from tqgd_jax.prediction.models import Detectors
 from tqgd_jax.prediction.reading import Calcium, Reading, categories
+from tqgd_jax.structures.disclaimer import NOT_A_DEVICE
 
 SCHEMA = f"{FAMILY}1"
 DISCLAIMER = (
-    "Not a medical device. For research: not verified by a physician, not for diagnosis "
-    "or treatment."
+    f"{NOT_A_DEVICE} For research: not verified by a physician, not for diagnosis or "
+    "treatment."
 )
 OF_SCAN = ("z", *BOX, "score", "class", "lesion", "z_mm", "hu_max", "area_mm2")
 OF_IMAGES = ("image", *BOX, "score", "class")

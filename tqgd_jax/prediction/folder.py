@@ -5,7 +5,6 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqgd_jax.deploy.description import NOTE
 from tqgd_jax.io import atomic
 from tqgd_jax.io.coco_columns import xywh
 from tqgd_jax.io.tables import write_table
@@ -14,6 +13,7 @@ from tqgd_jax.prediction.document import OF_IMAGES, OF_SCAN
 from tqgd_jax.prediction.inputs import DOCUMENT, Source
 from tqgd_jax.prediction.models import Detectors
 from tqgd_jax.prediction.reading import Reading
+from tqgd_jax.structures.disclaimer import NOT_A_DEVICE
 
 FORMATS = ("csv", "coco", "png", "nii", "nrrd", "html")  # beside predictions.json
 INDEX = "index.csv"
@@ -175,7 +175,7 @@ def failed(source: Source, error: str) -> dict[str, Any]:
         "path": str(source.path),
         "series": source.series,
         "error": error,
-        "note": NOTE,
+        "note": NOT_A_DEVICE,
     }
 
 

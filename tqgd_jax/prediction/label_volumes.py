@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt16
 
-from tqgd_jax.deploy.description import NOTE
 from tqgd_jax.io.volumes import Volume, in_file
+from tqgd_jax.structures.disclaimer import NOT_A_DEVICE
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -68,7 +68,7 @@ def _segments(
     """Fields of the header, as Slicer's documentation of segmentation files has them."""
     k, j, i = (size - 1 for size in in_file(lesion_map, scan).shape)
     fields = {
-        "Note": NOTE,
+        "Note": NOT_A_DEVICE,
         "Segmentation_MasterRepresentation": "Binary labelmap",
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
         "Segmentation_ReferenceImageExtentOffset": "0 0 0",

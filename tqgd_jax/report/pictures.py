@@ -17,6 +17,7 @@ from tqgd_jax.report.html import charts, figures
 from tqgd_jax.report.html.gallery import OUTCOMES, GalleryImage
 from tqgd_jax.report.html.numbers import cut
 from tqgd_jax.report.html.page_sections import drawn_from
+from tqgd_jax.structures.disclaimer import NOT_A_DEVICE
 
 # By kind of mark: colour, line style, width in points, distance from the box in screen
 # px, which keeps coinciding outlines apart and a lesion of a few pixels uncovered.
@@ -29,7 +30,7 @@ STYLES = {
     "missed": ("#FF4FD8", ":", 2.2, 3.5),
 }
 DARK = "#16181B"
-DISCLAIMER = "Not a medical device. For research."
+DISCLAIMER = f"{NOT_A_DEVICE} For research."
 GAP = 0.008  # of the image: outlines stand off, so that a lesion of a few px stays visible
 PANEL = 700  # px: least width of a panel; small images are enlarged to it
 DPI = 100

@@ -10,13 +10,13 @@ from pydicom import Dataset
 from tqgd_jax.evaluation.calcium.agatston import CalciumScore
 from tqgd_jax.prediction.dicom.findings import Box, Findings
 from tqgd_jax.prediction.dicom.series import (
-    NOT_A_DEVICE,
     Algorithm,
     Tracked,
     arguments,
 )
 from tqgd_jax.prediction.dicom.source import body_part
 from tqgd_jax.report.html.pixels import HU_WINDOW
+from tqgd_jax.structures.disclaimer import NOT_A_DEVICE
 
 PIXEL, DISPLAY = pr.AnnotationUnitsValues.PIXEL, pr.AnnotationUnitsValues.DISPLAY
 CORNER = (0.01, 0.93, 0.99, 0.99)  # of the displayed area: left, top, right, bottom

@@ -20,13 +20,13 @@ from tqgd_jax.prediction.dicom.findings import Box, Lesion
 from tqgd_jax.prediction.dicom.series import (
     CALCIFICATION,
     MANUFACTURER,
-    NOT_A_DEVICE,
     Algorithm,
     Tracked,
     arguments,
     new_uid,
     uid_of,
 )
+from tqgd_jax.structures.disclaimer import NOT_A_DEVICE
 
 OWN_CODES = "99TQGDJAX"  # categories of risk, which DICOM has no codes for
 

@@ -16,12 +16,12 @@ from tqgd_jax.io.volumes import Volume
 from tqgd_jax.prediction.dicom.series import (
     CALCIFICATION,
     MANUFACTURER,
-    NOT_A_DEVICE,
     Algorithm,
     Tracked,
     arguments,
 )
 from tqgd_jax.prediction.file_grid import slice_in_file
+from tqgd_jax.structures.disclaimer import NOT_A_DEVICE
 
 
 def segmentation(

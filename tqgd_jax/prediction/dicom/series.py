@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 MANUFACTURER = "tqgd_jax"
-NOT_A_DEVICE = "Not a medical device."
 LONGEST = 64  # letters of a name, LO in PS3.5 6.2
 KINDS = {  # last digits of SeriesNumber, and what the series is called
     "seg": "Calcium lesions (AI, unverified)",

@@ -1,0 +1,3 @@
+"""The sentence that stands in every output."""
+
+NOT_A_DEVICE = "Not a medical device."
