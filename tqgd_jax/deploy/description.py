@@ -9,11 +9,11 @@ import numpy as np
 
 import tqgd_jax
 from tqgd_jax.predictor import Predictor
+from tqgd_jax.structures.disclaimer import NOT_A_DEVICE
 
 FORMAT = "tqgd_jax.export/1"
 MODEL, NETWORK = "model.jaxexport", "network.jaxexport"
 DESCRIPTION = "model.json"
-NOTE = "Not a medical device."
 PACKAGES = ("jax", "jaxlib", "flax", "numpy")
 
 
@@ -30,7 +30,7 @@ def describe(predictor: Predictor, pixels: str, date: datetime.date) -> dict[str
     segments = predictor.network.segments
     return {
         "format": FORMAT,
-        "note": NOTE,
+        "note": NOT_A_DEVICE,
         "date": date.isoformat(),
         "versions": versions(),
         "classes": list(predictor.classes),
@@ -60,7 +60,7 @@ def properties(document: dict[str, Any], licence: str) -> dict[str, str]:
     source = document["detector"]["provenance"]
     return {
         "author": "tqgd_jax",
-        "description": f"TQGDNet in JAX. {NOTE}",
+        "description": f"TQGDNet in JAX. {NOT_A_DEVICE}",
         "version": document["versions"]["tqgd_jax"],
         "date": document["date"],
         "license": licence,

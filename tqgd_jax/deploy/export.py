@@ -19,13 +19,13 @@ from tqgd_jax.deploy.description import (
     DESCRIPTION,
     MODEL,
     NETWORK,
-    NOTE,
     describe,
     versions,
 )
 from tqgd_jax.deploy.reading import ONNX
 from tqgd_jax.inference import network_input
 from tqgd_jax.predictor import Predictor
+from tqgd_jax.structures.disclaimer import NOT_A_DEVICE
 from tqgd_jax.trained import load
 
 FORMATS = ("safetensors", "stablehlo", "onnx", *tensorflow.FORMATS)
@@ -111,7 +111,7 @@ def export(predictor: Predictor, folder: Path, options: Options) -> dict[str, An
             )
     report = {
         "format": description["format"],
-        "note": NOTE,
+        "note": NOT_A_DEVICE,
         "date": description["date"],
         "versions": versions(),
         "platform": jax.default_backend(),

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tqgd_jax.deploy.description import NOTE, versions
+from tqgd_jax.deploy.description import versions
 from tqgd_jax.io import weights
 from tqgd_jax.predictor import Predictor
+from tqgd_jax.structures.disclaimer import NOT_A_DEVICE
 from tqgd_jax.yolo import Yolo
 
 WEIGHTS, DEPLOYED = "model.safetensors", "model.deploy.safetensors"
@@ -133,7 +134,7 @@ tags: [jax, medical, ct, coronary-artery-calcium, tqgdnet]
 
 # {source.get("run", "A detector")} (tqgd_jax)
 
-**{NOTE}** For research only: no diagnosis, no triage, no treatment may rest on it.
+**{NOT_A_DEVICE}** For research only: no diagnosis, no triage, no treatment may rest on it.
 {stamp}
 Finds {", ".join(predictor.classes)} as boxes in CT slices or images.
 
