@@ -134,14 +134,14 @@ def _fit_one_file(out: Path) -> None:
 
 
 def _one_file(predictor: "Predictor", out: Path) -> None:
-    from tqgd_jax.deploy.description import NOTE
     from tqgd_jax.report.html.numbers import cut
+    from tqgd_jax.structures.disclaimer import NOT_A_DEVICE
 
     predictor.save(out)
     size = out.stat().st_size / 2**20
     chosen = "chosen in validation" if predictor.chosen else "not validated"
     print(f"{out}: {size:.1f} MiB, threshold {cut(predictor.threshold)} ({chosen})")
-    print(NOTE)
+    print(NOT_A_DEVICE)
 
 
 def _formats(given: list[str] | None) -> list[str]:
