@@ -68,7 +68,9 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
                     "`tqgd export` writes such a file from a run"
                 )
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return unflatten_dict(arrays, sep="/"), json.loads(text["meta"])
+        # A network without batch norm has no batch statistics, but a place for them.
+        variables = {"params": {}, "batch_stats": {}} | unflatten_dict(arrays, sep="/")
+        return variables, json.loads(text["meta"])
     except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{path}: no file of weights ({error}); it is incomplete or damaged: copy "
