@@ -1,6 +1,7 @@
 """A calcified lesion as a solid, and what it adds to a scan."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float32
@@ -129,3 +130,21 @@ def deposit(
         inner.append(slice(s0, s1))
         cut.append(slice(s0 - a0, s1 - a0))
     return Deposit(tuple(inner), np.ascontiguousarray(hu[tuple(cut)]), volume)
+
+
+def combine(
+    solids: Sequence[Lesion],
+    deposits: Sequence[Deposit | None],
+    grid: Grid,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """HU of all calcium, the strongest deposit in each voxel, and its label."""
+    mineral = np.zeros(grid.shape, np.float32)
+    added = np.zeros(grid.shape, np.float32)
+    label = np.zeros(grid.shape, np.uint8)
+    for solid, d in zip(solids, deposits, strict=True):
+        if d is not None:
+            mineral[d.box] += d.hu
+            wins = d.hu > added[d.box]
+            added[d.box] = np.where(wins, d.hu, added[d.box])
+            label[d.box] = np.where(wins, solid.label, label[d.box])
+    return mineral, added, label

@@ -74,15 +74,7 @@ def simulate_patient(
     for k in range(slices):
         image[k] = scanner.blur(image[k], vendor.fwhm_mm, grid.spacing[1])
     deposits = [lesions.deposit(s, grid, vendor.fwhm_mm, phases) for s in solids]
-    mineral = np.zeros(grid.shape, np.float32)
-    added = np.zeros(grid.shape, np.float32)
-    label = np.zeros(grid.shape, np.uint8)
-    for solid, d in zip(solids, deposits, strict=True):
-        if d is not None:
-            mineral[d.box] += d.hu
-            wins = d.hu > added[d.box]
-            added[d.box] = np.where(wins, d.hu, added[d.box])
-            label[d.box] = np.where(wins, solid.label, label[d.box])
+    mineral, added, label = lesions.combine(solids, deposits, grid)
     # Where lesions overlap there is not more than dense calcium.
     image += np.minimum(mineral, lesion_sites.DENSEST_HU)
     _detect(image, dense, grid, preset, vendor, grain, p.size)

@@ -11,7 +11,7 @@ from tqgd_jax.phantom.dataset import simulate
 from tqgd_jax.phantom.diverse import branches, render, sites
 from tqgd_jax.phantom.diverse.heart import DiverseHeart
 from tqgd_jax.phantom.diverse.patient import draw_person
-from tqgd_jax.phantom.lesions import Deposit, Lesion, Lobe
+from tqgd_jax.phantom.lesions import Deposit, Lesion, Lobe, combine
 from tqgd_jax.phantom.render import Scan
 from tqgd_jax.phantom.tubes import Grid
 
@@ -77,7 +77,7 @@ def test_where_two_deposits_meet_the_stronger_one_names_the_voxel():
     deposits = [
         Deposit(box, np.array(v, np.float32).reshape(1, 1, 3), 1.0) for v in values
     ]
-    mineral, added, label = render.combine(kinds, deposits, grid)
+    mineral, added, label = combine(kinds, deposits, grid)
     assert mineral.ravel().tolist() == [400, 450, 90]
     assert added.ravel().tolist() == [300, 250, 90]
     assert label.ravel().tolist() == [1, 0, 0]

@@ -1,7 +1,6 @@
 """One diverse patient through one of many scanners."""
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,7 +52,7 @@ def simulate_patient(
     for k in range(slices):
         image[k] = scanner.blur(image[k], protocol.fwhm_mm, grid.spacing[1])
     deposits = [lesions.deposit(s, grid, protocol.fwhm_mm, path) for s in solids]
-    mineral, added, label = combine(solids, deposits, grid)
+    mineral, added, label = lesions.combine(solids, deposits, grid)
     image += np.minimum(mineral, DENSEST_HU)
     _detect(image, dense, grid, protocol, p, grain)
     hu = np.clip(np.rint(image), -1024, 3071).astype(np.int16)
@@ -98,24 +97,6 @@ def draw_path(length_mm: float, rng: np.random.Generator) -> tuple[Phases, Phase
     t = np.linspace(0, 1, steps + 1)[1:]
     path = [(float(rest), at(0.0))] + [(float((1 - rest) / steps), at(s)) for s in t]
     return [(float(rest), at(0.0)), (float(1 - rest), at(0.55))], path
-
-
-def combine(
-    solids: list[lesions.Lesion],
-    deposits: Sequence[lesions.Deposit | None],
-    grid: tubes.Grid,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """HU of all calcium, the strongest deposit in each voxel, and its label."""
-    mineral = np.zeros(grid.shape, np.float32)
-    added = np.zeros(grid.shape, np.float32)
-    label = np.zeros(grid.shape, np.uint8)
-    for solid, d in zip(solids, deposits, strict=True):
-        if d is not None:
-            mineral[d.box] += d.hu
-            wins = d.hu > added[d.box]
-            added[d.box] = np.where(wins, d.hu, added[d.box])
-            label[d.box] = np.where(wins, solid.label, label[d.box])
-    return mineral, added, label
 
 
 def _skin(heart: DiverseHeart):
