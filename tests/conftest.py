@@ -16,7 +16,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jaxtyping import install_import_hook
@@ -44,6 +46,15 @@ def realdata() -> Path:
     if not folder:
         pytest.skip("TQGD_REALDATA is unset: no real images to run against")
     return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """An opened browser; tests of pages skip without one."""
+    from tests.report.browser import browser  # Playwright is no requirement of others
+
+    with browser() as opened:
+        yield opened
 
 
 @pytest.fixture(autouse=True)

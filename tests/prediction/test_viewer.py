@@ -1,7 +1,6 @@
 """The slice viewer in a real headless browser, from a file."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +8,11 @@ import pytest
 from PIL import Image
 
 from tests.prediction.readings import NOTHING, detectors, reading
-from tests.report.browser import CONTRAST, browser, visit
+from tests.report.browser import CONTRAST, visit
 from tqgd_jax.prediction import viewer
 from tqgd_jax.prediction.document import document
 
 SIZE = {"viewport": {"width": 1300, "height": 1000}}
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as opened:
-        yield opened
 
 
 def written(path: Path, *args) -> Path:

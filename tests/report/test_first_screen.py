@@ -1,6 +1,5 @@
 """What a newcomer sees first: pictures, three plain numbers, then what they do not say."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.report import made_up
-from tests.report.browser import browser, visit
+from tests.report.browser import visit
 from tqgd_jax.report.html import page, wording
 from tqgd_jax.report.html.gallery import SelectedSlice
 from tqgd_jax.report.html.numbers import verify
@@ -41,12 +40,6 @@ def of_images() -> tuple[dict[str, Any], list[dict[str, Any]], list[SelectedSlic
     lesions = [row | {"z": "", "scan": "", "artery": ""} for row in made_up.lesions()]
     slices = [s._replace(z=None, scan="") for s in made_up.selected_slices()]
     return results, lesions, slices
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,13 @@
 """The report page in a real headless browser."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.report import made_up
-from tests.report.browser import CONTRAST, browser, visit
+from tests.report.browser import CONTRAST, visit
 from tqgd_jax.report.html import html_tables, page
 from tqgd_jax.report.html.numbers import verify
 from tqgd_jax.report.html.page_reader import read
@@ -16,12 +15,6 @@ from tqgd_jax.report.html.page_sections import CONTENTS
 
 OUTCOMES = ("hit", "missed", "false-alarm", "nothing")
 VILE = "$\\x$\"><script>alert(1)</script>' &amp; </script>"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
