@@ -1,5 +1,6 @@
 """What `tqgd explain` asks of a network that judges every pixel."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from jaxtyping import Float, Int
 from tqgd_jax.structures.thresholds import CURVE_TAU, POINT_TAU
 
 
-class ExplainedPixels:
+class ExplainedPixels(ABC):
     """The score of a box is the mean log odds of the pixels that make it a lesion.
 
     A family gives `logit`, and `head_maps` with one map; see `network.Explained`.
@@ -22,9 +23,9 @@ class ExplainedPixels:
         """Level (stride 2^n) of the map that its head reads."""
         return 0
 
+    @abstractmethod
     def logit(self, raw: Any) -> Float[Array, "b h w"]:
         """Log odds of lesion, from what the module answers."""
-        raise NotImplementedError
 
     def subject(
         self,
