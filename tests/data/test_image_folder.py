@@ -206,6 +206,7 @@ def test_coco_problems_carry_their_line(tmp_path):
     ("text", "says"),
     [
         ('{"annotations": [\n{]}', r"all\.json:2:2: not json"),
+        ('{"annotations": ' + "[" * 200_000, r"all\.json: nested too deeply"),
         (
             '{"annotations": [], "images": []}',
             "all.json: no 'categories'; ground truth has",

@@ -147,3 +147,6 @@ def test_a_missing_or_binary_file_is_named(tmp_path):
     (tmp_path / "deep.json").write_text("[" * 200_000)
     with pytest.raises(ValueError, match=r"deep.json: nested too deeply"):
         read(tmp_path / "deep.json", None)
+    (tmp_path / "long.json").write_text("9" * 5000)
+    with pytest.raises(ValueError, match=r"long.json: .*digits"):
+        read(tmp_path / "long.json", None)

@@ -188,6 +188,7 @@ def test_an_empty_set_has_a_reason_for_every_missing_number(tmp_path):
     ("name", "spoil", "message"),
     [
         ("results.json", lambda text: text[:100], "not json"),
+        ("results.json", lambda _: "[" * 200_000, "results.json: nested too deeply"),
         ("results.json", lambda text: text.replace("results/1", "results/0"), "schema"),
         ("results.json", None, "no results.json"),
         ("lesions.csv", lambda text: text[: len(text) - 30], r"csv:\d+: not"),

@@ -122,9 +122,10 @@ def test_a_study_comes_back_may_grow_and_refuses_other_settings(tmp_path):
     ):
         study_file.write(study(base=other), tmp_path)
     assert study_file.read(tmp_path) == grown
-    (tmp_path / study_file.FILE).write_text('{"schema": "other"}')
-    with pytest.raises(ValueError, match="is no study"):
-        study_file.read(tmp_path)
+    for text in ('{"schema": "other"}', "[" * 200_000):
+        (tmp_path / study_file.FILE).write_text(text)
+        with pytest.raises(ValueError, match="is no study"):
+            study_file.read(tmp_path)
     with pytest.raises(ValueError, match="is missing"):
         study_file.read(tmp_path / "nothing")
 

@@ -204,5 +204,5 @@ def _figures(workdir: str, predictor: "Predictor") -> str:
         wanted = {"step": str(predictor.provenance["step"]), "recalibrate": "0"}
         same = wanted.items() <= results["inputs"].items()
         return summary(results) if same else ""
-    except (OSError, json.JSONDecodeError, KeyError):
+    except (OSError, json.JSONDecodeError, RecursionError, KeyError):
         return ""

@@ -142,7 +142,10 @@ def _description(folder: Path) -> dict[str, Any]:
         document = json.loads(path.read_text("utf-8"))
         settings = document["detector"]["config"]
         return document | {"config": from_dict(Config, settings, str(path))}
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (
+        *(OSError, KeyError, TypeError),
+        *(json.JSONDecodeError, RecursionError),
+    ) as error:
         raise ValueError(
             f"{path} is not the description of an exported model ({error}); it lies "
             "beside the files that `tqgd export` wrote: copy the whole folder"

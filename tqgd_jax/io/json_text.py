@@ -1,4 +1,4 @@
-"""Json files of users: text by `text`, and errors that name file and position."""
+"""Json files: text by `text`, and errors that name file and position."""
 
 import json
 import math
@@ -25,7 +25,11 @@ def load(path: Path, parse: Callable[[str], Any] = json.loads) -> Any:
             f"{error.pos} of {len(text)}){end}. Copy or export the file again"
         ) from error
     except RecursionError as error:
-        raise ValueError(f"{path}: nested too deeply to be COCO json") from error
+        raise ValueError(
+            f"{path}: nested too deeply; copy or export the file again"
+        ) from error
+    except ValueError as error:  # a number of thousands of digits
+        raise ValueError(f"{path}: {error}; copy or export the file again") from error
 
 
 def is_number(value: Any) -> bool:

@@ -71,7 +71,10 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         # A network without batch norm has no batch statistics, but a place for them.
         variables = {"params": {}, "batch_stats": {}} | unflatten_dict(arrays, sep="/")
         return variables, json.loads(text["meta"])
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+    except (
+        *(OSError, SafetensorError, KeyError),
+        *(json.JSONDecodeError, RecursionError),
+    ) as error:
         raise ValueError(
             f"{path}: no file of weights ({error}); it is incomplete or damaged: copy "
             "or export it again"

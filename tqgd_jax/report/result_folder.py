@@ -4,7 +4,6 @@ All files are made aside and then put in their places, `results.json` last; a fo
 without it is no result.
 """
 
-import json
 import logging
 import math
 import textwrap
@@ -24,7 +23,7 @@ from tqgd_jax.evaluation.calcium.patient_scores import (
 )
 from tqgd_jax.evaluation.inputs.image_pixels import hounsfield
 from tqgd_jax.evaluation.settings import EvaluationSettings
-from tqgd_jax.io import atomic
+from tqgd_jax.io import atomic, json_text
 from tqgd_jax.report import lesion_rows, pictures, result_tables
 from tqgd_jax.report.html import page
 from tqgd_jax.report.html.gallery import SelectedSlice, gallery_images
@@ -122,15 +121,13 @@ def read_results(folder: Path) -> dict[str, Any]:
       ValueError: when the folder holds no result, or one of another version.
     """
     path = folder / RESULTS
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+    if not path.is_file():
+        why = "is a file, not a folder" if folder.is_file() else f"no {RESULTS}"
         raise ValueError(
-            f"{folder}: no {RESULTS} ({error.strerror}); name a folder that eval.py "
-            "or `tqgd evaluate` wrote to its end"
-        ) from error
-    except ValueError as error:
-        raise ValueError(f"{path}: not json ({error}); evaluate again") from error
+            f"{folder}: {why}; name a folder that eval.py or `tqgd evaluate` wrote to "
+            "its end"
+        )
+    result = json_text.load(path)
     if not isinstance(result, dict) or result.get("schema") != results.SCHEMA:
         schema = (
             result.get("schema") if isinstance(result, dict) else type(result).__name__

@@ -102,7 +102,10 @@ def read(root: Path) -> Study:
         document["seeds"] = tuple(document["seeds"])
         document["base"] = from_dict(Config, document["base"], str(path))
         return Study(**document)
-    except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (
+        *(KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError),
+        RecursionError,  # brackets without end
+    ) as error:
         raise ValueError(
             f"{path} is no study ({type(error).__name__}: {error}); give another --out"
         ) from error

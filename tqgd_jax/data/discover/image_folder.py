@@ -82,7 +82,7 @@ def _yolo_files(files: list[Path], images: list[Path]) -> list[Path]:
 def _is_coco(file: Path) -> bool:
     try:
         content = json.loads(file.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         # a damaged one must not vanish; other tools' json rarely speaks of annotations
         return b'"annotations"' in file.read_bytes()
     return isinstance(content, dict) and {"images", "annotations"} <= content.keys()

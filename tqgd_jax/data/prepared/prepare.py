@@ -201,7 +201,7 @@ def _write_records(folder: Path, format: str, samples: list[Sample]) -> None:
 def _manifest(folder: Path) -> dict[str, Any]:
     try:
         return json.loads((folder / "manifest.json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {"origin": "", "files": {"manifest.json": -1}}
 
 
