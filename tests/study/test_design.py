@@ -218,6 +218,8 @@ def test_cells_are_chosen_by_a_part_of_their_names():
     ]
     with pytest.raises(ValueError, match="'T-QF' is no data set"):
         design.chosen(study(), Path(), ["T-QF"])
+    with pytest.raises(ValueError, match="no cell of the study is fold-1 and set/"):
+        design.chosen(study(), Path(), ["fold-1", "set/ours/fold-2/seed-7"])
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,14 @@ def _parser() -> argparse.ArgumentParser:
         )
         return added
 
-    def designed(name: str, text: str) -> argparse.ArgumentParser:
+    def narrowed(name: str, text: str) -> argparse.ArgumentParser:
         added = action(name, text)
+        words = "of these rows, folds, seeds, data sets"
+        added.add_argument("--only", nargs="+", default=[], help=words)
+        return added
+
+    def designed(name: str, text: str) -> argparse.ArgumentParser:
+        added = narrowed(name, text)
         add = added.add_argument
         add(
             "--config",
@@ -78,9 +84,6 @@ def _parser() -> argparse.ArgumentParser:
         "--spread", type=float, help="SD between patients of a difference of AP50"
     )
     run = designed("run", "runs what is missing")
-    run.add_argument(
-        "--only", nargs="+", default=[], help="of these rows, folds, seeds, data sets"
-    )
     run.add_argument("--again", action="store_true", help="also what has failed")
     run.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
     run.add_argument("--address", help="of a Ray cluster [one on this machine]")
@@ -90,10 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--cpus", type=float, default=1, help="of a cell: ray, slurm [1]")
     run.add_argument("--submit", action="store_true", help="slurm: submits the array")
     action("status", "what is done, running, failed, missing")
-    only = action("list", "a shell command for each cell that is not done")
-    only.add_argument(
-        "--only", nargs="+", default=[], help="of these rows, folds, seeds, data sets"
-    )
+    narrowed("list", "a shell command for each cell that is not done")
     action("cell", "runs one cell").add_argument("name", help="DATA/ROW/fold-K/seed-S")
     report = action("report", "tables and pages of what is done")
     report.add_argument("--bootstraps", type=int, default=2000, help="resamples [2000]")
@@ -148,7 +148,7 @@ def _file(name: str) -> str:
 def _plan(args: argparse.Namespace) -> int:
     from tqgd_jax.study import plan
 
-    print(plan.text(_designed(args), args.out, args.steps, args.spread))
+    print(plan.text(_designed(args), args.out, args.steps, args.spread, args.only))
     return 0
 
 

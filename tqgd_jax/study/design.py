@@ -165,7 +165,7 @@ def chosen(study: Study, root: Path, only: Sequence[str]) -> list[Cell]:
         add cells, another kind narrows them: "Y-PAN T-QFGD fold-1" are two cells.
 
     Raises:
-      ValueError: a word is part of no name.
+      ValueError: a word is part of no name, or no cell has all of them.
     """
     cells = [*study.cells(root)]
     kinds: dict[int, set[str]] = {}
@@ -179,11 +179,16 @@ def chosen(study: Study, root: Path, only: Sequence[str]) -> list[Cell]:
                 f"are cells such as {cells[0].name}"
             )
         kinds.setdefault(min(at), set()).add(word)
-    return [
+    of_all = [
         cell
         for cell in cells
         if all(_parts(cell)[k] in words for k, words in kinds.items())
     ]
+    if not of_all:
+        raise ValueError(
+            f"--only: no cell of the study is {' and '.join(only)}; leave out one of them"
+        )
+    return of_all
 
 
 def _parts(cell: Cell) -> list[str]:

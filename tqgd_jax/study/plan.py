@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from tqgd_jax.io import atomic
 from tqgd_jax.report.comparison import pooling
 from tqgd_jax.structures.evaluation_set import EvaluationSet
 from tqgd_jax.study import cell as cells
-from tqgd_jax.study.design import Cell, Study, manifest
+from tqgd_jax.study.design import Cell, Study, chosen, manifest
 from tqgd_jax.study.effects import KEY, LEVEL, detectable, patients_for
 from tqgd_jax.study.run import same_folds
 
@@ -31,8 +32,8 @@ GAINS = (0.01, 0.02, 0.04)  # of AP50, as the paper has them
 RESAMPLES = Drawn(bootstraps=2000, repeats=1, seed=0)
 
 
-def measured(study: Study, root: Path, steps: int) -> dict[str, dict[str, Any]]:
-    """What `pilot.measure` says of each row, on the first fold of the first data set.
+def measured(todo: Iterable[Cell], root: Path, steps: int) -> dict[str, dict[str, Any]]:
+    """What `pilot.measure` says of each row, on the first of its cells.
 
     Kept in `networks.json`, with the name of the data set as `data`; what stands there is
     measured again only when settings have changed.
@@ -42,10 +43,9 @@ def measured(study: Study, root: Path, steps: int) -> dict[str, dict[str, Any]]:
     """
     if steps < 1:
         raise ValueError(f"--steps must be 1 or more, got {steps}")
-    same_folds(study, root)
     known = measured_before(root)
     first: dict[str, Cell] = {}
-    for cell in study.cells(root):
+    for cell in todo:
         first.setdefault(cell.row, cell)
     for name, cell in tqdm(first.items(), "measure", unit="row"):
         settings = json.dumps(dataclasses.asdict(cell.config), sort_keys=True)
@@ -80,7 +80,13 @@ def _pilot(cell: Cell, root: Path, steps: int) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def text(study: Study, root: Path, steps: int, spread: float | None) -> str:
+def text(
+    study: Study,
+    root: Path,
+    steps: int,
+    spread: float | None,
+    only: Sequence[str] = (),
+) -> str:
     """The plan for the terminal.
 
     Args:
@@ -89,25 +95,30 @@ def text(study: Study, root: Path, steps: int, spread: float | None) -> str:
       steps: to time of each row.
       spread: SD between patients of a difference of AP50; None takes the largest that
         `piloted` finds.
+      only: cells, as of `design.chosen`. What the study can show is told of all cells
+        of their first data set.
     """
-    networks = measured(study, root, steps)
-    todo = [*study.cells(root)]
+    todo = chosen(study, root, only)
+    same_folds(study, root)
+    networks = measured(todo, root, steps)
+    planned = [data for data in study.data if data.name == todo[0].data]
+    study = dataclasses.replace(study, data=(planned[0],))
     left = [c for c in todo if cells.state(c, root) != "done"]
     header = (
         f"{'row':12}{'parameters':>12}{'GFLOPs':>9}{'s a step':>10}{'s an epoch':>12}"
     )
     lines = [header + f"{'compile s':>11}{'cells left':>12}{'hours':>8}"]
     total = disk = 0.0
-    for row in study.rows:
-        network = networks[row.name]
-        own = [c for c in left if c.row == row.name]
+    for row in dict.fromkeys(c.row for c in todo):
+        network = networks[row]
+        own = [c for c in left if c.row == row]
         seconds = sum(network["epoch_s"] * c.config.train.epochs for c in own)
         seconds += network["compile_s"] * bool(own)
         total += seconds
         checkpoints = 1 + max((c.config.train.keep for c in own), default=0)
         disk += len(own) * checkpoints * TENSORS * 4 * network["parameters"]
         lines.append(
-            f"{row.name:12}{network['parameters']:>12,}{network['gflops']:>9.2f}"
+            f"{row:12}{network['parameters']:>12,}{network['gflops']:>9.2f}"
             f"{network['step_s']:>10.3f}{network['epoch_s']:>12.1f}"
             f"{network['compile_s']:>11.1f}{len(own):>12}{seconds / 3600:>8.2f}"
         )
@@ -115,7 +126,7 @@ def text(study: Study, root: Path, steps: int, spread: float | None) -> str:
     lines += [
         "",
         f"{len(left)} of {len(todo)} cells are left: about {total / 3600:.1f} hours one "
-        f"after the other on this machine, all as on {study.data[0].name}, without starts "
+        f"after the other on this machine, all as on {todo[0].data}, without starts "
         "and evaluations; "
         f"{disk / 2**30:.2f} GiB of checkpoints, {free / 2**30:.0f} GiB are free",
     ]
@@ -128,7 +139,8 @@ def text(study: Study, root: Path, steps: int, spread: float | None) -> str:
             f"patients {sd:.3f}"
         )
     spread = max((sd for sd, _ in pilot.values()), default=spread)
-    return "\n".join([*lines, *_power(study, _patients(study, root, networks), spread)])
+    patients = _patients(study, root, networks[todo[0].row]["patients"])
+    return "\n".join([*lines, *_power(study, patients, spread)])
 
 
 def piloted(study: Study, root: Path) -> dict[str, tuple[float, int]]:
@@ -163,13 +175,16 @@ def piloted(study: Study, root: Path) -> dict[str, tuple[float, int]]:
     return spreads
 
 
-def _patients(study: Study, root: Path, networks: dict[str, dict[str, Any]]) -> int:
-    """Of the first data set; those without a lesion are judged too."""
+def _patients(study: Study, root: Path, measured: int) -> int:
+    """Of the first data set; those without a lesion are judged too.
+
+    `measured` is what counts without folds.
+    """
     file = manifest(root, study.data[0])
     if file.exists():
         slices = fold_manifest.read(file).slices
         return len({entry.patient for entry in slices.values()})
-    return networks[study.rows[0].name]["patients"]
+    return measured
 
 
 def _power(study: Study, patients: int, spread: float | None) -> list[str]:
