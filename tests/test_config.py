@@ -9,6 +9,7 @@ import pytest
 
 from tqgd_jax.config import (
     PRESETS,
+    Baseline,
     Config,
     Crop,
     Data,
@@ -21,6 +22,8 @@ from tqgd_jax.config import (
     checked,
     differences,
     from_dict,
+    one_of,
+    refuse_unread,
 )
 from tqgd_jax.training.records import workdir
 
@@ -199,3 +202,18 @@ def test_every_setting_is_read_somewhere():
                 node.body = []
         read |= {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
     assert fields(Config) - read == set()
+
+
+def test_settings_of_the_detector_are_refused_beside_a_competitor():
+    zhao = Baseline(family="zhao")
+    refuse_unread(Baseline(), ["model.size", "loss.iou"])
+    refuse_unread(zhao, ["model.precision", "model.in_channels", "optim.lr"])
+    for name in ("model.size", "model.thr.kernels", "loss.iou"):
+        says = rf"{name} does nothing with baseline\.family='zhao', .* leave it out"
+        with pytest.raises(ValueError, match=says):
+            refuse_unread(zhao, ["seed", name])
+
+
+def test_an_empty_choice_is_told_in_words():
+    with pytest.raises(ValueError, match=r"there are: group, batch, or '' for none$"):
+        one_of("x", "what", ("", "group", "batch"))

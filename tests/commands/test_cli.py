@@ -44,6 +44,14 @@ def test_a_wrong_setting_is_refused_in_one_line(argument, message):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("file", ["zhao.py", "foellmer.py", "segnet.py"])
+def test_a_flag_that_a_competitor_does_not_read_is_refused(file):
+    words = (f"--config=configs/{file}", "--config.model.size=s", "--dry_run")
+    done = script("train.py", *words)
+    assert done.returncode == 2
+    assert "model.size does nothing with baseline.family=" in done.stderr
+
+
 def test_dry_run_prints_one_json_object():
     done = script(
         "train.py",

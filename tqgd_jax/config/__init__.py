@@ -7,7 +7,7 @@ also a command-line flag (`--config.optim.lr=0.02`).
 
 from dataclasses import dataclass, field
 
-from tqgd_jax.config.baselines import Baseline, Foellmer, Zair, Zhao
+from tqgd_jax.config.baselines import Baseline, Foellmer, Zair, Zhao, refuse_unread
 from tqgd_jax.config.checks import checked, differences, from_dict, one_of
 from tqgd_jax.config.data import CT_FORMATS, IMAGE_FORMATS, Crop, Data
 from tqgd_jax.config.model import LEVELS, PRESETS, Gd, Model, Queen, Thr
@@ -16,7 +16,7 @@ from tqgd_jax.config.training import Augment, Eval, Loss, Optim, Train
 __all__ = ["CT_FORMATS", "IMAGE_FORMATS", "LEVELS", "PRESETS", "Config"]
 __all__ += ["Augment", "Baseline", "Crop", "Data", "Eval", "Foellmer", "Gd", "Loss"]
 __all__ += ["Model", "Optim", "Queen", "Thr", "Train", "Zair", "Zhao"]
-__all__ += ["checked", "differences", "from_dict", "one_of"]
+__all__ += ["checked", "differences", "from_dict", "one_of", "refuse_unread"]
 
 
 @dataclass

@@ -1,8 +1,12 @@
 """Settings of the competitors of Table 1 (`tqgd_jax/baselines/`)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, is_dataclass
 
 from tqgd_jax.config.checks import above_0, at_least, differences, fraction, one_of
+
+# Of the settings of the detector, what all families read.
+READ = ("model.in_channels", "model.precision")
 
 
 @dataclass
@@ -131,3 +135,21 @@ class _Shared:
 
     weights: str = ""
     width: float = 1.0
+
+
+def refuse_unread(baseline: Baseline, changed: Iterable[str]) -> None:
+    """Raises ValueError for a setting of the detector beside a family.
+
+    Only for what a user sets for one run: a study changes the detectors among its rows.
+
+    Args:
+      baseline: of the run.
+      changed: dotted names.
+    """
+    for name in changed:
+        unread = name.startswith(("model.", "loss.")) and name not in READ
+        if baseline.family and unread:
+            raise ValueError(
+                f"{name} does nothing with baseline.family={baseline.family!r}, which "
+                f"reads {' and '.join(READ)} alone; leave it out"
+            )

@@ -16,7 +16,8 @@ def one_of(name: str, value: object, allowed: Iterable[object]) -> None:
     if value not in allowed:
         near = difflib.get_close_matches(str(value), [str(a) for a in allowed], 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        choices = ", ".join(str(a) for a in allowed)
+        choices = ", ".join(str(a) for a in allowed if a != "")
+        choices += ", or '' for none" if "" in allowed else ""
         raise ValueError(f"{name}: unknown value {value!r}; there are: {choices}{hint}")
 
 

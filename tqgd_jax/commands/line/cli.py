@@ -16,7 +16,7 @@ from ml_collections import config_flags
 
 from tqgd_jax.commands.line import pipe, places
 from tqgd_jax.commands.line.config_flags import find_config, parse, refuse_words, stop
-from tqgd_jax.config import Config, checked, from_dict
+from tqgd_jax.config import Config, checked, from_dict, refuse_unread
 from tqgd_jax.io.text import read_text
 
 MISSING = "--config is missing; for example --config=configs/tqgdnet.py"
@@ -117,7 +117,10 @@ def config() -> Config:
     if flags.FLAGS.config is None:
         stop(MISSING)
     try:
-        return checked(flags.FLAGS.config)
+        config = checked(flags.FLAGS.config)
+        changed = config_flags.get_override_values(flags.FLAGS["config"])
+        refuse_unread(config.baseline, changed)
+        return config
     except ValueError as error:
         stop(str(error))
 
