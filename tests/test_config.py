@@ -179,6 +179,13 @@ def test_config_json_says_what_the_preset_of_the_stem_sets(tmp_path):
         workdir.record(tmp_path, Config(), {})
 
 
+def test_a_run_that_knows_less_of_its_data_goes_on(tmp_path):
+    workdir.record(tmp_path, Config(), {"fingerprint": "a"})
+    workdir.record(tmp_path, Config(), {"fingerprint": "a", "dtype": "int16"})
+    with pytest.raises(ValueError, match="dtype: 'int16' there, 'uint8' now"):
+        workdir.record(tmp_path, Config(), {"fingerprint": "a", "dtype": "uint8"})
+
+
 def test_differences_are_named_with_both_values():
     other = Config(optim=Optim(lr=0.02))
     assert differences(Config(), other) == {"optim.lr": (0.01, 0.02)}

@@ -194,6 +194,8 @@ def test_wrong_images_are_refused(detector, image, reason):
 def test_a_threshold_that_nobody_chose_is_the_usual_one(detector):
     # hold_out gives a validation split, but two steps find nothing there
     assert detector.threshold == USUAL_THRESHOLD
+    assert detector.provenance["validated_ap50"] == 0.0
+    assert detector.provenance["dtype"] == "int16"
     with pytest.raises(ValueError, match=r"min_score must be in \[0, 1\], got 2"):
         detector(np.zeros((8, 8), np.int16), 2)
 

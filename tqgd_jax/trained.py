@@ -80,9 +80,8 @@ def _from_run(folder: Path, step: str | None) -> Predictor:
     )
     checkpoints.close()
     step_number = int(now.step)
-    validated = (
-        meta.get("threshold") if meta.get("threshold_step") == step_number else None
-    )
+    judged = meta if meta.get("threshold_step") == step_number else {}
+    validated = judged.get("threshold")
     # One that was chosen with batch statistics taken anew is not for the running ones,
     # and the operating point of a segmentation is a probability of pixels.
     unfit = config.eval.recalibrate or network.segments
@@ -91,7 +90,9 @@ def _from_run(folder: Path, step: str | None) -> Predictor:
         "run": folder.resolve().name,
         "step": step_number,
         "validated_threshold": validated,
+        "validated_ap50": judged.get("AP50"),
         "data_fingerprint": run["fingerprint"],
+        "dtype": run.get("dtype", ""),
         "stamp": run.get("stamp", ""),
         "masks": run.get("masks", ""),
     }

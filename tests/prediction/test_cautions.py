@@ -1,12 +1,22 @@
 """What a reader is warned of, one rule at a time."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.explain.tiny import predictor
+from tests.image_sets import picture
+from tests.prediction.readings import NOTHING
+from tqgd_jax.config import Config
+from tqgd_jax.io import volumes
 from tqgd_jax.io.volumes import Volume
 from tqgd_jax.prediction import cautions
+from tqgd_jax.prediction.inputs import Source
+from tqgd_jax.prediction.models import Detectors, Member
+from tqgd_jax.prediction.reading import read_source
+from tqgd_jax.predictor import Boxes
 
 IDS = {"modality": "CT", "kvp": "120", "kernel": "Qr36f", "contrast": "NONE"}
 HEART = np.tile([1.0, 1, 5, 5], (4, 1))
@@ -91,3 +101,71 @@ def test_what_a_file_does_not_say_is_listed():
 )  # fmt: skip
 def test_kernels_of_four_makers(kernel, expected):
     assert cautions.sharp(kernel) == expected
+
+
+@pytest.mark.parametrize(
+    ("known", "why"),
+    [
+        ({"validated_ap50": 0.0, "step": 9000}, "an AP50 of 0.000"),
+        ({"validated_ap50": 0.3, "step": 12}, "trained for 12 steps"),
+        ({"validated_ap50": 0.01, "step": 100}, ""),
+        ({"validated_ap50": None, "step": 9000}, ""),
+        ({}, ""),  # of an exported file of another version
+    ],
+)
+def test_a_model_that_has_learnt_nothing_is_told(known, why):
+    warned = cautions.of_model("poor", known)
+    assert [one.code for one in warned] == ["unlearnt"] * bool(why)
+    assert all(why in one.text and one.text.startswith("poor ") for one in warned)
+
+
+def test_results_that_no_patient_has_are_told():
+    large = scan(hu=np.full((2, 100, 100), -1000, np.int16), spacing=(3.0, 1.0, 0.5))
+    marked = np.zeros(large.hu.shape, bool)
+    marked[:, 10:50] = True  # 40 x 100 px of 0.5 mm2 in each slice: 2000 mm2
+    assert cautions.of_result(large, marked, 10_000) == []
+    marked[1, 50] = True
+    area, score = cautions.of_result(large, marked, 10_001)
+    assert (area.code, score.code) == ("implausible_area", "implausible_score")
+    assert "2050 mm² of slice 1" in area.text
+    assert "10,001" in score.text
+
+
+@pytest.fixture
+def detectors(monkeypatch):
+    """A model that finds nothing, by what its run says of itself."""
+    nothing = Boxes(*NOTHING[1:4])
+    monkeypatch.setattr(Detectors, "in_scan", lambda *_: (NOTHING, None))
+    monkeypatch.setattr(
+        Detectors, "in_images", lambda _, images, __: [nothing] * len(images.names)
+    )
+    of = dataclasses.replace(predictor(), config=Config())
+
+    def known(**provenance) -> Detectors:
+        return Detectors(
+            [Member("run", dataclasses.replace(of, provenance=provenance))], 0.25
+        )
+
+    return known
+
+
+def test_an_image_for_a_model_of_scans_is_warned_of(detectors, tmp_path):
+    path = picture(tmp_path / "x.png")
+
+    def text(dtype: str) -> str:
+        source = Source("images", "x", path, files=(path,))
+        (one,) = read_source(source, detectors(dtype=dtype), lambda x: x).cautions
+        assert one.code == "no_hu"
+        return one.text
+
+    assert text("uint8") == text("")  # an older run
+    # its window of Hounsfield units is that of section 2.1.4
+    assert "run was trained on Hounsfield units" in text("int16")
+    assert "black is -1200 HU and white 1800 HU" in text("int16")
+
+
+def test_what_is_known_of_the_model_is_said_of_each_scan(detectors, monkeypatch):
+    monkeypatch.setattr(volumes, "read_volume", lambda *_, **__: scan())
+    source = Source("volume", "x", Path("x.nii.gz"))
+    said = read_source(source, detectors(validated_ap50=0.0), lambda x: x)
+    assert [one.code for one in said.cautions] == ["unlearnt"]

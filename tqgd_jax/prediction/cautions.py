@@ -6,11 +6,13 @@ soft kernel. docs/design/0034-predict.md has the rules and where they are from.
 
 import math
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
+from tqgd_jax.config import Data
 from tqgd_jax.evaluation.calcium.agatston import KVP
 from tqgd_jax.evaluation.calcium.conventions import CONVENTIONS, REFERENCE_MM
 from tqgd_jax.io.volumes import Volume
@@ -18,6 +20,12 @@ from tqgd_jax.io.volumes import Volume
 SAME_MM = 0.01  # of the spacing: thickness and spacing that are one
 UNSCALED = [c.name for c in CONVENTIONS.values() if not c.thickness]
 NO_CONTRAST = ("", "none", "no", "n", "no contrast", "without", "0")
+# Of a result: a fifth of a heart's slice (in simulated patients 625 mm² at most), and a
+# score that next to no patient has.
+MOST_MM2, MOST_AGATSTON = 2000, 10_000
+# Of a model: less than AP50 in its validation, or fewer steps (the shortest warm-up), is
+# nothing learnt.
+LEAST_AP50, LEAST_STEPS = 0.01, 100
 # Of headers: what was not checked where a file does not have it.
 CHECKED = {"kvp": "tube voltage", "kernel": "kernel", "contrast": "contrast agent"}
 
@@ -62,6 +70,61 @@ def of_scan(
     # Empty is unknown: who removes a patient's name often empties other tags too.
     missing = [what for name, what in CHECKED.items() if not scan.ids.get(name)]
     return cautions, missing
+
+
+def of_model(name: str, provenance: Mapping[str, Any]) -> list[Caution]:
+    """Whether a model has learnt nothing, as far as it knows itself."""
+    ap50, steps = provenance.get("validated_ap50"), provenance.get("step")
+    if ap50 is not None and ap50 < LEAST_AP50:
+        why = f"its validation gave an AP50 of {ap50:.3f}"
+    elif steps is not None and steps < LEAST_STEPS:
+        why = f"it was trained for {steps} steps"
+    else:
+        return []
+    text = (
+        f"{name} has learnt next to nothing: {why}. Its boxes, and a score of them, mean "
+        "nothing; train it on, or name another --model."
+    )
+    return [Caution("unlearnt", text)]
+
+
+def of_images(name: str, provenance: Mapping[str, Any], data: Data) -> str:
+    """What a model of scans says to images; empty for one of images."""
+    if provenance.get("dtype") != "int16":
+        return ""
+    low, high = data.window_of(np.int16)
+    return (
+        f" {name} was trained on Hounsfield units: its boxes are worth nothing unless "
+        f"black is {low:g} HU and white {high:g} HU; give it the scan."
+    )
+
+
+def of_result(
+    scan: Volume, marked: Bool[np.ndarray, "z y x"], agatston: float
+) -> list[Caution]:
+    """Whether a result can be that of a patient.
+
+    Args:
+      scan: as it was read.
+      marked: voxels in boxes.
+      agatston: the score that stands first.
+    """
+    areas = marked.sum(axis=(1, 2)) * scan.spacing[1] * scan.spacing[2]
+    result = []
+    if (area := areas.max()) > MOST_MM2:
+        text = (
+            f"Boxes cover {area:.0f} mm² of slice {areas.argmax()}, and calcium hardly "
+            f"ever more than {MOST_MM2}: the model marks what is none, and the score is "
+            "not to be believed."
+        )
+        result.append(Caution("implausible_area", text))
+    if agatston > MOST_AGATSTON:
+        text = (
+            f"A score of {agatston:,.0f} is above {MOST_AGATSTON:,}, which next to no "
+            "patient has: look at the boxes before it is believed."
+        )
+        result.append(Caution("implausible_score", text))
+    return result
 
 
 def _heart(

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, UInt16
 
 from tqgd_jax.data.unlabelled import of_files
 from tqgd_jax.evaluation.calcium.agatston import CalciumScore
-from tqgd_jax.evaluation.calcium.boxes import boxes_mask, calcium_mask
+from tqgd_jax.evaluation.calcium.boxes import Row, boxes_mask, calcium_mask
 from tqgd_jax.evaluation.calcium.conventions import CONVENTIONS, convention
 from tqgd_jax.evaluation.calcium.risk_categories import SCHEMES, category, scheme
 from tqgd_jax.evaluation.calcium.score import (
@@ -118,6 +118,9 @@ def read_source(
             )
             more.append(Caution("crop_method", text))
     depth, *size = scan.hu.shape
+    calcium = calcium_of(scan, lesions, convention, scheme)
+    inside = boxes_mask(scan.hu.shape, _rows(lesions))
+    more += cautions.of_result(scan, inside, calcium.score.agatston)
     return Reading(
         source,
         tuple(f"slice {z}" for z in range(depth)),
@@ -125,10 +128,10 @@ def read_source(
         np.tile(size, (depth, 1)),
         lesions,
         HU_WINDOW,
-        (*remarks, *more),
+        (*_of_models(detectors), *remarks, *more),
         (*unchecked, *_unknown(detectors)),
         scan,
-        calcium_of(scan, lesions, convention, scheme),
+        calcium,
     )
 
 
@@ -145,8 +148,9 @@ def _of_images(source: Source, detectors: Detectors, progress: Progress) -> Read
         np.arange(sum(count)),
         np.column_stack([np.zeros_like(images.sizes), images.sizes[:, ::-1]]),
     )
-    remark = Caution(
-        "no_hu", "Images hold no Hounsfield units: there is no calcium score."
+    text = "Images hold no Hounsfield units: there is no calcium score." + "".join(
+        cautions.of_images(name, predictor.provenance, predictor.config.data)
+        for name, predictor in detectors.members
     )
     return Reading(
         source,
@@ -155,9 +159,17 @@ def _of_images(source: Source, detectors: Detectors, progress: Progress) -> Read
         images.sizes,
         lesions,
         data[0].window_of(images.dtype),
-        (remark,),
+        (*_of_models(detectors), Caution("no_hu", text)),
         tuple(_unknown(detectors)),
     )
+
+
+def _of_models(detectors: Detectors) -> list[Caution]:
+    return [
+        caution
+        for name, predictor in detectors.members
+        for caution in cautions.of_model(name, predictor.provenance)
+    ]
 
 
 def _of_training(source: Source, scan: Volume, detectors: Detectors) -> list[Caution]:
@@ -186,9 +198,7 @@ def calcium_of(
 ) -> Calcium:
     """Scores of the calcium inside the boxes, and which lesion each voxel is of."""
     first, steps = convention(convention_name), scheme(scheme_name)
-    rows = [
-        (int(z), *box) for z, box in zip(lesions.z, lesions.boxes.tolist(), strict=True)
-    ]
+    rows = _rows(lesions)
     voxels = marked(scan.hu, calcium_mask(scan.hu, rows))
     scores = {
         name: score_marked(voxels, scan.spacing, rules)[0]
@@ -221,6 +231,11 @@ def calcium_of(
         lesion_map,
         share,
     )
+
+
+def _rows(lesions: Lesions) -> list[Row]:
+    boxes = lesions.boxes.tolist()
+    return [(int(z), *box) for z, box in zip(lesions.z, boxes, strict=True)]
 
 
 def categories(agatston: float) -> dict[str, str]:

@@ -143,6 +143,7 @@ def make_plan(
             "anchors": chosen.boxes.tolist(),
             "anchors_origin": chosen.origin,
             "fingerprint": images.fingerprint,
+            "dtype": str(images.dtype),
             "stamp": images.disclaimer,
             "masks": images.masks_statement if masks else "",
         },

@@ -107,7 +107,7 @@ def record(folder: Path, config: Config, run: dict[str, Any]) -> None:
         } | {
             name: (old_run.get(name), value)
             for name, value in run.items()
-            if old_run.get(name) != value
+            if old_run.get(name, value) != value  # older runs have fewer
         }
         if changed:
             listed = "\n".join(
