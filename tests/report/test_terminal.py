@@ -9,6 +9,8 @@ from tqgd_jax.evaluation import results as assemble
 from tqgd_jax.evaluation.settings import EvaluationSettings
 from tqgd_jax.report.text.terminal import interval, summary
 
+ONE = "one patient: no interval"  # of statistics.bootstrap
+
 
 def results(judged):
     rules = EvaluationSettings(bootstraps=20)
@@ -35,6 +37,9 @@ def test_each_line_names_rule_iou_and_threshold_of_both_protocols(written):
 def test_without_a_frozen_threshold_only_optimistic_figures_are_told():
     text = summary(results(study(threshold=None)[0]))
     assert "no frozen threshold" in text
+    assert "(data.hold_out) gives one, or `tqgd evaluate --threshold`" in text.replace(
+        "\n", " "
+    )
     assert not any(line.startswith("recall, IoU") for line in text.splitlines())
 
 
@@ -68,6 +73,28 @@ def test_few_patients_are_a_caution_and_enough_are_none(written):
     assert written["caution"].startswith("4 patients")
     assert "Caution: 4 patients" in summary(written)
     assert results(study(patients=10, slices=2)[0])["caution"] == ""
+
+
+@pytest.mark.parametrize(
+    ("patients", "why"),
+    # study()'s first patient has no lesion
+    [(1, "no ground-truth boxes: nothing to find"), (4, "")],
+)
+def test_why_there_is_no_interval_is_said_in_a_line(patients, why):
+    text = summary(results(study(patients=patients)[0]))
+    assert (f"No interval, or no figure: {why}" in text) == bool(why)
+
+
+def test_the_reason_of_one_patient_is_said_once(written):
+    changed = copy.deepcopy(written)
+    for protocol in changed["protocols"].values():
+        for figure in protocol["figures"].values():
+            if figure["value"] is not None:
+                figure |= {"low": None, "high": None, "reason": ONE}
+    lines = summary(changed).splitlines()
+    assert [x for x in lines if "patient:" in x or "one patient" in x] == [
+        "No interval, or no figure: one patient"
+    ]
 
 
 def test_an_interval_is_written_behind_its_figure():

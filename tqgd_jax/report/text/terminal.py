@@ -1,6 +1,7 @@
 """The outcome of an evaluation on one screen."""
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 from tqgd_jax.evaluation import beyond_crop
@@ -26,6 +27,7 @@ SOURCES = {
     "given": "given: nothing is known of how it was chosen",
     "mixed": "not all chosen in one way, as the note says",
 }
+WAY_OUT = "a validation split (data.hold_out) gives one, or `tqgd evaluate --threshold`"
 CALCIUM = (("kappa", "weighted kappa"), ("icc_a1", "ICC(A,1)"), ("bias", "bias"))
 
 
@@ -40,7 +42,7 @@ def summary(results: dict[str, Any]) -> str:
     if results["stamp"]:
         lines += _wrap(f"NOT A RESULT: {results['stamp']}", 3)
     lines += _wrap(beyond_crop.sentence(results["beyond"]), 2)
-    lines.append(_threshold(results))
+    lines += _wrap(_threshold(results), 2)
     if head["reason"]:
         lines += _wrap(f"NO HEADLINE: {head['reason']}", 3)
     both = [results["protocols"][name] for name in ("clinical", "paper")]
@@ -50,6 +52,8 @@ def summary(results: dict[str, Any]) -> str:
         cells = [_cell(protocol, key) for protocol in both]
         if any(cells):
             lines.append(f"{name:<30}{cells[0] or '-':>29}{cells[1] or '-':>29}")
+    if why := _missing(both):
+        lines += _wrap(f"No interval, or no figure: {why}", 1)
     for name, protocol in zip(("clinical", "paper"), both, strict=True):
         if protocol.get("folds"):
             lines += _wrap(_folds(name, protocol), 2)
@@ -100,13 +104,22 @@ def _threshold(results: dict[str, Any]) -> str:
             return _wrap(f"thresholds of the folds, {how}: {folds}", 1)[0]
     if settings["threshold"] is None:
         text = "no frozen threshold, so no precision, recall, F1 but OPTIMISTIC ones"
-        return text if best is None else f"{text} (at {cut(best)})"
+        text += "" if best is None else f" (at {cut(best)})"
+        return f"{text}; {WAY_OUT}"
     how = SOURCES[settings["threshold_source"]]
     return f"threshold {cut(settings['threshold'])}, {how}"
 
 
 def _cell(protocol: dict[str, Any], key: str) -> str:
     return interval(protocol["figures"][key]) if "figures" in protocol else ""
+
+
+def _missing(protocols: Sequence[dict[str, Any]]) -> str:
+    """Why figures have no interval; where none has a value, why."""
+    rows = [p["figures"][key] for p in protocols if "figures" in p for key, _ in ROWS]
+    known = [figure for figure in rows if figure["value"] is not None] or rows
+    reasons = (figure["reason"].removesuffix(": no interval") for figure in known)
+    return "; ".join(filter(None, dict.fromkeys(reasons)))
 
 
 def _folds(name: str, protocol: dict[str, Any]) -> str:
