@@ -46,6 +46,14 @@ def test_a_chart_of_nothing_says_so():
     assert "nothing to draw" in charts.bars({}, "sizes", "px", "alt")
 
 
+def test_bars_without_a_value_or_with_long_names_leave_room_for_the_axes():
+    """Matplotlib warns where they do not, and warnings are errors here."""
+    unknown = [charts.Bar("LAD", None, None, None)]
+    assert charts.DASH in charts.bars({"a": unknown, "b": unknown}, "n", "x", "alt")
+    long = [charts.Bar("scanner " * 15, 0.5, 0.4, 0.6)]
+    assert "scanner scanner" in charts.bars({"a": long}, "n", "x", "alt")
+
+
 def test_more_strata_than_can_be_read_stand_in_the_table_only():
     results = made_up.results()
     known = results["protocols"]["clinical"]["figures"]

@@ -55,6 +55,7 @@ STYLE: dict[Any, Any] = {
     "hatch.linewidth": 1.0,
 }
 LONG = 14  # letters of a bar's name that fit below it
+MOST = 40  # that are drawn at all: more leave no room for the bars
 MARKS = {"clinical": (COLOURS[0], "-"), "paper": (COLOURS[1], "--")}
 
 
@@ -163,7 +164,10 @@ def bars(groups: dict[str, Sequence[Bar]], name: str, axis: str, alt: str) -> Ma
             axes.text(x[i], 0.02, DASH, ha="center")
     if not names:
         _nothing(axes)
-    axes.set_xticks(range(len(names)), names)
+    short = [n if len(n) <= MOST else f"{n[: MOST - 3]}..." for n in names]
+    axes.set_xticks(range(len(names)), short)
+    # Without a bar there is none to set the ends, and a dash would lie far beyond them.
+    axes.set_xlim(-0.5, max(1, len(names)) - 0.5)
     if any(len(name) > LONG for name in names):
         axes.tick_params("x", labelrotation=30)
         for label in axes.get_xticklabels():
