@@ -9,11 +9,17 @@ import jax
 import pytest
 
 from tests import image_sets
+from tests.study.test_plan import STUDY
 from tqgd_jax.__main__ import _main
-from tqgd_jax.commands.line import places
+from tqgd_jax.commands.line import config_flags, places
 from tqgd_jax.config import Config, Data
+from tqgd_jax.data.discover.layout import discover
 from tqgd_jax.data.prepared.prepare import prepare
 from tqgd_jax.io import atomic, cache
+from tqgd_jax.report import result_folder
+from tqgd_jax.report.comparison import models
+from tqgd_jax.study import study_file
+from tqgd_jax.training.records import workdir
 from tqgd_jax.training.runtime import compile_cache
 
 
@@ -31,6 +37,24 @@ def command(monkeypatch, capsys, *words: str) -> str:
         _main()
     assert ended.value.code == 1
     return capsys.readouterr().err.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "wants",
+    [
+        lambda file: discover(Data(dir=str(file))),
+        workdir.read,
+        study_file.read,
+        lambda file: study_file.check(STUDY, file),
+        models.results_of,
+        result_folder.read_results,
+        config_flags.refuse_full,
+    ],
+)
+def test_a_file_where_a_folder_is_wanted_is_called_one(no_folder, wants):
+    file = no_folder.parent
+    with pytest.raises(ValueError, match=rf"{file}'?:? is a file; (name|--config)"):
+        wants(file)
 
 
 def test_the_picture_of_check(tmp_path, no_folder, monkeypatch, capsys):

@@ -122,7 +122,7 @@ def read_results(folder: Path) -> dict[str, Any]:
     """
     path = folder / RESULTS
     if not path.is_file():
-        why = "is a file, not a folder" if folder.is_file() else f"no {RESULTS}"
+        why = "is a file" if folder.is_file() else f"no {RESULTS}"
         raise ValueError(
             f"{folder}: {why}; name a folder that eval.py or `tqgd evaluate` wrote to "
             "its end"

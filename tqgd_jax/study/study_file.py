@@ -59,6 +59,7 @@ def check(study: Study, root: Path) -> Study | None:
     Raises:
       ValueError: names the first cell that would go, or that has other settings there.
     """
+    _refuse_file(root)
     if not (root / FILE).exists():
         return None
     before = read(root)
@@ -87,6 +88,7 @@ def read(root: Path) -> Study:
     Raises:
       ValueError: there is none, or it cannot be read.
     """
+    _refuse_file(root)
     path = root / FILE
     if not path.is_file():
         raise ValueError(
@@ -109,6 +111,11 @@ def read(root: Path) -> Study:
         raise ValueError(
             f"{path} is no study ({type(error).__name__}: {error}); give another --out"
         ) from error
+
+
+def _refuse_file(root: Path) -> None:
+    if root.is_file():
+        raise ValueError(f"--out: {root} is a file; name the folder of a study")
 
 
 def _plain(kind: Any, row: Mapping[str, Any]) -> Any:

@@ -116,7 +116,8 @@ def make_room(out: Path, *, folder: bool = False) -> None:
 def refuse_full(out: Path) -> None:
     """Raises ValueError for what is no new or empty folder."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"--out: {out} is there and not empty; name a new folder")
+        why = "is there and not empty" if out.is_dir() else "is a file"
+        raise ValueError(f"--out: {out} {why}; name a new folder")
 
 
 def parse(argv: list[str]) -> list[str]:

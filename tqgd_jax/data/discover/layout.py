@@ -33,9 +33,11 @@ def discover(data: Data) -> Layout:
     """Raises ValueError when the folder, or a file that a setting names, is unusable."""
     root = Path(data.dir).expanduser()
     if not data.dir or not root.is_dir():
+        what = (
+            f"{data.dir!r} is a file" if root.is_file() else f"no folder {data.dir!r}"
+        )
         raise ValueError(
-            f"data.dir: no folder {data.dir!r}; --config.data.dir=DIR "
-            "(--data_dir=DIR in eval.py)"
+            f"data.dir: {what}; --config.data.dir=DIR (--data_dir=DIR in eval.py)"
         )
     files = walk.files(root)
     scans = scan_folder.among(root, files, data)

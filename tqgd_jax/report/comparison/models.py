@@ -80,7 +80,8 @@ def pooled(name: str, folders: Sequence[Path], settings: EvaluationSettings) -> 
 def results_of(run: Path) -> tuple[Path, ...]:
     """The folders of results in a run's folder: itself, or some below it."""
     if not run.is_dir():
-        raise ValueError(f"{run}: no such folder; name folders that hold results.json")
+        why = "is a file" if run.is_file() else "no such folder"
+        raise ValueError(f"{run}: {why}; name folders that hold results.json")
     for depth in range(DEPTH + 1):
         pattern = "/".join(["*"] * depth + ["results.json"])
         files = sorted(f for f in run.glob(pattern) if f.parent.name != ASIDE)

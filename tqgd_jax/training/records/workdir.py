@@ -130,6 +130,8 @@ def read(folder: Path) -> tuple[Config, dict[str, Any]]:
       ValueError: the file cannot be read.
     """
     path = folder / "config.json"
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file; name the folder of a run of train.py")
     if not path.exists():
         raise FileNotFoundError(
             f"{path} is missing: {folder} is not the workdir of a run; train.py makes "
