@@ -10,6 +10,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
+if len(sys.argv) != 3:
+    sys.exit("usage: python examples/detect.py MODEL.onnx SLICE.npy")
 model = onnxruntime.InferenceSession(sys.argv[1])
 meta = json.loads(model.get_modelmeta().custom_metadata_map["tqgd_jax"])
 low, high = meta["pixels"]["shown_as_0"], meta["pixels"]["shown_as_1"]

@@ -17,6 +17,7 @@ from bench.profile import __main__ as profile
 from bench.profile import hlo, icicle
 from bench.speed import __main__ as whole
 from bench.speed import network, ours, report
+from bench.studies import overfit
 from tests.xla import JAXLIB
 
 ROOT = Path(__file__).parents[1]
@@ -239,3 +240,20 @@ def test_it_runs_without_tensorflow_simpleitk_and_ml_collections(tmp_path):
     assert (row["who"], row["precision"]) == ("jax", "fp32")
     assert row["gflops_per_s"] > 0
     assert "| jax | fp32 |" in (out / "results.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--data", "nowhere"], "--data: no folder 'nowhere'; `tqgd phantom"),
+        (["--data", ".", "--rows", "ZHOA"], "--rows: no row 'ZHOA'; there are: Y-PAN,"),
+    ],
+)
+def test_overfit_says_in_a_line_what_is_not_there(
+    words, says, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["overfit", *words])
+    with pytest.raises(SystemExit):
+        overfit.main()
+    assert says in capsys.readouterr().err.splitlines()[-1]

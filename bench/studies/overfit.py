@@ -123,10 +123,17 @@ def main():
     parser.add_argument("--out", default="runs/overfit")
     parser.add_argument("--set", nargs="*", default=[], help="NAME=JSON for all rows")
     args = parser.parse_args()
-    use_cache()
+    if not Path(args.data).is_dir():
+        parser.error(
+            f"--data: no folder {args.data!r}; `tqgd phantom --out DIR` makes one"
+        )
     study = study_file.load(
         str(Path(__file__).parents[2] / "configs/paper.py"), "table-1"
     )
+    names = [row.name for row in study.rows]
+    if unknown := [name for name in args.rows if name not in names]:
+        parser.error(f"--rows: no row {unknown[0]!r}; there are: {', '.join(names)}")
+    use_cache()
     for row in study.rows:
         if not args.rows or row.name in args.rows:
             print(json.dumps(run(row, study, args)), flush=True)

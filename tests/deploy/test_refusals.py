@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -167,3 +170,18 @@ def test_a_program_of_another_name_is_not_read_in_place_of_its_neighbour(tmp_pat
         ValueError, match=r"mine\.jaxexport: a program is called model\.jaxexport or"
     ):
         stablehlo.read(tmp_path, "mine.jaxexport")
+
+
+def test_the_example_without_its_two_files_says_how_it_is_called(tmp_path):
+    (tmp_path / "onnxruntime.py").touch()
+    example = Path(__file__).parents[2] / "examples" / "detect.py"
+    done = subprocess.run(
+        [sys.executable, example, "model.onnx"],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        env={"PYTHONPATH": str(tmp_path)},
+    )
+    assert done.returncode == 1
+    usage = "usage: python examples/detect.py MODEL.onnx SLICE.npy"
+    assert done.stderr.splitlines() == [usage]
