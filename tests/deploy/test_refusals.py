@@ -23,7 +23,7 @@ from tqgd_jax.training.runtime import compile_cache
 
 GIVEN = {
     **{"format": ["safetensors"], "step": None, "batch": "B", "nms": False},
-    **{"pixels": "int16", "image_size": None, "precision": None},
+    **{"pixels": "int16", "image_size": None, "precision": None, "half": False},
     **{"license": "apache-2.0", "workdir": "nowhere"},
 }
 

@@ -56,6 +56,9 @@ def main() -> None:
     flags.DEFINE_enum(
         "precision", None, ["fp32", "tf32", "bf16"], "of the network [the run's]"
     )
+    flags.DEFINE_bool(
+        "half", False, "round kernels to half precision: a file of half the size"
+    )
     flags.DEFINE_string("license", LICENSE, "of the weights, as model hubs name it")
     cli.run(_main)
 
@@ -170,13 +173,21 @@ def _batch(given: str) -> str | int:
 
 
 def _changed(predictor: "Predictor") -> "Predictor":
-    """With the image size and precision of the command line.
+    """With the image size, precision and rounding of the command line.
 
-    A threshold that was chosen at others is not chosen for these.
+    A threshold that was chosen at another size or precision is not chosen for these.
     """
+    import jax
+
+    from tqgd_jax.io import weights
     from tqgd_jax.trained import USUAL_THRESHOLD
 
     given, config = flags.FLAGS, predictor.config
+    if given.half:
+        rounded = jax.tree.map(
+            lambda a: weights.rounded(np.asarray(a)), dict(predictor.variables)
+        )
+        predictor = dataclasses.replace(predictor, variables=rounded)
     data, model = config.data, config.model
     if given.image_size is not None:
         data = dataclasses.replace(data, image_size=given.image_size)
