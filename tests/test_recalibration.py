@@ -29,7 +29,7 @@ def setting():
 
 def images_of(cfg, data, step):
     """One training batch."""
-    batch = dataset.load(data, order.of_run(cfg, len(data.names))(step))
+    batch = dataset.load(data, order.of_run(cfg, data.boxes)(step))
     views, _ = augment(
         jax.random.fold_in(jax.random.key(cfg.seed), step),
         jax.tree.map(jnp.asarray, batch),

@@ -34,7 +34,7 @@ def make_recalibrate(config: Config, train: Dataset, batches: int) -> Recalibrat
       train: the images that were trained on.
       batches: how many.
     """
-    indices = order.of_run(config, len(train.names))
+    indices = order.of_run(config, train.boxes)
     key = jax.random.key(config.seed)
     module = build(config, len(train.classes)).module
 

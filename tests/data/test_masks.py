@@ -257,7 +257,7 @@ def test_load_stream_and_resident_give_the_same_masks(tmp_path):
     assert train.masks == "pseudo"
     resident = arrays(train, masks=True)
     for step, batch in enumerate(stream(train, cfg, 0, 2, masks=True)):
-        indices = order.of_run(cfg, 5)(step)
+        indices = order.of_run(cfg, train.boxes)(step)
         host = load(train, indices, masks=True)
         lesion = np.asarray(host.lesion)
         assert lesion.shape == host.image.shape[:-1]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tqgd_jax.config import Augment, Config, Data
 from tqgd_jax.data.batches import order
 
 
@@ -74,3 +75,30 @@ def test_evaluation_shows_each_image_once():
 def test_an_empty_split_cannot_train():
     with pytest.raises(ValueError, match="train split is empty"):
         order.indices(0, 0, 4, 0, 4)
+
+
+def test_an_epoch_has_every_image_with_a_box_and_others_drawn_anew():
+    boxes = [np.zeros((int(k % 5 == 0), 4)) for k in range(50)]  # ten with a box
+    cfg = Config(
+        seed=3,
+        data=Data(batch_size=4, backgrounds=1.5),
+        augment=Augment(mosaic=0.0),
+    )
+    assert order.epoch_size(cfg, boxes) == 25
+    images = order.of_run(cfg, boxes)
+    epochs = []
+    for epoch in range(2):
+        seen = np.concatenate([images(7 * epoch + k) for k in range(7)])[:25, 0]
+        assert len(set(seen)) == 25
+        assert {k for k in seen if k % 5 == 0} == set(range(0, 50, 5))
+        epochs.append({k for k in seen if k % 5})
+    assert epochs[0] != epochs[1]
+    np.testing.assert_array_equal(images(9), order.of_run(cfg, boxes)(9))
+
+
+@pytest.mark.parametrize(("backgrounds", "size"), [(0, 50), (1, 20), (4, 50), (9, 50)])
+def test_an_epoch_is_no_longer_than_the_set(backgrounds, size):
+    boxes = [np.zeros((int(k % 5 == 0), 4)) for k in range(50)]
+    cfg = Config(data=Data(backgrounds=backgrounds))
+    assert order.epoch_size(cfg, boxes) == size
+    assert order.epoch_size(cfg, [np.zeros((0, 4))] * 7) == 7

@@ -85,6 +85,8 @@ class Data:
       slices: "all", or "positive": of CT those with a box only, of images those of the
         training part (the paper; `configs/tqgdnet.py`). eval.py judges all, but of a
         packed set what was packed.
+      backgrounds: training images without a box for each with one, drawn anew in each
+        epoch, which is shorter then; 0 means all of them in each epoch.
       neighbours: CT: slices on either side that become channels; 1 gives z-1, z, z+1.
       neighbour_mm: CT: distance between these channels; the nearest slice is taken. 0
         means the next slice, whatever its distance.
@@ -121,6 +123,7 @@ class Data:
     boxes: str = ""
     lesion_hu: float = 130.0
     slices: str = "all"
+    backgrounds: float = 0.0
     neighbours: int = 0
     neighbour_mm: float = 0.0
     crop: Crop = field(default_factory=Crop)
@@ -148,6 +151,7 @@ class Data:
         at_least("data", self, 2, "folds")
         at_least("data", self, 1, "batch_size", "prefetch", "fold")
         at_least("data", self, 0, "resident_mib", "neighbours", "neighbour_mm")
+        at_least("data", self, 0, "backgrounds")
         if self.fold > self.folds and not self.split.endswith(".json"):
             raise ValueError(
                 f"data.fold must be 1 to data.folds={self.folds}, got {self.fold}"

@@ -134,7 +134,9 @@ def make_plan(
             *(chosen.lost, len(wh), chosen.origin, config.data.image_size),
         )
     batch, epochs = config.data.batch_size, config.train.epochs
-    steps_per_epoch = order.steps_per_epoch(len(images.names), batch)
+    steps_per_epoch = order.steps_per_epoch(
+        order.epoch_size(config, images.boxes), batch
+    )
     whole = epochs * steps_per_epoch
     return Plan(
         anchors=chosen.boxes,
@@ -147,7 +149,7 @@ def make_plan(
             "stamp": images.disclaimer,
             "masks": images.masks_statement if masks else "",
         },
-        indices=order.of_run(config, len(images.names)),
+        indices=order.of_run(config, images.boxes),
         schedule=optim.plan(
             config.optim,
             batch_size=batch,

@@ -1,12 +1,14 @@
 """Which images a training step sees: a pure function of (seed, step)."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from tqgd_jax.config import Config
+
+Boxes = Float[np.ndarray, "_ 4"]
 
 
 def steps_per_epoch(n: int, batch: int) -> int:
@@ -31,10 +33,43 @@ def indices(
     return _epoch(seed, n, batch, epoch)[k * batch : (k + 1) * batch, :tiles].copy()
 
 
-def of_run(config: Config, n: int) -> Callable[[int], Int[np.ndarray, "b t"]]:
-    """From a step to the images it sees: four tiles each with mosaic, else one."""
+def epoch_size(config: Config, boxes: Sequence[Boxes]) -> int:
+    """Images of an epoch: all, or those with a box and `data.backgrounds` each without.
+
+    Args:
+      config: settings.
+      boxes: of each training image.
+    """
+    positive = sum(len(of) > 0 for of in boxes)
+    if not config.data.backgrounds or not positive:
+        return len(boxes)
+    return min(len(boxes), positive + round(config.data.backgrounds * positive))
+
+
+def of_run(
+    config: Config, boxes: Sequence[Boxes]
+) -> Callable[[int], Int[np.ndarray, "b t"]]:
+    """From a step to the images it sees: four tiles each with mosaic, else one.
+
+    Args:
+      config: settings.
+      boxes: of each training image; see `epoch_size`.
+    """
     tiles = 4 if config.augment.mosaic > 0 else 1
-    return lambda step: indices(config.seed, n, config.data.batch_size, step, tiles)
+    seed, batch, size = config.seed, config.data.batch_size, epoch_size(config, boxes)
+    positive = [i for i, of in enumerate(boxes) if len(of)]
+    background = [i for i, of in enumerate(boxes) if not len(of)]
+
+    def images(step: int) -> Int[np.ndarray, "b t"]:
+        rows = indices(seed, size, batch, step, tiles)
+        if size == len(boxes):
+            return rows
+        epoch = step // steps_per_epoch(size, batch)
+        rng = np.random.default_rng((seed, epoch, 2))
+        drawn = rng.choice(background, size - len(positive), replace=False)
+        return np.concatenate([positive, drawn]).astype(np.int32)[rows]
+
+    return images
 
 
 @functools.lru_cache(maxsize=2)

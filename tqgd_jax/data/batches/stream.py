@@ -31,7 +31,7 @@ def stream(
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")
-    indices = order.of_run(config, len(source.names))
+    indices = order.of_run(config, source.boxes)
     failed: list[Exception] = []
 
     def batch(step: np.integer) -> list[Arr]:
