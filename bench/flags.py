@@ -16,6 +16,7 @@ FLAGS = {  # type, meaning
     "threads": (int, "of PyTorch"),
     "seed": (int, "of what is drawn"),
     "data_dir": (Path, "folder of data, in a layout that training takes"),
+    "weights": (Path, "run, or weights that tqgd export wrote"),
     "dicom": (Path, "folder of a DICOM series"),
     "out": (Path, "folder or file for what is made"),
     "json": (Path, "file for the rows"),

@@ -4,6 +4,11 @@ EMA weights, fused, exact NMS; precision, recall and F1 at the threshold that wa
 on the validation split. Of CT, all slices of the judged patients are looked at, also
 when training saw only those with calcium. Writes `report.html`, `results.json`, tables
 and pictures into `RUN/eval-SPLIT` (or `--out`).
+
+tqgd eval --split=all --data_dir=DIR --out=OUT
+
+Judges the detector that ships, or `--workdir=RUN_OR_WEIGHTS`, on every image of a data
+set that it was not trained on.
 """
 
 import dataclasses
@@ -32,12 +37,23 @@ CHOSEN_HERE = (
     "the threshold of this run, {}, was chosen on these very images: figures at it "
     "are optimistic"
 )
+ALL = "all"
+UNSEEN = (
+    "every image of {}; that the detector was not trained on any of them is the word of "
+    "who gave this data set"
+)
 
 
 def main() -> None:
     """The command."""
-    flags.DEFINE_string("workdir", None, "folder of a run of train.py", required=True)
-    flags.DEFINE_string("split", "test", "train, val or test")
+    flags.DEFINE_string(
+        "workdir", None,
+        "folder of a run of train.py; with --split=all also weights of tqgd export "
+        "[those that ship]",
+    )  # fmt: skip
+    flags.DEFINE_string(
+        "split", "test", "train, val or test; all: of --data_dir, a set not trained on"
+    )
     flags.DEFINE_string(
         "step", None, "checkpoint: its number, or best (in validation) [the newest]"
     )
@@ -91,18 +107,21 @@ def _main(_: list[str]) -> None:
     ).checked()
     if given.gallery < 0:
         raise ValueError(f"--gallery must be 0 or more, got {given.gallery}")
+    whose, out = _places()
     compile_cache.use_cache()
-    folder, split = Path(given.workdir).expanduser(), given.split
-    predictor = load(folder, given.step)
-    config = predictor.config
+    predictor = load(whose, given.step)
+    config, unseen = predictor.config, given.split == ALL
+    split = "test" if unseen else given.split
+    if unseen:
+        config = held_out.undivided(config)
     if given.data_dir:
         config = held_out.elsewhere(config, given.data_dir, predictor.classes)
 
-    splits = _data(config, predictor, folder, split)
+    splits = _data(config, predictor, whose, split)
     trained_with = config.eval.recalibrate
     batches = trained_with if given.recalibrate is None else given.recalibrate
     if batches:
-        predictor = _recalibrated(predictor, splits, batches, folder)
+        predictor = _recalibrated(predictor, splits, batches, whose)
     whole = given.slices == "all" and held_out.can_be_whole(config, splits, split)
     if whole:
         splits = held_out.all_slices(config, splits)
@@ -133,7 +152,6 @@ def _main(_: list[str]) -> None:
         evaluated = probability_maps.at_point(evaluated, point[0], "mean")
         masks = f"trained with masks: {predictor.provenance['masks']}"
         evaluated = evaluated._replace(note=f"{evaluated.note}; {masks}")
-    out = Path(given.out) if given.out else folder / f"eval-{split}"
     scans = held_out.scans(config, splits[split], images)
     figures = result_folder.make(
         out,
@@ -144,8 +162,8 @@ def _main(_: list[str]) -> None:
         window=config.data.window_of(splits[split].dtype),
         shown=given.gallery,
         inputs={
-            "workdir": str(folder),
-            "split": split,
+            "workdir": str(whose),
+            "split": given.split,
             "step": str(predictor.provenance["step"]),
             "precision": config.model.precision,
             "batch_size": str(size),
@@ -154,6 +172,26 @@ def _main(_: list[str]) -> None:
     )
     print(terminal.summary(figures))
     print(f"written to {out}; open {out / 'report.html'}")
+
+
+def _places() -> tuple[Path, Path]:
+    """Whose detector is judged, and where the results go."""
+    from tqgd_jax import shipped
+
+    given = flags.FLAGS
+    missing = [f"--{k}" for k in ("data_dir", "out") if not getattr(given, k)]
+    if given.split == ALL and missing:
+        raise ValueError(
+            f"--split=all judges a data set that was not trained on; it needs "
+            f"{' and '.join(missing)}"
+        )
+    if given.workdir is None and given.split != ALL:
+        raise ValueError(
+            "--workdir is missing: give the folder of a run of train.py, or judge the "
+            "detector that ships with --split=all --data_dir=DIR --out=OUT"
+        )
+    whose = Path(given.workdir).expanduser() if given.workdir else shipped.FILE
+    return whose, Path(given.out or whose / f"eval-{given.split}").expanduser()
 
 
 def _data(
@@ -165,7 +203,8 @@ def _data(
 
     splits = open_data(config)
     evaluated = dataset.required(splits, split, config)
-    dataset.same_data(evaluated, predictor.provenance["data_fingerprint"])
+    if flags.FLAGS.split != ALL:
+        dataset.same_data(evaluated, predictor.provenance["data_fingerprint"])
     if evaluated.classes != predictor.classes:
         raise ValueError(
             f"{config.data.dir} has the classes {list(evaluated.classes)}, {folder} was "
@@ -183,11 +222,13 @@ def _evaluation_set(
     whole: bool,
 ) -> "EvaluationSet":
     """The images with all that a reader of their figures must know."""
+    from tqgd_jax import shipped
     from tqgd_jax.evaluation.inputs import held_out
     from tqgd_jax.report.html.numbers import cut
     from tqgd_jax.structures.evaluation_set import EvaluationSet
 
     given, run, split = flags.FLAGS, predictor.provenance, flags.FLAGS.split
+    whose = Path(given.workdir).expanduser().name if given.workdir else shipped.NAME
     disclaimer = source.disclaimer or run["stamp"]
     positive = source.positive_only and not whole
     notes = [POSITIVE] if positive else []
@@ -196,6 +237,8 @@ def _evaluation_set(
             "no patients are known: each image counts as one, and intervals are too "
             "narrow if patients have several"
         )
+    if split == ALL:
+        notes.append(UNSEEN.format(given.data_dir))
     if split == "val" and threshold is not None:
         notes.append(CHOSEN_HERE.format(cut(threshold)))
         threshold = None
@@ -209,7 +252,7 @@ def _evaluation_set(
         classes=predictor.classes,
         thresholds=(threshold,) * len(images),
         sizes=tuple((int(h), int(w)) for h, w in source.sizes),
-        title=f"{Path(given.workdir).expanduser().name}, {split}, step {run['step']}",
+        title=f"{whose}, {split}, step {run['step']}",
         source="none" if threshold is None else "validation",
         disclaimer=disclaimer,
         note="; ".join(notes),

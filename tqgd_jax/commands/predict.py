@@ -1,8 +1,10 @@
 """Finds lesions in scans or images.
 
+tqgd predict --input SCAN --out DIR
 tqgd predict --model RUN --input SCAN --out DIR
 
 RUN is the folder of a run, or a file of `tqgd export`; several --model make an ensemble.
+Without it the detector that ships looks, which was trained on simulated CT alone.
 SCAN is a volume file (NIfTI, NRRD, MetaImage), a PNG or JPEG, or a folder: every CT
 series and volume below it is read, or its images where it has none. DIR gets
 `index.csv` and a folder for each series with boxes, calcium scores, label volumes,
@@ -30,8 +32,9 @@ flags.disclaim_key_flags()
 def main() -> None:
     """The command."""
     flags.DEFINE_multi_string(
-        "model", None, "run, or file of weights; several are an ensemble", required=True
-    )
+        "model", None,
+        "run, or file of weights; several are an ensemble [the detector that ships]",
+    )  # fmt: skip
     flags.DEFINE_multi_string(
         "input",
         None,
@@ -56,6 +59,7 @@ def main() -> None:
 
 def _main(_: list[str]) -> None:
     """Inputs, weights, then series after series: boxes, files, index."""
+    from tqgd_jax import shipped
     from tqgd_jax.evaluation.calcium.conventions import convention
     from tqgd_jax.evaluation.calcium.risk_categories import scheme
     from tqgd_jax.prediction import folder, inputs
@@ -80,7 +84,7 @@ def _main(_: list[str]) -> None:
     for line in inputs.summary(todo.skipped):
         print(f"skipped {line}", file=sys.stderr)
     compile_cache.use_cache()
-    models = [Path(p).expanduser() for p in given.model]
+    models = [Path(p).expanduser() for p in given.model or [shipped.FILE]]
     detectors = Detectors(read_members(models), given.threshold)
     rows: list[dict[str, Any]] = []
     for number, source in enumerate(todo.sources, 1):

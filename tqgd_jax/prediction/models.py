@@ -10,6 +10,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from jaxtyping import Float, Int
 
+from tqgd_jax import shipped
 from tqgd_jax.ct import heart
 from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.data.split import fold_manifest
@@ -203,8 +204,15 @@ class Detectors:
 
     @property
     def unknown_training(self) -> list[str]:
-        """Members whose manifest of folds is not here: `trained_on` cannot tell."""
-        return [m.name for m in self.members if _manifest(m.predictor) is None]
+        """Members whose manifest of folds is not here: `trained_on` cannot tell.
+
+        The detector that ships has seen no patient.
+        """
+        return [
+            name
+            for name, predictor in self.members
+            if name != shipped.NAME and _manifest(predictor) is None
+        ]
 
 
 def _manifest(predictor: Predictor) -> Path | None:
@@ -233,6 +241,8 @@ def weights_hash(predictor: Predictor) -> str:
 
 def _name(path: Path, paths: Sequence[Path]) -> str:
     """The last part of a path, or the whole where two end alike."""
+    if path == shipped.FILE:
+        return shipped.NAME
     name = path.resolve().name
     alike = [other for other in paths if other.resolve().name == name]
     return str(path) if len(alike) > 1 else name

@@ -30,6 +30,14 @@ def elsewhere(config: Config, folder: str, classes: Sequence[str]) -> Config:
     return moved if same else named
 
 
+def undivided(config: Config) -> Config:
+    """The settings for a data set that a detector has never seen: all of it is judged."""
+    whole = dataclasses.replace(
+        config.data, slices="all", split="ratio", ratio=(0.0, 0.0, 1.0), hold_out=0.0
+    )
+    return dataclasses.replace(config, data=whole)
+
+
 def patients_known(source: Dataset) -> bool:
     """Whether images are said to be of patients, and not each of its own."""
     return bool(source.slices) or source.patients != source.names

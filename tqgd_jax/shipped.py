@@ -1,0 +1,6 @@
+"""The detector that ships with the package: trained on simulated CT (docs/shipped.md)."""
+
+from pathlib import Path
+
+NAME = "shipped"
+FILE = Path(__file__).parent / "weights" / "shipped.safetensors"
