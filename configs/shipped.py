@@ -1,6 +1,6 @@
 """The detector that ships: TQGDNet-n trained on the phantom's preset `diverse` alone.
 
-    tqgd phantom --out runs/phantom-diverse --preset diverse --patients 320 --slices 24
+    tqgd phantom --out runs/phantom-diverse --preset diverse --patients 360 --slices 20
     python train.py --config=configs/shipped.py --workdir=runs/shipped
 
 It has seen no patient (docs/phantom.md, docs/design/0036-diverse-phantom.md).
@@ -18,10 +18,14 @@ def get_config() -> Config:
     """
     return replace(
         Config(),
-        model=Model(size="n", stem="thr:snapshot", heads=(2, 3)),
+        model=Model(size="n", stem="thr:snapshot", neck=("pan",), heads=(2, 3)),
         data=Data(
             dir="runs/phantom-diverse",
-            hold_out=0.1,
+            split="ratio",
+            ratio=(0.88, 0.06, 0.06),
+            backgrounds=1.0,
+            batch_size=8,
+            placement="stream",
             crop=Crop(margin_mm=10.0),
             window=(-150.0, 750.0),
             pad_value=0.0,
@@ -30,7 +34,12 @@ def get_config() -> Config:
         loss=Loss(obj=60.0, box=0.4),  # as in the demonstration
         augment=Augment(mosaic=0.0, scale=0.3, value=0.15, offset=0.03, noise=0.02),
         optim=Optim(
-            lr=0.03, lr_end=0.0003, clip_norm=20.0, warmup_min_steps=100, ema_tau=400.0
+            lr=0.03,
+            lr_end=0.0003,
+            clip_norm=20.0,
+            warmup_epochs=1.0,
+            ema_decay=0.9995,
+            ema_tau=400.0,
         ),
-        train=Train(epochs=12, eval_every=0, checkpoint_every=1),
+        train=Train(epochs=22, eval_every=0, checkpoint_every=2),
     )
