@@ -128,6 +128,28 @@ def test_statistics_taken_anew_are_told_and_change_the_figures(home):
     assert anew["protocols"]["clinical"] != running["protocols"]["clinical"]
 
 
+def test_a_set_that_was_not_trained_on_is_judged_whole(home):
+    run(
+        home,
+        "eval.py --split=all --workdir=HOME/run --data_dir=HOME/set --out=HOME/run/all "
+        "--bootstraps=20",
+    )
+    judged = results(home, "all")
+    assert judged["input"]["patients"] == len(PARTS)
+    assert judged["input"]["images"] == len(PARTS) * SLICES
+    assert "not trained on" in judged["note"]
+    # the settings are those of the run, so are the boxes of the patients it tested
+    for table in ("slices.csv", "lesions.csv"):
+        whole = [r for r in rows(home, table, "all") if r["patient"] in TESTED]
+        assert [without_fold(r) for r in whole] == [
+            without_fold(r) for r in rows(home, table)
+        ]
+
+
+def without_fold(row: dict[str, str]) -> dict[str, str]:
+    return {k: v for k, v in row.items() if k not in ("fold", "threshold")}
+
+
 def test_a_finished_run_trains_nothing_more(home):
     logged, steps = home / "run" / "metrics.jsonl", home / "run" / "checkpoints"
 
