@@ -8,7 +8,7 @@ It has seen no patient (docs/phantom.md, docs/design/0036-diverse-phantom.md).
 
 from dataclasses import replace
 
-from tqgd_jax.config import Augment, Config, Crop, Data, Loss, Model, Optim, Train
+from tqgd_jax.config import Augment, Config, Crop, Data, Eval, Loss, Model, Optim, Train
 
 
 def get_config() -> Config:
@@ -41,5 +41,6 @@ def get_config() -> Config:
             ema_decay=0.9995,
             ema_tau=400.0,
         ),
+        eval=Eval(beyond_heart_mm=10.0),
         train=Train(epochs=22, eval_every=0, checkpoint_every=2),
     )

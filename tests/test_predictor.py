@@ -14,6 +14,7 @@ from tqgd_jax.data.open import open_data
 from tqgd_jax.evaluation.calcium.boxes import calcium_mask
 from tqgd_jax.evaluation.calcium.conventions import CONVENTIONS
 from tqgd_jax.evaluation.calcium.score import score
+from tqgd_jax.inference import near_heart
 from tqgd_jax.io import weights
 from tqgd_jax.prediction.models import weights_hash
 from tqgd_jax.predictor import Boxes, Lesions, in_whole_slices
@@ -108,6 +109,22 @@ def test_a_scan_gives_boxes_of_whole_slices_linked_in_3d(detector, scan):
     assert sorted(set(lesions.lesion)) == list(range(lesions.lesion.max() + 1))
     # without lungs no heart is found, and the whole slice is looked at
     assert detector.scan(scan).windows.tolist() == [[0, 0, 48, 40]] * 6
+
+
+def test_far_from_the_heart_nothing_counts(detector, scan):
+    heart = [8.0, 6.0, 40.0, 36.0]
+    hearts = np.array([[np.nan] * 4] * 2 + [heart] * 3 + [[np.nan] * 4])
+    images, _ = detector.images_of(scan, hearts)
+    assert [s.beyond_mm for s in images.slices] == [6, 3, 0, 0, 0, 3]  # 3 mm apart
+    found = detector.detect(images)  # at first everything counts
+    assert all(len(image.det_scores) for image in found)
+    for limit, slices in ((0, 6), (3, 5), (2, 3)):
+        some = near_heart(found, images.slices, limit)
+        assert sum(len(image.det_scores) > 0 for image in some) == slices
+    config = replace(detector.config, eval=replace(detector.config.eval))
+    config.eval.beyond_heart_mm = 2.0
+    strict = replace(detector, config=config)
+    assert {*strict.scan(scan, 0.0, hearts).z} == {2, 3, 4}
 
 
 def test_the_score_is_that_of_the_voxels_in_the_boxes(scan):

@@ -15,6 +15,7 @@ from tqgd_jax.decode import unletterbox
 from tqgd_jax.evaluation.inputs.segmentation import boxes_of
 from tqgd_jax.network import build
 from tqgd_jax.structures.batch import Arr, Batch, Detections, ProbabilityMaps
+from tqgd_jax.structures.dataset_index import SliceInfo
 from tqgd_jax.structures.image import Image
 from tqgd_jax.structures.thresholds import CURVE_TAU
 from tqgd_jax.xla import compiler_options
@@ -62,6 +63,24 @@ def on_stored(answer: Answer, batch: Batch, config: Config, num_classes: int) ->
         )
     native = unletterbox(answer.boxes, batch.size[:, 0], config.data.image_size)
     return answer._replace(boxes=native)
+
+
+def near_heart(
+    images: Sequence[Image], slices: Sequence[SliceInfo], limit_mm: float
+) -> list[Image]:
+    """Images without the detections of slices that lie too far from the heart.
+
+    Args:
+      images: in the order of `slices`.
+      slices: of a scan; empty where there is none.
+      limit_mm: `eval.beyond_heart_mm`; 0 keeps all.
+    """
+    if not slices or limit_mm <= 0:
+        return [*images]
+    return [
+        image.without_detections if where.beyond_mm > limit_mm else image
+        for image, where in zip(images, slices, strict=True)
+    ]
 
 
 def detect(

@@ -23,11 +23,12 @@ from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.data.read.scans import neighbours
 from tqgd_jax.data.unlabelled import of_arrays
 from tqgd_jax.evaluation.measures.lesions3d import link_detections
-from tqgd_jax.inference import Predict, detect_at, make_predict
+from tqgd_jax.inference import Predict, detect_at, make_predict, near_heart
 from tqgd_jax.io import weights
 from tqgd_jax.io.volumes import Volume
 from tqgd_jax.network import Network, build
 from tqgd_jax.structures.batch import Arr
+from tqgd_jax.structures.dataset_index import SliceInfo
 from tqgd_jax.structures.image import Image, Place
 from tqgd_jax.structures.thresholds import CURVE_TAU, POINT_TAU
 
@@ -173,9 +174,32 @@ class Predictor:
         Raises:
           ValueError: the detector is one of images, not of scans.
         """
-        slices, windows = self.slices_of(scan, hearts)
-        detections = self.batch(slices, min_score)
+        images, windows = self.images_of(scan, hearts)
+        detections = self.found_in(images, min_score)
         return linked(in_whole_slices(detections, windows), windows, scan.spacing)
+
+    def images_of(
+        self, scan: Volume, hearts: Float[np.ndarray, "z 4"] | None = None
+    ) -> tuple[Dataset, Int[np.ndarray, "z 4"]]:
+        """The slices as a data set, and where each is: (x0, y0, x1, y1) px.
+
+        Args:
+          scan: as `read_scan` gives it.
+          hearts: see `scan`.
+        """
+        if hearts is None and self.config.data.crop.method != "none":
+            hearts = heart.find_heart(scan.hu, scan.spacing)
+        slices, windows = self.slices_of(scan, hearts)
+        images = of_arrays([self.checked(s) for s in slices], PADDED)
+        if hearts is None:
+            return images, windows
+        places = [
+            SliceInfo("", "", z, scan.spacing, (x0, y0, x1, y1), far)
+            for z, ((x0, y0, x1, y1), far) in enumerate(
+                zip(windows.tolist(), crop.beyond(hearts, scan.spacing[0]), strict=True)
+            )
+        ]
+        return dataclasses.replace(images, slices=places), windows
 
     def slices_of(
         self, scan: Volume, hearts: Float[np.ndarray, "z 4"] | None = None
@@ -220,7 +244,9 @@ class Predictor:
         """The same for each of `taus`, see `inference.detect_at`."""
         usual = 1 if len(images.names) == 1 else self.config.eval.batch_size
         batches = dataset.in_order(images, batch_size or usual)
-        return detect_at(self._predict, self.variables, batches, images.names, taus)
+        of_taus = detect_at(self._predict, self.variables, batches, images.names, taus)
+        limit = self.config.eval.beyond_heart_mm
+        return [near_heart(found, images.slices, limit) for found in of_taus]
 
     def save(self, path: str | Path) -> None:
         """Writes one file, `*.safetensors`, that `load` reads without the run.

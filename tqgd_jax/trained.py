@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from tqgd_jax import shipped
 from tqgd_jax.config import Config, from_dict
 from tqgd_jax.deploy import reading
 from tqgd_jax.inference import Predict
@@ -19,12 +20,13 @@ from tqgd_jax.predictor import Predictor
 USUAL_THRESHOLD = 0.25  # YOLOv5's, where no validation has chosen one
 
 
-def load(path: str | Path, step: str | None = None) -> Predictor:
+def load(path: str | Path = shipped.FILE, step: str | None = None) -> Predictor:
     """The detector of a run's folder, or of what `tqgd export` wrote.
 
     Args:
       path: folder that `train.py` or `tqgd export` made, `*.safetensors`, or a program:
-        `*.jaxexport`, `*.onnx`. Of an exported folder the weights, if it has them.
+        `*.jaxexport`, `*.onnx` [the detector that ships]. Of an exported folder the
+        weights, if it has them.
       step: of a run: number of a checkpoint, or "best" in validation [the newest].
 
     Raises:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tqgd_jax.ct import crop
 from tqgd_jax.ct.crop import crops, from_crop, to_crop, widened
 from tqgd_jax.overlap import beyond
 
@@ -22,6 +23,13 @@ def test_a_slice_without_heart_takes_the_nearest_slices_window():
     windows = crops(boxes, SHAPE, (1.0, 1.0), per="slice", margin_mm=0)
     near, far = [10, 10, 30, 30], [20, 20, 60, 50]
     assert windows.tolist() == [near, near, near, near, far, far]  # a tie goes down
+
+
+def test_slices_below_and_above_the_heart_know_how_far_it_is():
+    heart = [10, 10, 30, 30]
+    boxes = np.array([NAN, NAN, heart, NAN, heart, NAN])  # one between is inside
+    assert crop.beyond(boxes, 2.5).tolist() == [5, 2.5, 0, 0, 0, 2.5]
+    assert crop.beyond(np.array([NAN, NAN]), 2.5).tolist() == [0, 0]
 
 
 def test_the_margin_ends_at_the_image():

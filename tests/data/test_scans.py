@@ -47,7 +47,7 @@ def test_boxes_and_hounsfield_units_come_out_intact(tmp_path):
     lesion = data.lesions[1][0]
     assert lesion == ("LAD", 1, 300, 20, 20 * 0.5 * 0.5)
     assert data.lesions[4][0][:3] == ("RCA", 2, 140)
-    assert data.slices[1] == ("TRV1P1CTI", "TRV1", 1, (3.0, 0.5, 0.5), (0, 0, 48, 40))
+    assert data.slices[1] == ("TRV1P1CTI", "TRV1", 1, (3.0, 0.5, 0.5), (0, 0, 48, 40), 0)
 
 
 def test_positive_slices_only(tmp_path):
@@ -110,6 +110,8 @@ def test_crop_by_file_moves_boxes_and_pixels_alike(tmp_path):
         (10, 5, 42, 37),
         (10, 5, 42, 37),
     ]
+    # 3 mm apart; the hearts end at slices 1 and 2
+    assert [s.beyond_mm for s in data.slices[:6]] == [3, 0, 0, 3, 6, 9]
     assert data.boxes[1].tolist() == [[12, 7, 17, 11]]
     hu, _ = scan([LAD, RCA])
     assert np.array_equal(data.image(1)[:, :, 0], hu[1, 3:37, 8:42])

@@ -210,6 +210,9 @@ class Eval:
       nms_iou: greedy suppression above this IoU.
       max_detections: per image, after suppression.
       batch_size: images per evaluation step.
+      beyond_heart_mm: of CT that is cropped to the heart: detections in slices further
+        than this below or above it do not count; 0 counts all.
+        docs/design/0010-heart-crop.md.
       recalibrate: training batches over which the batch statistics are taken anew, with
         the averaged weights, before an evaluation (`tqgd_jax/recalibration.py`); 0
         means the running statistics, as YOLOv5 does.
@@ -219,9 +222,10 @@ class Eval:
     nms_iou: float = 0.6
     max_detections: int = 300
     batch_size: int = 8
+    beyond_heart_mm: float = 0.0
     recalibrate: int = 0
 
     def __post_init__(self) -> None:
         fraction("eval", self, "min_score", "nms_iou")
         at_least("eval", self, 1, "max_detections", "batch_size")
-        at_least("eval", self, 0, "recalibrate")
+        at_least("eval", self, 0, "recalibrate", "beyond_heart_mm")

@@ -56,6 +56,22 @@ def crops(
     return _outwards(hearts + np.array([-dx, -dy, dx, dy]), shape)
 
 
+def beyond(boxes: Float[np.ndarray, "z 4"], spacing_z: float) -> Float[np.ndarray, "z"]:
+    """Distance of each slice from the heart, mm: below its lowest or above its highest.
+
+    0 from the lowest to the highest slice with a heart, and everywhere if none has one.
+
+    Args:
+      boxes: heart per slice; a row of NaN has no heart.
+      spacing_z: mm between slices.
+    """
+    have = np.flatnonzero(~np.isnan(boxes).all(axis=1))
+    if not len(have):
+        return np.zeros(len(boxes))
+    z = np.arange(len(boxes))
+    return np.maximum(0, np.maximum(have[0] - z, z - have[-1])) * float(spacing_z)
+
+
 def widened(
     windows: Int[np.ndarray, "z 4"],
     boxes: Sequence[Float[np.ndarray, "_ 4"]],

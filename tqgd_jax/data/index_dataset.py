@@ -152,8 +152,8 @@ def cut(row: Slice, record: Record, window: Window) -> Sample:
     x0, y0, x1, y1 = window
     info = None
     if record.place is not None:
-        z, spacing = record.place
-        info = SliceInfo(row.scan, row.scanner, z, spacing, window)
+        z, spacing, beyond_mm = record.place
+        info = SliceInfo(row.scan, row.scanner, z, spacing, window, beyond_mm)
     return Sample(
         row.path,
         row.name,

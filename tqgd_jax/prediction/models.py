@@ -14,12 +14,10 @@ from tqgd_jax import shipped
 from tqgd_jax.ct import heart
 from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.data.split import fold_manifest
-from tqgd_jax.data.unlabelled import of_arrays
 from tqgd_jax.io.volumes import Volume
 from tqgd_jax.prediction.dicom.series import LONGEST, Algorithm
 from tqgd_jax.prediction.fusion import IOU, fused
 from tqgd_jax.predictor import (
-    PADDED,
     Boxes,
     Lesions,
     Predictor,
@@ -155,8 +153,7 @@ class Detectors:
         hearts = heart.find_heart(scan.hu, scan.spacing) if any(crops) else None
         answers, seen = [], []
         for (_, predictor), cropped in zip(self.members, crops, strict=True):
-            slices, windows = predictor.slices_of(scan, hearts if cropped else None)
-            images = of_arrays([predictor.checked(s) for s in slices], PADDED)
+            images, windows = predictor.images_of(scan, hearts if cropped else None)
             boxes = self._boxes(predictor, progress(images))
             answers.append(in_whole_slices(boxes, windows))
             seen.append(windows)

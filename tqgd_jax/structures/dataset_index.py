@@ -32,6 +32,7 @@ class SliceInfo(NamedTuple):
       z: number of the slice, from the feet up.
       spacing: (dz, dy, dx) mm.
       crop: (x0, y0, x1, y1), the part of the whole slice that is the image, px.
+      beyond_mm: how far it lies below or above the heart that was found; else 0.
     """
 
     scan: str
@@ -39,6 +40,7 @@ class SliceInfo(NamedTuple):
     z: int
     spacing: tuple[float, float, float]
     crop: Window
+    beyond_mm: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +55,8 @@ class Record:
         image; all of it where nothing crops.
       widest: the window that cuts no labelled box. A split shows one between the two.
       pixels: reads a window that `widest` holds.
-      place: of CT: number of the slice from the feet up, and (dz, dy, dx) mm.
+      place: of CT: number of the slice from the feet up, (dz, dy, dx) mm, and how far it
+        lies beyond the heart, mm.
       lesions: of CT: what is known of each box.
       parts: of a set with masks: which pixels of each box are its lesion, row by row,
         one box after the other (`data.masks`).
@@ -65,7 +68,7 @@ class Record:
     window: Window
     widest: Window
     pixels: Callable[[Window], np.ndarray]
-    place: tuple[int, tuple[float, float, float]] | None = None
+    place: tuple[int, tuple[float, float, float], float] | None = None
     lesions: tuple[Lesion, ...] = ()
     parts: Bool[np.ndarray, " p"] | None = None
 

@@ -105,6 +105,15 @@ class Image(NamedTuple):
         return self.det_scores.astype(np.float64) >= limit
 
     @property
+    def without_detections(self) -> "Image":
+        """The same image, in which nothing was found."""
+        return self._replace(
+            det_boxes=self.det_boxes[:0],
+            det_scores=self.det_scores[:0],
+            det_labels=self.det_labels[:0],
+        )
+
+    @property
     def patient(self) -> str:
         """Whom the statistics resample."""
         return self.place.patient or self.name

@@ -12,7 +12,7 @@ from tqgd_jax.data import dataset
 from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.data.open import open_data
 from tqgd_jax.evaluation.evaluator import evaluate
-from tqgd_jax.inference import detect, make_predict
+from tqgd_jax.inference import detect, make_predict, near_heart
 from tqgd_jax.network import build
 from tqgd_jax.recalibration import make_recalibrate
 from tqgd_jax.training.inputs import Inputs
@@ -118,6 +118,7 @@ def validation(
     def figures(ema: dict[str, Any]) -> dict[str, Any]:
         batches = dataset.in_order(val, config.eval.batch_size)
         detections = detect(predict, recalibrate(ema), batches, val.names)
-        return evaluate(detections, images.classes)
+        counted = near_heart(detections, val.slices, config.eval.beyond_heart_mm)
+        return evaluate(counted, images.classes)
 
     return figures

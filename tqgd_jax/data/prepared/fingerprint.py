@@ -12,7 +12,7 @@ from tqgd_jax.data.discover.layout import Layout
 from tqgd_jax.data.discover.scan_folder import ScanFolder
 from tqgd_jax.data.prepared.packed import prepared_settings
 
-STORE = 9  # version of what `prepare` writes; raise it when that changes
+STORE = 10  # version of what `prepare` writes; raise it when that changes
 # Settings that decide its pixels and boxes; those that split it change no file
 STORED = (
     *("classes", "bad_labels", "scan_pattern", "mask_pattern", "lesion_hu"),

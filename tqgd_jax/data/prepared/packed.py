@@ -181,8 +181,8 @@ def _disclaimer(meta: dict[str, Any]) -> str:
 
 
 def _slice(row: list[Any]) -> SliceInfo:
-    scan, scanner, z, spacing, crop = row
-    return SliceInfo(scan, scanner, z, tuple(spacing), tuple(crop))
+    scan, scanner, z, spacing, crop, *beyond_mm = row  # an older file knows fewer
+    return SliceInfo(scan, scanner, z, tuple(spacing), tuple(crop), *beyond_mm)
 
 
 def _same_settings(path: Path, meta: dict[str, Any], config: Config) -> None:

@@ -74,7 +74,7 @@ def read(folder: Path, root: Path) -> Rows:
             tuple(window),
             tuple(widest),
             functools.partial(image, i, widest),
-            place and (place[0], tuple(place[1])),
+            place and (place[0], tuple(place[1]), place[2]),
             tuple(Lesion(*lesion) for lesion in lesions),
             parts[i],
         )

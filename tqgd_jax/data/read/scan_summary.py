@@ -26,7 +26,8 @@ from tqgd_jax.structures.annotation import Problem
 class ScanSummary:
     """A scan without its pixels; one entry for each slice, in px of the whole slice.
 
-    The windows are those around the heart, whatever the labels; the hashes are of HU.
+    The windows are those around the heart, whatever the labels; `beyond_mm` is how far
+    slices lie below or above it; the hashes are of HU.
     """
 
     scan: ScanFiles
@@ -37,6 +38,7 @@ class ScanSummary:
     spacing: tuple[float, float, float]
     sop: tuple[str, ...]
     windows: Int[np.ndarray, "z 4"]
+    beyond_mm: list[float]
     hashes: list[str]
     labels: Labels
     problems: list[Problem]
@@ -124,7 +126,7 @@ def _summary(
     depth, h, w = volume.hu.shape
     labels = labels_of(scan, volume, layout.folder.format, data, known)
     problems = list(labels.problems)
-    windows = np.tile([0, 0, w, h], (depth, 1))
+    windows, beyond_mm = np.tile([0, 0, w, h], (depth, 1)), np.zeros(depth)
     if data.crop.method != "none":
         if layout.hearts is None:
             hearts = heart.find_heart(volume.hu, volume.spacing)
@@ -145,6 +147,7 @@ def _summary(
             per=data.crop.per,
             margin_mm=data.crop.margin_mm,
         )
+        beyond_mm = crop.beyond(hearts, volume.spacing[0])
     if 0 < data.neighbour_mm < volume.spacing[0] / 2 and data.neighbours:
         text = (
             f"data.neighbour_mm={data.neighbour_mm:g} is less than half the distance of "
@@ -163,6 +166,7 @@ def _summary(
         volume.spacing,
         volume.sop,
         windows,
+        beyond_mm.tolist(),
         [
             hashlib.sha256(np.ascontiguousarray(s).tobytes()).hexdigest()
             for s in volume.hu

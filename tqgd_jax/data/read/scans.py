@@ -102,7 +102,7 @@ def _records(
             checked[z].labels,
             *window_and_widest,
             functools.partial(_pixels, volume, scan, steps),
-            (z, summary.spacing),
+            (z, summary.spacing, summary.beyond_mm[z]),
             tuple(labels.lesions[z][row] for row in rows),
             parts,
         )

@@ -30,6 +30,9 @@ def elsewhere(config: Config, folder: str, classes: Sequence[str]) -> Config:
     return moved if same else named
 
 
+PLACE = frozenset(Place._fields)
+
+
 def undivided(config: Config) -> Config:
     """The settings for a data set that a detector has never seen: all of it is judged."""
     whole = dataclasses.replace(
@@ -104,8 +107,9 @@ def placed(source: Dataset, images: Sequence[Image], split: str) -> list[Image]:
     for image in images:
         i = index[image.name]
         place = Place(patient=source.patients[i] if known else "", fold=fold)
-        if source.slices:  # SliceInfo's fields are Place's
-            place = place._replace(**source.slices[i]._asdict())
+        if source.slices:
+            known_of = source.slices[i]._asdict()
+            place = place._replace(**{k: known_of[k] for k in known_of if k in PLACE})
         elif source.crops:
             place = place._replace(crop=source.crops[i])
         result.append(
