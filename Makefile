@@ -9,7 +9,7 @@ PRESET ?= gated
 # A study of nine networks, as small as can be: it shows that everything works, no result.
 STUDY := runs/study-smoke
 
-.PHONY: demo study setup dicom export-tools test lint format check
+.PHONY: demo study weights setup dicom export-tools test lint format check
 
 demo: $(VENV)/.ready
 	$(BIN)/tqgd phantom --out runs/phantom-$(PRESET) --preset $(PRESET) \
@@ -26,6 +26,13 @@ study: $(VENV)/.ready
 	$(BIN)/tqgd phantom --out runs/phantom-smoke --patients 8 --slices 8
 	$(BIN)/tqgd study run --config=paper:smoke --data gated=runs/phantom-smoke --out $(STUDY)
 	$(BIN)/tqgd study report --out $(STUDY)
+
+# The detector that ships, made again (docs/shipped.md): two hours on two cores.
+weights: $(VENV)/.ready
+	$(BIN)/tqgd phantom --out runs/phantom-diverse --preset diverse \
+	    --patients 360 --slices 20
+	$(BIN)/python train.py --config=configs/shipped.py --workdir=runs/shipped
+	$(BIN)/tqgd export --workdir runs/shipped --half --out runs/shipped.safetensors
 
 setup: $(VENV)/.ready
 

@@ -1,9 +1,7 @@
-"""The detector that ships: TQGDNet-n trained on the phantom's preset `diverse` alone.
+"""The detector that ships, trained on the phantom's preset `diverse` alone.
 
-    tqgd phantom --out runs/phantom-diverse --preset diverse --patients 360 --slices 20
-    python train.py --config=configs/shipped.py --workdir=runs/shipped
-
-It has seen no patient (docs/phantom.md, docs/design/0036-diverse-phantom.md).
+`make weights` makes it again; docs/shipped.md says what it finds. It has seen no patient
+(docs/phantom.md, docs/design/0036-diverse-phantom.md).
 """
 
 from dataclasses import replace
