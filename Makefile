@@ -32,7 +32,8 @@ weights: $(VENV)/.ready
 	$(BIN)/tqgd phantom --out runs/phantom-diverse --preset diverse \
 	    --patients 360 --slices 20
 	$(BIN)/python train.py --config=configs/shipped.py --workdir=runs/shipped
-	$(BIN)/tqgd export --workdir runs/shipped --half --out runs/shipped.safetensors
+	rm -f tqgd_jax/weights/shipped.safetensors
+	$(BIN)/tqgd export --workdir runs/shipped --half --out tqgd_jax/weights/shipped.safetensors
 
 setup: $(VENV)/.ready
 

@@ -17,8 +17,10 @@ from bench.profile import __main__ as profile
 from bench.profile import hlo, icicle
 from bench.speed import __main__ as whole
 from bench.speed import network, ours, report
-from bench.studies import overfit
+from bench.studies import overfit, real_ct
 from tests.xla import JAXLIB
+from tqgd_jax.io.volumes import Volume
+from tqgd_jax.predictor import Lesions
 
 ROOT = Path(__file__).parents[1]
 
@@ -257,3 +259,19 @@ def test_overfit_says_in_a_line_what_is_not_there(
     with pytest.raises(SystemExit):
         overfit.main()
     assert says in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_what_counts_as_a_rod_and_what_as_an_alarm():
+    hu = np.zeros((4, 512, 512), np.int16)
+    volume = Volume(hu, (3.0, 0.5, 0.5), (0.0, 0.0, 598.0), {})  # z: 598, 601, 604, 607
+    on, off = [176.0, 216, 186, 226], [10.0, 10, 20, 20]  # the first rod is at 181, 221
+    boxes = np.array([on, on, off, on])
+    z, nothing = np.array([0, 1, 1, 3]), np.zeros(4)
+    found = Lesions(
+        z, boxes, nothing, nothing.astype(int), np.array([0, 0, 1, 2]), boxes
+    )
+    hearts = np.full((4, 4), np.nan)
+    hearts[1:3] = [0, 0, 500, 500]
+    # 607 mm is beyond the insert
+    assert real_ct.rods(volume, found, hearts) == "1 of 9 | 2 | 5 mm, 800"
+    assert real_ct.alarms(volume, found, hearts) == "3 | 4 | 2"

@@ -128,10 +128,11 @@ def test_statistics_taken_anew_are_told_and_change_the_figures(home):
     assert anew["protocols"]["clinical"] != running["protocols"]["clinical"]
 
 
-def test_a_set_that_was_not_trained_on_is_judged_whole(home):
+def test_a_set_of_ones_own_is_judged_whole(home):
+    shutil.copytree(home / "set", home / "copy")
     run(
         home,
-        "eval.py --split=all --workdir=HOME/run --data_dir=HOME/set --out=HOME/run/all "
+        "eval.py --split=all --workdir=HOME/run --data_dir=HOME/copy --out=HOME/run/all "
         "--bootstraps=20",
     )
     judged = results(home, "all")

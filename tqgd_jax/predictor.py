@@ -181,29 +181,6 @@ class Predictor:
     def images_of(
         self, scan: Volume, hearts: Float[np.ndarray, "z 4"] | None = None
     ) -> tuple[Dataset, Int[np.ndarray, "z 4"]]:
-        """The slices as a data set, and where each is: (x0, y0, x1, y1) px.
-
-        Args:
-          scan: as `read_scan` gives it.
-          hearts: see `scan`.
-        """
-        if hearts is None and self.config.data.crop.method != "none":
-            hearts = heart.find_heart(scan.hu, scan.spacing)
-        slices, windows = self.slices_of(scan, hearts)
-        images = of_arrays([self.checked(s) for s in slices], PADDED)
-        if hearts is None:
-            return images, windows
-        places = [
-            SliceInfo("", "", z, scan.spacing, (x0, y0, x1, y1), far)
-            for z, ((x0, y0, x1, y1), far) in enumerate(
-                zip(windows.tolist(), crop.beyond(hearts, scan.spacing[0]), strict=True)
-            )
-        ]
-        return dataclasses.replace(images, slices=places), windows
-
-    def slices_of(
-        self, scan: Volume, hearts: Float[np.ndarray, "z 4"] | None = None
-    ) -> tuple[list[Integer[np.ndarray, "_ _ c"]], Int[np.ndarray, "z 4"]]:
         """What the detector sees of each slice, and where it is: (x0, y0, x1, y1) px.
 
         Args:
@@ -213,6 +190,7 @@ class Predictor:
         rules, data = self.config.data.crop, self.config.data
         depth, h, w = scan.hu.shape
         windows = np.tile(np.array([0, 0, w, h]), (depth, 1))
+        beyond_mm = np.zeros(depth)
         if rules.method != "none" or hearts is not None:
             if hearts is None:
                 hearts = heart.find_heart(scan.hu, scan.spacing)
@@ -223,11 +201,16 @@ class Predictor:
                 per=rules.per,
                 margin_mm=rules.margin_mm,
             )
-        slices = []
+            beyond_mm = crop.beyond(hearts, scan.spacing[0])
+        slices, places = [], []
         for z, (x0, y0, x1, y1) in enumerate(windows.tolist()):
             channels = neighbours(z, depth, scan.spacing[0], data)
-            slices.append(np.moveaxis(scan.hu[channels, y0:y1, x0:x1], 0, -1))
-        return slices, windows
+            seen = np.moveaxis(scan.hu[channels, y0:y1, x0:x1], 0, -1)
+            slices.append(self.checked(seen))
+            where = (x0, y0, x1, y1)
+            places.append(SliceInfo("", "", z, scan.spacing, where, beyond_mm[z]))
+        images = of_arrays(slices, PADDED)
+        return dataclasses.replace(images, slices=places), windows
 
     def detect(self, images: Dataset, batch_size: int | None = None) -> list[Image]:
         """All detections above `eval.min_score`, beside the ground truth, if any.
@@ -246,10 +229,14 @@ class Predictor:
         batches = dataset.in_order(images, batch_size or usual)
         of_taus = detect_at(self._predict, self.variables, batches, images.names, taus)
         limit = self.config.eval.beyond_heart_mm
-        return [near_heart(found, images.slices, limit) for found in of_taus]
+        return [near_heart(of_tau, images.slices, limit) for of_tau in of_taus]
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, half: bool = False) -> None:
         """Writes one file, `*.safetensors`, that `load` reads without the run.
+
+        Args:
+          path: of the file.
+          half: kernels are rounded to half precision: half of the size.
 
         Raises ValueError for an exported program, whose weights are inside it.
         """
@@ -258,7 +245,10 @@ class Predictor:
                 "an exported program has no weights to write; export the run, or the "
                 "model.safetensors beside it"
             )
-        weights.write(Path(path).expanduser(), dict(self.variables), self.meta)
+        meta = self.meta
+        if half:
+            meta["provenance"] = meta["provenance"] | {"rounded": "half precision"}
+        weights.write(Path(path).expanduser(), dict(self.variables), meta, half=half)
 
     @property
     def meta(self) -> dict[str, Any]:

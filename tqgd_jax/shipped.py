@@ -2,5 +2,5 @@
 
 from pathlib import Path
 
-NAME = "shipped"
+NAME = "shipped with tqgd_jax"
 FILE = Path(__file__).parent / "weights" / "shipped.safetensors"

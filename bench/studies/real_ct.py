@@ -11,12 +11,14 @@ that ships is judged.
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from bench import flags
 from bench.studies.rods import HIGH, LOW, RODS
 from tqgd_jax import shipped
+from tqgd_jax.ct import crop
 from tqgd_jax.ct.heart import find_heart
 from tqgd_jax.io.volumes import Volume, read_volume
 from tqgd_jax.predictor import Lesions
@@ -26,35 +28,33 @@ FACTORS = (0.25, 0.5, 1.0, 1.5, 2.0)  # of the threshold that validation chose
 SHOWN = 24
 
 
-def alarms(volume: Volume, found: Lesions, threshold: float) -> str:
-    """Boxes and lesions of a scan without calcium, and where they lie."""
-    chosen = found.scores >= threshold
-    heart = np.flatnonzero(np.isfinite(find_heart(volume.hu, volume.spacing)).all(1))
-    z = found.z[chosen]
-    beyond = int(((z < heart[0]) | (z > heart[-1])).sum()) if len(heart) else len(z)
-    return f"{len(np.unique(found.lesion[chosen]))} | {chosen.sum()} | {beyond}"
+Hearts = Float[np.ndarray, "z 4"]
 
 
-def rods(volume: Volume, found: Lesions, threshold: float) -> str:
+def alarms(volume: Volume, found: Lesions, hearts: Hearts) -> str:
+    """Boxes and lesions of a scan without calcium, and how many lie beyond the heart."""
+    beyond = crop.beyond(hearts, volume.spacing[0])[found.z] > 0
+    return f"{len(np.unique(found.lesion))} | {len(found.z)} | {beyond.sum()}"
+
+
+def rods(volume: Volume, found: Lesions, hearts: Hearts) -> str:
     """Rods found, and boxes around none."""
-    chosen = found.scores >= threshold
-    z, boxes = found.z[chosen], found.boxes[chosen]
-    mm = volume.origin[2] + z * volume.spacing[0]
+    del hearts
+    mm = volume.origin[2] + found.z * volume.spacing[0]
     insert = (mm > LOW) & (mm < HIGH)
-    hit = np.zeros(len(z), bool)
-    names = []
-    for name, (x, y) in RODS.items():
-        around = (boxes[:, :2] <= (x, y)).all(1) & ((x, y) < boxes[:, 2:]).all(1)
-        if (around & insert).any():
-            names.append(name)
-        hit |= around & insert
-    return f"{len(names)} of {len(RODS)} | {(~hit).sum()} | {'; '.join(names)}"
+    corners = found.boxes[:, :2], found.boxes[:, 2:]
+    around = {
+        name: (corners[0] <= middle).all(1) & (middle < corners[1]).all(1) & insert
+        for name, middle in RODS.items()
+    }
+    names = [name for name, of in around.items() if of.any()]
+    others = ~np.any([*around.values()], axis=0)
+    return f"{len(names)} of {len(RODS)} | {others.sum()} | {'; '.join(names)}"
 
 
-def picture(volume: Volume, found: Lesions, threshold: float, path: Path) -> None:
-    """The boxes of highest confidence above the threshold, with what lies around them."""
-    order = np.argsort(-found.scores, kind="stable")
-    order = order[found.scores[order] >= threshold][:SHOWN]
+def picture(volume: Volume, found: Lesions, path: Path) -> None:
+    """The boxes of highest confidence, with what lies around them."""
+    order = np.argsort(-found.scores, kind="stable")[:SHOWN]
     rows = max(1, -(-len(order) // 6))
     figure = Figure(figsize=(15, 2.6 * rows), dpi=80, layout="constrained")
     for axes in figure.subplots(rows, 6, squeeze=False).flat:
@@ -82,16 +82,15 @@ def main() -> None:
         ("qrm_phantom_ct", rods, "rods | other boxes | which"),
     ):
         volume = read_volume(args.data_dir / title / "dicom")
-        found = detector.scan(volume, 0.01)
-        print(
-            f"\n{title}, {len(volume.hu)} slices\n\n| threshold | {head} |\n|---|",
-            end="",
-        )
-        print("---|" * (head.count("|") + 1))
+        hearts = find_heart(volume.hu, volume.spacing)
+        print(f"\n{title}, {len(volume.hu)} slices\n\n| threshold | {head} |")
+        print("|---" * (head.count("|") + 2) + "|")
         for factor in FACTORS:
             at = factor * detector.threshold
-            print(f"| {at:.3f} | {row(volume, found, at)} |")
-        picture(volume, found, detector.threshold, out / f"{title}.png")
+            found = detector.scan(volume, at, hearts)
+            print(f"| {at:.3f} | {row(volume, found, hearts)} |")
+            if factor == 1.0:
+                picture(volume, found, out / f"{title}.png")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """From scans to slices: Hounsfield units, boxes, crops and neighbours are exact."""
 
 import csv
+import json
 import logging
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests import image_sets
 from tests.ct_sets import LAD, RCA, config, orcascore, patient, scan, write
+from tqgd_jax.commands.pack import pack
 from tqgd_jax.config import Config, Data, Model
 from tqgd_jax.data.open import open_data
 from tqgd_jax.data.prepared.prepare import prepare
@@ -47,7 +49,14 @@ def test_boxes_and_hounsfield_units_come_out_intact(tmp_path):
     lesion = data.lesions[1][0]
     assert lesion == ("LAD", 1, 300, 20, 20 * 0.5 * 0.5)
     assert data.lesions[4][0][:3] == ("RCA", 2, 140)
-    assert data.slices[1] == ("TRV1P1CTI", "TRV1", 1, (3.0, 0.5, 0.5), (0, 0, 48, 40), 0)
+    assert data.slices[1] == (
+        "TRV1P1CTI",
+        "TRV1",
+        1,
+        (3.0, 0.5, 0.5),
+        (0, 0, 48, 40),
+        0,
+    )
 
 
 def test_positive_slices_only(tmp_path):
@@ -116,6 +125,25 @@ def test_crop_by_file_moves_boxes_and_pixels_alike(tmp_path):
     hu, _ = scan([LAD, RCA])
     assert np.array_equal(data.image(1)[:, :, 0], hu[1, 3:37, 8:42])
     assert data.slices[6].crop == (0, 0, 48, 40)
+
+
+def test_a_packed_set_knows_how_far_the_heart_is(tmp_path):
+    root, file = orcascore(tmp_path / "set", 2), tmp_path / "set.npz"
+    cfg = config(root, hearts(root, ["TRV1P1CTI,1,10,5,40,35"]), **EVERY)
+    cfg.eval.beyond_heart_mm = 5.0
+    pack(cfg, file)
+    cfg.data.dir = str(file)
+    slices = open_data(cfg)["train"].slices
+    assert [s.beyond_mm for s in slices[:6]] == [3, 0, 3, 6, 9, 12]
+    arrays = dict(np.load(file))
+    meta = json.loads(str(arrays["meta"]))
+    for row in meta["parts"]["train"]["slices"]:
+        del row[5]  # as they were packed before
+    np.savez(file, **arrays | {"meta": np.array(json.dumps(meta))})
+    with pytest.raises(ValueError, match="packed before the distance from the heart"):
+        open_data(cfg)
+    cfg.eval.beyond_heart_mm = 0.0
+    assert {s.beyond_mm for s in open_data(cfg)["train"].slices} == {0}
 
 
 def test_a_crop_that_would_cut_a_lesion_is_widened(tmp_path, caplog):

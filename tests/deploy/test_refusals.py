@@ -74,6 +74,11 @@ def test_a_file_of_weights_takes_no_flag_of_a_folder(tmp_path, words):
         run(tmp_path / "a.safetensors", **words)
 
 
+def test_only_one_file_is_rounded(tmp_path):
+    with pytest.raises(ValueError, match="--half is for one file"):
+        run(tmp_path / "a", half=True)
+
+
 @pytest.fixture
 def loaded(monkeypatch):
     """A run at step 7 with a threshold of its own."""

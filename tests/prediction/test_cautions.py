@@ -81,6 +81,16 @@ def test_a_heart_that_was_not_found_or_left_is_said():
     assert "slices 1 to 2" in warned[0].text
 
 
+def test_slices_in_which_nothing_counts_are_said():
+    middle = HEART.copy()
+    middle[[0, 3]] = np.nan  # the slices below and above it lie 3 mm from it
+    nothing = np.zeros(0, int)
+    assert cautions.of_scan(scan(), middle, nothing, 3.0)[0] == []
+    (warned,) = cautions.of_scan(scan(), middle, nothing, 2.5)[0]
+    assert warned.code == "not_counted"
+    assert "2 of 4 slices lie more than 2.5 mm" in warned.text
+
+
 def test_what_a_file_does_not_say_is_listed():
     _, missing = cautions.of_scan(scan(ids={}), HEART, NONE)
     assert missing == ["tube voltage", "kernel", "contrast agent"]

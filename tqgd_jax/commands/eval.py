@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from absl import flags
 
 from tqgd_jax.commands.line import cli
@@ -38,6 +39,10 @@ CHOSEN_HERE = (
     "are optimistic"
 )
 ALL = "all"
+BEYOND = (
+    "detections in slices more than {:g} mm below or above the heart do not count "
+    "(eval.beyond_heart_mm)"
+)
 UNSEEN = (
     "every image of {}; that the detector was not trained on any of them is the word of "
     "who gave this data set"
@@ -57,8 +62,14 @@ def main() -> None:
     flags.DEFINE_string(
         "step", None, "checkpoint: its number, or best (in validation) [the newest]"
     )
-    flags.DEFINE_string("out", None, "folder for the results [WORKDIR/eval-SPLIT]")
-    flags.DEFINE_string("data_dir", None, "data set, if it has moved since training")
+    flags.DEFINE_string(
+        "out", None, "folder for the results [WORKDIR/eval-SPLIT; --split=all needs it]"
+    )
+    flags.DEFINE_string(
+        "data_dir",
+        None,
+        "data set, if it has moved since training, or that of --split=all",
+    )
     flags.DEFINE_enum(
         "slices",
         "all",
@@ -113,6 +124,7 @@ def _main(_: list[str]) -> None:
     config, unseen = predictor.config, given.split == ALL
     split = "test" if unseen else given.split
     if unseen:
+        _refuse_own(config, given.data_dir)
         config = held_out.undivided(config)
     if given.data_dir:
         config = held_out.elsewhere(config, given.data_dir, predictor.classes)
@@ -185,13 +197,31 @@ def _places() -> tuple[Path, Path]:
             f"--split=all judges a data set that was not trained on; it needs "
             f"{' and '.join(missing)}"
         )
-    if given.workdir is None and given.split != ALL:
+    if given.split == ALL and given.slices == "trained":
+        raise ValueError("--slices=trained: with --split=all every slice is judged")
+    if given.workdir == "" or (given.workdir is None and given.split != ALL):
         raise ValueError(
             "--workdir is missing: give the folder of a run of train.py, or judge the "
             "detector that ships with --split=all --data_dir=DIR --out=OUT"
         )
     whose = Path(given.workdir).expanduser() if given.workdir else shipped.FILE
+    if whose.is_file() and not given.out:
+        raise ValueError(f"--workdir: {whose} is a file; say with --out where to write")
     return whose, Path(given.out or whose / f"eval-{given.split}").expanduser()
+
+
+def _refuse_own(config: "Config", data_dir: str) -> None:
+    own, other = (Path(p).expanduser().resolve() for p in (config.data.dir, data_dir))
+    if own == other:
+        raise ValueError(
+            f"--data_dir: {data_dir} is the data set of the run, of which it was trained "
+            "on a part; --split=test judges the others"
+        )
+    if other.suffix == ".npz":
+        raise ValueError(
+            f"--data_dir: {data_dir} is a packed set, whose parts are fixed; give the "
+            "folder that it was packed from"
+        )
 
 
 def _data(
@@ -205,6 +235,13 @@ def _data(
     evaluated = dataset.required(splits, split, config)
     if flags.FLAGS.split != ALL:
         dataset.same_data(evaluated, predictor.provenance["data_fingerprint"])
+    low, high = config.data.window_of(np.dtype(np.int16))
+    grey = np.issubdtype(evaluated.dtype, np.unsignedinteger)
+    if grey and any(config.data.window) and low < 0:
+        raise ValueError(
+            f"{config.data.dir} holds {evaluated.dtype} images, which have no Hounsfield "
+            f"units, and the detector was trained with data.window=({low:g}, {high:g})"
+        )
     if evaluated.classes != predictor.classes:
         raise ValueError(
             f"{config.data.dir} has the classes {list(evaluated.classes)}, {folder} was "
@@ -239,6 +276,8 @@ def _evaluation_set(
         )
     if split == ALL:
         notes.append(UNSEEN.format(given.data_dir))
+    if limit := predictor.config.eval.beyond_heart_mm:
+        notes.append(BEYOND.format(limit))
     if split == "val" and threshold is not None:
         notes.append(CHOSEN_HERE.format(cut(threshold)))
         threshold = None

@@ -57,7 +57,7 @@ def main() -> None:
         "precision", None, ["fp32", "tf32", "bf16"], "of the network [the run's]"
     )
     flags.DEFINE_bool(
-        "half", False, "round kernels to half precision: a file of half the size"
+        "half", False, "of one file: kernels rounded to half precision, half the size"
     )
     flags.DEFINE_string("license", LICENSE, "of the weights, as model hubs name it")
     cli.run(_main)
@@ -75,6 +75,8 @@ def _main(_: list[str]) -> None:
         _fit_one_file(out)
         _one_file(_changed(load(given.workdir, given.step)), out)
         return
+    if given.half:
+        raise ValueError(f"--half is for one file, --out FILE.safetensors, not {out}")
     formats = _formats(given.format)
     config_flags.refuse_full(out)
     batch = _batch(given.batch)
@@ -140,7 +142,7 @@ def _one_file(predictor: "Predictor", out: Path) -> None:
     from tqgd_jax.report.html.numbers import cut
     from tqgd_jax.structures.disclaimer import NOT_A_DEVICE
 
-    predictor.save(out)
+    predictor.save(out, half=flags.FLAGS.half)
     size = out.stat().st_size / 2**20
     chosen = "chosen in validation" if predictor.chosen else "not validated"
     print(f"{out}: {size:.1f} MiB, threshold {cut(predictor.threshold)} ({chosen})")
@@ -173,21 +175,13 @@ def _batch(given: str) -> str | int:
 
 
 def _changed(predictor: "Predictor") -> "Predictor":
-    """With the image size, precision and rounding of the command line.
+    """With the image size and precision of the command line.
 
-    A threshold that was chosen at another size or precision is not chosen for these.
+    A threshold that was chosen at others is not chosen for these.
     """
-    import jax
-
-    from tqgd_jax.io import weights
     from tqgd_jax.trained import USUAL_THRESHOLD
 
     given, config = flags.FLAGS, predictor.config
-    if given.half:
-        rounded = jax.tree.map(
-            lambda a: weights.rounded(np.asarray(a)), dict(predictor.variables)
-        )
-        predictor = dataclasses.replace(predictor, variables=rounded)
     data, model = config.data, config.model
     if given.image_size is not None:
         data = dataclasses.replace(data, image_size=given.image_size)
@@ -198,7 +192,11 @@ def _changed(predictor: "Predictor") -> "Predictor":
     config = dataclasses.replace(config, data=data, model=model)
     threshold = USUAL_THRESHOLD if predictor.chosen else predictor.threshold
     return dataclasses.replace(
-        predictor, config=config, threshold=threshold, chosen=False
+        predictor,
+        config=config,
+        threshold=threshold,
+        chosen=False,
+        provenance=predictor.provenance | {"validated_threshold": None},
     )
 
 
@@ -215,5 +213,5 @@ def _figures(workdir: str, predictor: "Predictor") -> str:
         wanted = {"step": str(predictor.provenance["step"]), "recalibrate": "0"}
         same = wanted.items() <= results["inputs"].items()
         return summary(results) if same else ""
-    except (OSError, json.JSONDecodeError, RecursionError, KeyError):
+    except (OSError, ValueError, RecursionError, KeyError):
         return ""

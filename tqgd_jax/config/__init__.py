@@ -40,6 +40,11 @@ class Config:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be from 0 to 2**32 - 1, got {self.seed}")
+        if self.eval.beyond_heart_mm and self.data.crop.method == "none":
+            raise ValueError(
+                f"eval.beyond_heart_mm={self.eval.beyond_heart_mm:g} does nothing with "
+                "data.crop.method='none', which looks for no heart; leave one out"
+            )
         wanted = self.data.channels
         if wanted > 1 and self.model.in_channels != wanted:
             raise ValueError(

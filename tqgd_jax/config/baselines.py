@@ -151,5 +151,5 @@ def refuse_unread(baseline: Baseline, changed: Iterable[str]) -> None:
         if baseline.family and unread:
             raise ValueError(
                 f"{name} does nothing with baseline.family={baseline.family!r}, which "
-                f"reads {' and '.join(READ)} alone; leave it out"
+                f"of model and loss reads {' and '.join(READ)} alone; leave it out"
             )

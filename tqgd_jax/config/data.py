@@ -152,6 +152,11 @@ class Data:
         at_least("data", self, 1, "batch_size", "prefetch", "fold")
         at_least("data", self, 0, "resident_mib", "neighbours", "neighbour_mm")
         at_least("data", self, 0, "backgrounds")
+        if self.backgrounds and self.slices == "positive":
+            raise ValueError(
+                f"data.backgrounds={self.backgrounds:g} does nothing with data.slices="
+                "'positive', which trains on no image without a box; leave one out"
+            )
         if self.fold > self.folds and not self.split.endswith(".json"):
             raise ValueError(
                 f"data.fold must be 1 to data.folds={self.folds}, got {self.fold}"

@@ -80,11 +80,18 @@ def of_path(predictor: Predictor, path: Path, series: str = "") -> Slices:
     ):
         images = of_folder(path, predictor.config.data)
         return _of_dataset(predictor, images, "")
-    slices, _ = predictor.slices_of(volumes.read_volume(path, series=series))
-    names = [f"z{z:03d}" for z in range(len(slices))]
+    images, _ = predictor.images_of(volumes.read_volume(path, series=series))
+    limit = predictor.config.eval.beyond_heart_mm or np.inf
+    seen = [i.z for i in images.slices if i.beyond_mm <= limit]
+    names = [f"z{z:03d}" for z in seen]
     none = [np.zeros((0, 4))] * len(names)
     return Slices(
-        names, [path.name] * len(names), slices.__getitem__, none, HU_WINDOW, ""
+        names,
+        [path.name] * len(names),
+        lambda i: images.image(seen[i]),
+        none,
+        HU_WINDOW,
+        "",
     )
 
 

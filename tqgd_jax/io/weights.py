@@ -1,8 +1,8 @@
 """A trained detector as one file: arrays and settings, safetensors, no pickle.
 
 The file needs neither the run nor the training code. Names of arrays are paths in the
-variables, such as `params/backbone/p1/conv/kernel`. A kernel whose values all are half
-precision numbers (`rounded`) takes two bytes a value; reading gives float32 of the same.
+variables, such as `params/backbone/p1/conv/kernel`. Kernels may be rounded to half
+precision, two bytes a value; reading gives float32.
 """
 
 import json
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from jaxtyping import Float32
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -27,6 +26,8 @@ def write(
     variables: dict[str, Any],
     meta: dict[str, Any],
     format: str = FORMAT,
+    *,
+    half: bool = False,
 ) -> None:
     """Writes the file in one go: aside, then renamed.
 
@@ -35,6 +36,7 @@ def write(
       variables: linen collections of arrays.
       meta: plain data.
       format: `FORMAT`, which `read` takes, or `DEPLOYED`.
+      half: kernels are rounded to half precision.
 
     Raises:
       ValueError: another suffix, or the file cannot be written.
@@ -42,7 +44,7 @@ def write(
     if path.suffix != SUFFIX:
         raise ValueError(f"{path}: a file of weights ends with {SUFFIX}")
     arrays = {
-        name: np.ascontiguousarray(_smallest(np.asarray(value)))
+        name: np.ascontiguousarray(_rounded(np.asarray(value)) if half else value)
         for name, value in flatten_dict(variables, sep="/").items()
     }
     text = {"format": format, "meta": json.dumps(meta)}
@@ -83,16 +85,18 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         ) from error
 
 
-def rounded(value: Float32[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
-    """A kernel at the 11 bits of half precision; a vector as it is."""
-    return value.astype(np.float16).astype(np.float32) if value.ndim > 1 else value
-
-
-def _smallest(value: np.ndarray) -> np.ndarray:
-    if value.dtype == np.float32 and value.ndim > 1:
+def _rounded(value: np.ndarray) -> np.ndarray:
+    """A kernel in half precision; a vector as it is."""
+    if value.ndim < 2:
+        return value
+    with np.errstate(over="ignore"):
         half = value.astype(np.float16)
-        return half if np.array_equal(half.astype(np.float32), value) else value
-    return value
+    if not np.isfinite(half).all():
+        raise ValueError(
+            f"a kernel reaches {np.abs(value).max():g}, more than half precision holds; "
+            "write it without rounding"
+        )
+    return half
 
 
 def _single(value: np.ndarray) -> np.ndarray:

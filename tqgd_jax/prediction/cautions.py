@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from tqgd_jax.config import Data
+from tqgd_jax.ct import crop
 from tqgd_jax.evaluation.calcium.agatston import KVP
 from tqgd_jax.evaluation.calcium.conventions import CONVENTIONS, REFERENCE_MM
 from tqgd_jax.io.volumes import Volume
@@ -48,6 +49,7 @@ def of_scan(
     scan: Volume,
     hearts: Float[np.ndarray, "z 4"] | None,
     boxes_z: Int[np.ndarray, "n"],
+    limit_mm: float = 0.0,
 ) -> tuple[list[Caution], list[str]]:
     """What to be careful with, and what the file does not say.
 
@@ -55,10 +57,14 @@ def of_scan(
       scan: as it was read.
       hearts: heart box of each slice, NaN where there is none; None: no crop.
       boxes_z: slice of each detection.
+      limit_mm: how far beyond the heart detections count (`eval.beyond_heart_mm`); 0:
+        everywhere.
     """
     cautions = [*_acquisition(scan), *_slices(scan)]
     if hearts is not None:
-        cautions += _heart(hearts, boxes_z)
+        cautions += _heart(
+            hearts, boxes_z, crop.beyond(hearts, scan.spacing[0]), limit_mm
+        )
     if scan.hu.min() >= 0:
         cautions.append(
             Caution(
@@ -128,7 +134,10 @@ def of_result(
 
 
 def _heart(
-    hearts: Float[np.ndarray, "z 4"], boxes_z: Int[np.ndarray, "n"]
+    hearts: Float[np.ndarray, "z 4"],
+    boxes_z: Int[np.ndarray, "n"],
+    beyond_mm: Float[np.ndarray, "z"],
+    limit_mm: float,
 ) -> list[Caution]:
     known = np.flatnonzero(np.isfinite(hearts).all(axis=1))
     if not len(known):
@@ -139,17 +148,25 @@ def _heart(
                 "lung vessels and devices may be marked.",
             )
         ]
-    beyond = int(((boxes_z < known[0]) | (boxes_z > known[-1])).sum())
-    if not beyond:
-        return []
-    return [
-        Caution(
-            "beyond_heart",
-            f"{beyond} of {len(boxes_z)} boxes lie in slices below or above the heart, "
-            f"which was found in slices {known[0]} to {known[-1]}; they count in the "
-            "score.",
+    where = f"the heart, which was found in slices {known[0]} to {known[-1]}"
+    result = []
+    if 0 < limit_mm < beyond_mm.max():
+        result.append(
+            Caution(
+                "not_counted",
+                f"{(beyond_mm > limit_mm).sum()} of {len(hearts)} slices lie more than "
+                f"{limit_mm:g} mm below or above {where}: nothing in them counts.",
+            )
         )
-    ]
+    if beyond := int((beyond_mm[boxes_z] > 0).sum()):
+        result.append(
+            Caution(
+                "beyond_heart",
+                f"{beyond} of {len(boxes_z)} boxes lie in slices below or above {where}; "
+                "they count in the score.",
+            )
+        )
+    return result
 
 
 def _acquisition(scan: Volume) -> list[Caution]:

@@ -115,6 +115,12 @@ class Detectors:
         return len(self.members) > 1
 
     @property
+    def beyond_heart_mm(self) -> float:
+        """How far beyond the heart any of them counts detections; 0: everywhere."""
+        limits = [m.predictor.config.eval.beyond_heart_mm for m in self.members]
+        return max(limits) if all(limits) else 0.0
+
+    @property
     def description(self) -> dict[str, Any]:
         """What they are; plain data."""
         return {
@@ -238,7 +244,7 @@ def weights_hash(predictor: Predictor) -> str:
 
 def _name(path: Path, paths: Sequence[Path]) -> str:
     """The last part of a path, or the whole where two end alike."""
-    if path == shipped.FILE:
+    if path.resolve() == shipped.FILE.resolve():
         return shipped.NAME
     name = path.resolve().name
     alike = [other for other in paths if other.resolve().name == name]

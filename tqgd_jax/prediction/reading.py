@@ -102,7 +102,9 @@ def read_source(
     scan = volumes.read_volume(source.path, series=source.series)
     remarks = _of_training(source, scan, detectors)
     lesions, hearts = detectors.in_scan(scan, progress)
-    more, unchecked = cautions.of_scan(scan, hearts, lesions.z)
+    more, unchecked = cautions.of_scan(
+        scan, hearts, lesions.z, detectors.beyond_heart_mm
+    )
     if source.elsewhere:
         text = (
             f"Slices of this series lie in {', '.join(map(str, source.elsewhere))} too "

@@ -29,7 +29,7 @@ class Plan:
       indices: from a step, from 0, to the numbers of its images, batch x tiles.
       schedule: learning rates and momentum of every step; `schedule.lr` is where `optim.lr`
         acts.
-      steps_per_epoch: steps that show every image once.
+      steps_per_epoch: steps that show every image of an epoch (`data.backgrounds`) once.
       stop: steps of the run.
       whole: steps of all epochs; more than `stop` where `train.steps` ends it before.
       validates: whether there are images to evaluate on.

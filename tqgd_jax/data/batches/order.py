@@ -57,17 +57,20 @@ def of_run(
     """
     tiles = 4 if config.augment.mosaic > 0 else 1
     seed, batch, size = config.seed, config.data.batch_size, epoch_size(config, boxes)
-    positive = [i for i, of in enumerate(boxes) if len(of)]
-    background = [i for i, of in enumerate(boxes) if not len(of)]
+    boxed = np.array([len(of) > 0 for of in boxes])
+    positive, background = np.flatnonzero(boxed), np.flatnonzero(~boxed)
+
+    @functools.lru_cache(maxsize=2)
+    def shown(epoch: int) -> Int[np.ndarray, "n"]:
+        rng = np.random.default_rng((seed, epoch, 2))
+        drawn = rng.choice(background, size - len(positive), replace=False)
+        return np.concatenate([positive, drawn]).astype(np.int32)
 
     def images(step: int) -> Int[np.ndarray, "b t"]:
         rows = indices(seed, size, batch, step, tiles)
         if size == len(boxes):
             return rows
-        epoch = step // steps_per_epoch(size, batch)
-        rng = np.random.default_rng((seed, epoch, 2))
-        drawn = rng.choice(background, size - len(positive), replace=False)
-        return np.concatenate([positive, drawn]).astype(np.int32)[rows]
+        return shown(step // steps_per_epoch(size, batch))[rows]
 
     return images
 

@@ -13,6 +13,9 @@ from tqgd_jax.data.discover.scan_folder import ScanFolder
 from tqgd_jax.data.prepared.packed import prepared_settings
 
 STORE = 10  # version of what `prepare` writes; raise it when that changes
+CONTENT = (
+    9  # of pixels, boxes and parts: what a run was trained on; raise it with these
+)
 # Settings that decide its pixels and boxes; those that split it change no file
 STORED = (
     *("classes", "bad_labels", "scan_pattern", "mask_pattern", "lesion_hu"),
@@ -51,7 +54,7 @@ def fingerprints(
     }
     of_split = {*layout.split.files} - {layout.hearts}  # one csv may be both
     of_store = {f: h for f, h in hashes.items() if f not in of_split}
-    whole = settings | stored | split
+    whole = settings | stored | split | {"store": CONTENT}
     return _digest(stored, of_store, root), _digest(whole, hashes, root)
 
 

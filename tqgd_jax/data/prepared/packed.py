@@ -82,6 +82,7 @@ def open_packed(path: Path, config: Config) -> dict[str, Dataset]:
     if not all(f"{part}/pixels" in arrays for part in _meta(arrays)["parts"]):
         raise ValueError(f"{path}: has no pixels; make it with tqgd pack")
     _same_settings(path, _meta(arrays), config)
+    _knows_hearts(path, _meta(arrays), config)
 
     def pixels(part: str) -> Callable[[int], np.ndarray]:
         flat, sizes = arrays[f"{part}/pixels"], arrays[f"{part}/sizes"]
@@ -178,6 +179,15 @@ def _disclaimer(meta: dict[str, Any]) -> str:
     scans = any("slices" in part for part in meta["parts"].values())
     before = Crop(**crop, widen="all")
     return windows.disclaimer(meta["stamp"], before, scans and before.method != "none")
+
+
+def _knows_hearts(path: Path, meta: dict[str, Any], config: Config) -> None:
+    rows = (row for part in meta["parts"].values() for row in part.get("slices", ()))
+    if config.eval.beyond_heart_mm and any(len(row) < 6 for row in rows):
+        raise ValueError(
+            f"{path} was packed before the distance from the heart was stored, which "
+            f"eval.beyond_heart_mm={config.eval.beyond_heart_mm:g} needs; pack it again"
+        )
 
 
 def _slice(row: list[Any]) -> SliceInfo:

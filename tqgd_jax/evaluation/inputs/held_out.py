@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from tqgd_jax.config import Config
+from tqgd_jax.config import Config, Data
 from tqgd_jax.data.dataset import Dataset
 from tqgd_jax.data.discover import scan_folder
 from tqgd_jax.data.open import open_data
@@ -30,13 +30,27 @@ def elsewhere(config: Config, folder: str, classes: Sequence[str]) -> Config:
     return moved if same else named
 
 
-PLACE = frozenset(Place._fields)
+# Settings of `Data` that are about the files of one data set.
+OF_FILES = (
+    *("format", "group", "scan_pattern", "mask_pattern", "boxes", "slices"),
+    *("folds", "fold", "hold_out", "backgrounds"),
+)
 
 
 def undivided(config: Config) -> Config:
-    """The settings for a data set that a detector has never seen: all of it is judged."""
+    """The settings for a data set that a detector has never seen: all of it is judged.
+
+    What says how the run's own files are found, grouped and split is left behind.
+    """
+    usual, crop = Data(), config.data.crop
+    if crop.by_file:
+        crop = dataclasses.replace(crop, method=usual.crop.method)
     whole = dataclasses.replace(
-        config.data, slices="all", split="ratio", ratio=(0.0, 0.0, 1.0), hold_out=0.0
+        config.data,
+        **{name: getattr(usual, name) for name in OF_FILES},
+        split="ratio",
+        ratio=(0.0, 0.0, 1.0),
+        crop=crop,
     )
     return dataclasses.replace(config, data=whole)
 
@@ -108,8 +122,14 @@ def placed(source: Dataset, images: Sequence[Image], split: str) -> list[Image]:
         i = index[image.name]
         place = Place(patient=source.patients[i] if known else "", fold=fold)
         if source.slices:
-            known_of = source.slices[i]._asdict()
-            place = place._replace(**{k: known_of[k] for k in known_of if k in PLACE})
+            info = source.slices[i]
+            place = place._replace(
+                scan=info.scan,
+                z=info.z,
+                spacing=info.spacing,
+                crop=info.crop,
+                scanner=info.scanner,
+            )
         elif source.crops:
             place = place._replace(crop=source.crops[i])
         result.append(

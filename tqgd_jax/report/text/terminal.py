@@ -105,7 +105,8 @@ def _threshold(results: dict[str, Any]) -> str:
     if settings["threshold"] is None:
         text = "no frozen threshold, so no precision, recall, F1 but OPTIMISTIC ones"
         text += "" if best is None else f" (at {cut(best)})"
-        return f"{text}; {WAY_OUT}"
+        chosen_here = "chosen on these very images" in results["note"]
+        return text if chosen_here else f"{text}; {WAY_OUT}"
     how = SOURCES[settings["threshold_source"]]
     return f"threshold {cut(settings['threshold'])}, {how}"
 
