@@ -24,7 +24,7 @@ from tqgd_jax.training.runtime import compile_cache
 GIVEN = {
     **{"format": ["safetensors"], "step": None, "batch": "B", "nms": False},
     **{"pixels": "int16", "image_size": None, "precision": None, "half": False},
-    **{"license": "apache-2.0", "workdir": "nowhere"},
+    **{"threshold": None, "license": "apache-2.0", "workdir": "nowhere"},
 }
 
 
@@ -101,6 +101,9 @@ def test_a_file_of_weights_has_the_size_and_precision_of_the_flags(
     assert changed["model"]["precision"] == "bf16"
     assert meta["threshold"] is None  # 0.4 was chosen at 64 px
     assert "Not a medical device." in capsys.readouterr().out
+    run(tmp_path / "c.safetensors", image_size=96, threshold=0.1)
+    _, meta = io_weights.read(tmp_path / "c.safetensors")
+    assert (meta["threshold"], meta["provenance"]["validated_threshold"]) == (0.1, 0.1)
     run(tmp_path / "b.safetensors", image_size=64)
     assert io_weights.read(tmp_path / "b.safetensors")[1]["threshold"] == 0.4
 

@@ -56,6 +56,12 @@ def main() -> None:
     flags.DEFINE_enum(
         "precision", None, ["fp32", "tf32", "bf16"], "of the network [the run's]"
     )
+    flags.DEFINE_float(
+        "threshold", None,
+        "least confidence that counts from now on, chosen on validation images "
+        "[that of the best F1]",
+        lower_bound=0, upper_bound=1,
+    )  # fmt: skip
     flags.DEFINE_bool(
         "half", False, "of one file: kernels rounded to half precision, half the size"
     )
@@ -175,9 +181,9 @@ def _batch(given: str) -> str | int:
 
 
 def _changed(predictor: "Predictor") -> "Predictor":
-    """With the image size and precision of the command line.
+    """With the image size, precision and threshold of the command line.
 
-    A threshold that was chosen at others is not chosen for these.
+    A threshold that was chosen at another size or precision is not chosen for these.
     """
     from tqgd_jax.trained import USUAL_THRESHOLD
 
@@ -187,6 +193,15 @@ def _changed(predictor: "Predictor") -> "Predictor":
         data = dataclasses.replace(data, image_size=given.image_size)
     if given.precision is not None:
         model = dataclasses.replace(model, precision=given.precision)
+    if given.threshold is not None:
+        return dataclasses.replace(
+            predictor,
+            config=dataclasses.replace(config, data=data, model=model),
+            threshold=given.threshold,
+            chosen=True,
+            provenance=predictor.provenance
+            | {"validated_threshold": given.threshold, "operating_point": "given"},
+        )
     if (data, model) == (config.data, config.model):
         return predictor
     config = dataclasses.replace(config, data=data, model=model)
