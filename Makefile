@@ -33,7 +33,8 @@ weights: $(VENV)/.ready
 	    --patients 360 --slices 20
 	$(BIN)/python train.py --config=configs/shipped.py --workdir=runs/shipped
 	rm -f tqgd_jax/weights/shipped.safetensors
-	$(BIN)/tqgd export --workdir runs/shipped --half --out tqgd_jax/weights/shipped.safetensors
+	$(BIN)/tqgd export --workdir runs/shipped --half --threshold 0.08 \
+	    --out tqgd_jax/weights/shipped.safetensors
 
 setup: $(VENV)/.ready
 
