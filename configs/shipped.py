@@ -39,6 +39,6 @@ def get_config() -> Config:
             ema_decay=0.9995,
             ema_tau=400.0,
         ),
-        eval=Eval(beyond_heart_mm=10.0),
+        eval=Eval(beyond_heart_mm=10.0, nms_iou=0.3),
         train=Train(epochs=22, eval_every=0, checkpoint_every=2),
     )
