@@ -53,8 +53,7 @@ def main() -> None:
     """The command."""
     flags.DEFINE_string(
         "workdir", None,
-        "folder of a run of train.py; with --split=all also weights of tqgd export "
-        "[those that ship]",
+        "folder of a run; with --split=all also exported weights [those that ship]",
     )  # fmt: skip
     flags.DEFINE_string(
         "split", "test", "train, val or test; all: of --data_dir, a set not trained on"
@@ -201,8 +200,8 @@ def _places() -> tuple[Path, Path]:
         raise ValueError("--slices=trained: with --split=all every slice is judged")
     if given.workdir == "" or (given.workdir is None and given.split != ALL):
         raise ValueError(
-            "--workdir is missing: give the folder of a run of train.py, or judge the "
-            "detector that ships with --split=all --data_dir=DIR --out=OUT"
+            "--workdir is missing: give the folder of a run, or judge the detector "
+            "that ships with --split=all --data_dir=DIR --out=OUT"
         )
     whose = Path(given.workdir).expanduser() if given.workdir else shipped.FILE
     if whose.is_file() and not given.out:
