@@ -28,7 +28,7 @@ def test_an_empty_folder_is_filled_and_another_one_refused(tmp_path, splits):
     with pytest.raises(ValueError, match="is there and not empty; name a new folder"):
         export(splits, out, "yolo", "raw", HU)
     assert sorted(out.rglob("*")) == before
-    with pytest.raises(ValueError, match="not empty"):
+    with pytest.raises(ValueError, match="is a file; name a new folder"):
         export(splits, out / "split.csv", "yolo", "raw", HU)
 
 

@@ -233,7 +233,8 @@ def test_names_are_text_whatever_they_hold(chromium: Any, tmp_path: Path):
         assert seen.locator("script").count() == 2
         assert seen.inner_text("h1") == VILE
         assert seen.title() == VILE
-        assert seen.locator("svg text", has_text=VILE).count() == 1
+        # a bar's label is cut to 40 letters
+        assert seen.locator("svg text", has_text=VILE[:37] + "...").count() == 1
         assert seen.locator("#patient-table tbody th").inner_text() == VILE
         seen.select_option("#by-patient", label=VILE)
         assert seen.locator(".slide:visible").count() == 6
