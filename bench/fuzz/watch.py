@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -66,7 +67,7 @@ class Watch:
             path.write_bytes(b"NDims = 3\n" + bytes(38))
         temporary = folder / "temporary"  # of readers that need one
         temporary.mkdir()
-        os.environ["TMPDIR"] = str(temporary)
+        os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
         self._allowed = (str(self._place), str(temporary))
         self._opened: list[str] = []
         self._armed = False

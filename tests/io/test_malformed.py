@@ -118,6 +118,9 @@ def file(name: str, words: str, path: str, content: bytes) -> Case:
     return Case(name, lambda d: other(d / path, content), words)
 
 
+# Elements behind the pixels: padding that claims too much, and more pixels.
+LONG = b"\xfc\xff\xfc\xffOB\0\0" + (60000).to_bytes(4, "little")
+PIXELS_AGAIN = b"\xe0\x7f\x10\0OW\0\0" + bytes(4)
 mhd, nrrd_, nii = of(meta, "mhd"), of(nrrd, "nrrd"), of(nifti, "nii")
 mask, nhdr, gz = of(meta, "mask"), of(detached, "nhdr"), of(cut_gzip, "nii.gz")
 coded = of(compressed, "dicom")
@@ -128,7 +131,7 @@ scan = of(lambda folder, **tags: series(folder, some_hu(), **tags), "dicom")  # 
 def jpeg(rows: int, columns: int) -> bytes:
     """Fragments of a JPEG that claims a size and holds nothing."""
     frame = b"\xff\xd8\xff\xc3" + struct.pack(">HBHHB", 11, 16, rows, columns, 1)
-    frame += b"\x01\x11\x00\xff\xd9"
+    frame += b"\x01\x11\x00\xff\xd9\0"  # of an even length
     item = b"\xfe\xff\x00\xe0"
     body = item + bytes(4) + item + struct.pack("<I", len(frame)) + frame
     return body + b"\xfe\xff\xdd\xe0" + bytes(4)
@@ -318,6 +321,8 @@ DICOM = [
     plus("unknown representation", "b'ZZ' at byte", unknown_kind()),
     plus("element longer than its item", "1879048192", overflowing_item()),
     plus("sequences 100 deep", "more than 16 deep", deep()),
+    plus("too long behind the pixels", "claims 60000", slice_bytes(PIXELS) + LONG),
+    plus("pixels twice", "for the second time", slice_bytes(PIXELS) + PIXELS_AGAIN),
     plus("not DICOM, named .dcm", "not DICOM", b"hello" * 99),
     plus("empty file", "0 bytes, not DICOM", b"", "IM0005"),
     scan("only a localizer", "no CT slices", ImageType="A\\LOCALIZER"),

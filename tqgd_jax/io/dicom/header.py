@@ -1,7 +1,8 @@
 """The header of one DICOM file, parsed within bounds before GDCM sees the file.
 
 DICOM PS3.5 gives the encoding: elements, sequences, compressed pixels. Every length is
-held against the bytes that are there, and nothing behind the header is decoded.
+held against the bytes that are there, those behind the pixels too, and nothing else is
+decoded.
 """
 
 import mmap
@@ -77,8 +78,8 @@ class Header(NamedTuple):
 def read_header(path: Path) -> Header | None:
     """TAGS of a DICOM file; None for other files and for DICOMDIR.
 
-    Reads no further than the pixel data. Raises ValueError, naming the file, when the
-    header is damaged, deflated, or in another transfer syntax that GDCM cannot read.
+    Raises ValueError, naming the file, when the header is damaged, deflated, or in
+    another transfer syntax that GDCM cannot read.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -130,15 +131,24 @@ def _parse(path: Path, data: mmap.mmap, at: int) -> Header | None:
             f"{path}: transfer syntax {syntax or 'missing'} (deflated, big endian or "
             f"unknown) is not read; {CONVERT}"
         )
-    for tag, _, start, length in _elements(data, at, syntax != IMPLICIT, budget):
+    explicit = syntax != IMPLICIT
+    for tag, _, start, length in _elements(data, at, explicit, budget):
         if tag in TAGS:
             text[TAGS[tag]] = _text(data, tag, start, length)
         if tag == PIXELS:
             if length != UNDEFINED:
+                _check_rest(data, start + length, explicit, budget)
                 return Header(path, text, length)
-            _check_fragments(data, start)
+            _check_rest(data, _end_of_fragments(data, start), explicit, budget)
             return Header(path, text, 0, _coded_size(data, start))
     return Header(path, text, -1)
+
+
+def _check_rest(data: mmap.mmap, at: int, explicit: bool, budget: list[int]) -> None:
+    """What follows the pixels is whole as well: GDCM reads it."""
+    for tag, at, _, _ in _elements(data, at, explicit, budget):
+        if tag == PIXELS:
+            raise _Damaged(f"pixels for the second time at byte {at}")
 
 
 def _elements(
@@ -210,13 +220,14 @@ def _skip(
     return at
 
 
-def _check_fragments(data: mmap.mmap, at: int) -> None:
-    """All parts of the compressed image are there, up to the mark of its end."""
+def _end_of_fragments(data: mmap.mmap, at: int) -> int:
+    """Behind the mark that ends a compressed image, all of whose parts are there."""
     while _tag(data, at) != SEQUENCE_END:
         (length,) = struct.unpack_from("<I", data, at + 4)
         if _tag(data, at) != ITEM or at + 8 + length > len(data):
             raise _Damaged(f"compressed pixels end at byte {at}")
         at += 8 + length
+    return at + 8
 
 
 def _tag(data: mmap.mmap, at: int) -> int:
