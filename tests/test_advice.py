@@ -23,8 +23,8 @@ FILES += (".jaxexport",)
 SCRIPT = re.compile(r"\b(train|eval)\.py\b")
 # gdcmconv --raw, tqgd --version, pip --no-deps
 OTHERS = {"raw", "version", "help", "no-deps"}
-# Flags of Slurm and XLA, and CSS.
-OTHER_MODULES = ("slurm_array.py", "resume_check.py", "charts.py")
+# Flags of Slurm, XLA and converters of others, and CSS.
+OTHER_MODULES = ("slurm_array.py", "resume_check.py", "layouts.py", "charts.py")
 
 
 def strings(tree: ast.AST) -> Iterator[tuple[int, str]]:

@@ -8,12 +8,12 @@ from pathlib import Path
 HEAD = 2**16  # bytes
 LABELME = (
     "json of LabelMe is not read; convert it to COCO: pip install labelme2coco, then "
-    "labelme2coco DIR"
+    "labelme2coco DIR --export_dir DIR"
 )
 CVAT = (
     "XML of CVAT ('CVAT for images') is not read; export the task as 'COCO 1.0' or "
-    "'Pascal VOC 1.1', or: pip install datumaro, then "
-    "datum convert -if cvat -i DIR -f coco -o OUT"
+    "'Pascal VOC 1.1', or: pip install 'datumaro[cli]', then "
+    "datum convert -if cvat -i DIR -f coco_instances -o OUT -- --save-media"
 )
 PLIST = (
     "a property list, such as of Stanford's COCA, is read with its DICOM series only: "
