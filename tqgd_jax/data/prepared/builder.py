@@ -9,7 +9,11 @@ manual directory:
 """
 
 import dataclasses
-from collections.abc import Iterator
+import os
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +28,39 @@ from tqgd_jax.data.read import validation
 from tqgd_jax.structures.dataset_index import Sample
 
 Parts = dict[str, list[Sample]]
+Compressed = dict[str, Any]  # "value" and "shape", as `Tensor` of tfds encodes them
+
+AHEAD = 32  # images that threads may be ahead of the records
+
+
+class Pixels(tfds.features.Tensor):
+    """A tensor that comes compressed: tfds would do it on one thread and three times
+    as long, at zlib's level 6, for 2 % fewer bytes.
+    """
+
+    # The records and their description are those of a plain tensor.
+    _fully_qualified_class_name = (
+        f"{tfds.features.Tensor.__module__}.{tfds.features.Tensor.__name__}"
+    )
+
+    def encode_example(self, example_data: Compressed) -> Compressed:
+        return example_data
+
+
+def compressed(samples: Iterable[Sample]) -> Iterator[Compressed]:
+    """The pixels of each sample, in order."""
+
+    def compress(pixels: np.ndarray) -> Compressed:
+        return {"value": zlib.compress(pixels.tobytes(), 1), "shape": pixels.shape}
+
+    waiting: deque[Future[Compressed]] = deque()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for sample in samples:
+            waiting.append(pool.submit(compress, sample.pixels()))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 class Slices(tfds.core.GeneratorBasedBuilder):
@@ -61,7 +98,7 @@ class Slices(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         channels, dtype = self.kind
         features = {
-            "image": tfds.features.Tensor(
+            "image": Pixels(
                 shape=(None, None, channels), dtype=np.dtype(dtype), encoding="zlib"
             ),
             "boxes": tfds.features.Tensor(shape=(None, 4), dtype=np.float32),
@@ -97,9 +134,11 @@ class Slices(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(
         self, part: str, samples: list[Sample]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        for i, sample in enumerate(tqdm(samples, f"prepare {part}", unit="img")):
+        rows = zip(samples, compressed(samples), strict=True)
+        bar = tqdm(rows, f"prepare {part}", len(samples), unit="img")
+        for i, (sample, image) in enumerate(bar):
             example = {
-                "image": sample.pixels(),
+                "image": image,
                 "boxes": sample.boxes,
                 "labels": sample.labels,
                 "name": sample.name,
