@@ -1,11 +1,15 @@
 """Batch normalisation with YOLOv5's constants (Ioffe and Szegedy, 2015), and by groups."""
 
 import math
+from functools import partial
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
+
+Moments = tuple[Float[Array, " c"], Float[Array, " c"]]  # mean, variance
 
 EPSILON = 1e-3
 MOMENTUM = 0.97  # of the running statistics; PyTorch writes it as 0.03
@@ -40,19 +44,40 @@ class BatchNorm(nn.Module):
         if not train:
             gain = scale * lax.rsqrt(var.value + self.epsilon)
             return _affine(x, gain, bias - mean.value * gain)
-        m, v = _moments(x, self.axis_name)
+        running = mean.value, var.value
+        y, moments, running = _by_batch(
+            x, scale, bias, running, self.axis_name, self.epsilon, self.momentum
+        )
         if not self.is_initializing():
-            for name, moment in (("mean", m), ("var", v)):  # for `recalibration`
+            for name, moment in zip(("mean", "var"), moments, strict=True):
                 self.sow("moments", name, moment, _latest, lambda: jnp.zeros(()))
-            old, new = self.momentum, 1 - self.momentum
-            mean.value = old * mean.value + new * m
-            var.value = old * var.value + new * v
-        gain = scale * lax.rsqrt(v + self.epsilon)
-        return _affine(x, gain, bias - m * gain)
+            mean.value, var.value = running
+        return y
 
 
 def _latest(_: Array, new: Array) -> Array:
     return new
+
+
+# Traced once for each shape of images; many layers share one.
+@partial(jax.jit, static_argnums=(4, 5, 6), inline=True)
+def _by_batch(
+    x: Float[Array, "b h w c"],
+    scale: Float[Array, " c"],
+    bias: Float[Array, " c"],
+    running: Moments,
+    axis_name: str | None,
+    epsilon: float,
+    momentum: float,
+) -> tuple[Float[Array, "b h w c"], Moments, Moments]:
+    """The normalised images, mean and variance of the batch, and the running ones."""
+    m, v = _moments(x, axis_name)
+    gain = scale * lax.rsqrt(v + epsilon)
+    mean, var = (
+        momentum * old + (1 - momentum) * new
+        for old, new in zip(running, (m, v), strict=True)
+    )
+    return _affine(x, gain, bias - m * gain), (m, v), (mean, var)
 
 
 class GroupNorm(nn.Module):
@@ -85,7 +110,7 @@ class GroupNorm(nn.Module):
 
 def _moments(
     x: Float[Array, "b h w c"], axis_name: str | None
-) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
+) -> Moments:
     """Mean and biased variance of each channel over the whole batch.
 
     The variance is summed about the mean of every 64th pixel, a constant that changes
