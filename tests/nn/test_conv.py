@@ -69,10 +69,10 @@ CASES = [
 ]
 
 
-def arrays(case, dtype=np.float32):
+def arrays(case, images=2):
     kernel, stride, padding, groups, h, w, i, o = case
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(2, h, w, i)).astype(dtype)
+    rng, dtype = np.random.default_rng(0), np.float32
+    x = rng.normal(size=(images, h, w, i)).astype(dtype)
     k = rng.normal(size=(*kernel, i // groups, o)).astype(dtype)
     return jnp.asarray(x), jnp.asarray(k), stride, padding, groups
 
@@ -90,8 +90,9 @@ def test_values_equal_the_sum_written_out(case):
     )
 
 
-def test_gradients_equal_those_of_xla(case):
-    x, k, stride, padding, groups = arrays(case)
+@pytest.mark.parametrize("images", [2, 5])  # few images have a form of their own
+def test_gradients_equal_those_of_xla(case, images):
+    x, k, stride, padding, groups = arrays(case, images)
     shape = by_xla(x, k, stride, padding, groups).shape
     dy = jnp.asarray(np.random.default_rng(1).normal(size=shape).astype(np.float32))
 
@@ -106,6 +107,40 @@ def test_gradients_equal_those_of_xla(case):
     for a, b in zip(got, want, strict=True):
         assert a.shape == b.shape
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-4)
+
+
+# Layers of YOLOv5s: side, kernel, stride, padding, channels in and out.
+LAYERS = [(48, 6, 2, 2, 3, 32), (40, 3, 2, 1, 32, 64), (40, 3, 1, 1, 32, 32)]
+LAYERS += [(20, 3, 1, 1, 64, 64), (20, 1, 1, 0, 64, 128)]
+
+
+@pytest.mark.parametrize("images", [1, 6])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_forms_are_within_5e_6_of_the_sums_in_float64(layer, images):
+    side, size, stride, pad, i, o = layer
+    padding = ((pad, pad), (pad, pad))
+    case = ((size, size), stride, padding, 1, side, side, i, o)
+    x, k, *_ = arrays(case, images)
+
+    def all_of(convolution, x, k):
+        y, back = jax.vjp(convolution, x, k)
+        dy = jnp.asarray(np.random.default_rng(1).normal(size=y.shape), y.dtype)
+        return (y, *back(dy))
+
+    with jax.enable_x64(True):
+        exact = all_of(
+            lambda x, k: by_xla(x, k, stride, padding, 1),
+            jnp.asarray(x, jnp.float64),
+            jnp.asarray(k, jnp.float64),
+        )
+        exact = [np.asarray(a) for a in exact]
+    got = jax.jit(
+        lambda x, k: all_of(
+            lambda x, k: conv2d(x, k, stride=stride, padding=padding), x, k
+        )
+    )(x, k)
+    for a, b in zip(got, exact, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=5e-6 * np.abs(b).max())
 
 
 def test_bfloat16_stays_bfloat16_and_near_float32(case):

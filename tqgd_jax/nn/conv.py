@@ -167,8 +167,10 @@ def _canonical_backward(
         dimension_numbers=NHWC,
         precision=precision,
     )
-    # By the kernel: images and channels change places.
     inside = [(p[0], p[1] - r) for p, r in zip(padding, rest, strict=True)]
+    if _rows_win(x.shape, dy.shape, taps):
+        return dx, _kernel_gradient_of_rows(x, dy, taps, stride, inside, precision)
+    # By the kernel: images and channels change places.
     dk = lax.conv_general_dilated(
         x.transpose(3, 1, 2, 0),
         dy.transpose(1, 2, 0, 3),
@@ -179,6 +181,47 @@ def _canonical_backward(
         precision=precision,
     )
     return dx, dk.transpose(1, 2, 0, 3)
+
+
+def _rows_win(x: tuple[int, ...], dy: tuple[int, ...], taps: tuple[int, ...]) -> bool:
+    """Whether to prefer `_kernel_gradient_of_rows`.
+
+    Measured: at 1 image 1.5 to 4 times faster, at 2 1.3 to 1.7, at 4 even, and slower
+    where the rows for all taps take more than some 8 MiB.
+    """
+    joined = 4 * taps[0] * x[0] * dy[1] * x[2] * x[3]  # bytes
+    return x[0] <= 4 and joined <= 2**23
+
+
+def _kernel_gradient_of_rows(
+    x: Array,
+    dy: Array,
+    taps: tuple[int, ...],
+    stride: int,
+    inside: list[tuple[int, int]],
+    precision: lax.Precision,
+) -> Array:
+    """With all rows of all images as channels: Eigen copies windows channel by channel.
+
+    Where images are the channels, there are too few for that.
+    """
+    kh, kw = taps
+    b, _, w, i = x.shape
+    _, rows, columns, o = dy.shape
+    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (*inside[0], 0), *[(0, 0, 0)] * 2))
+    x = x.transpose(3, 2, 0, 1)
+    reach = stride * (rows - 1) + 1
+    x = jnp.stack([x[..., k : k + reach : stride] for k in range(kh)])
+    dk = lax.conv_general_dilated(
+        x.reshape(kh * i, 1, w, b * rows),
+        dy.transpose(2, 0, 1, 3).reshape(1, columns, b * rows, o),
+        (1, 1),
+        ((0, 0), inside[1]),
+        rhs_dilation=(1, stride),
+        dimension_numbers=NHWC,
+        precision=precision,
+    )
+    return dk.reshape(kh, i, kw, o).transpose(0, 2, 1, 3)
 
 
 _canonical.defvjp(_canonical_forward, _canonical_backward)
