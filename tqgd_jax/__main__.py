@@ -6,6 +6,7 @@ from importlib import import_module
 from absl import flags
 
 import tqgd_jax
+from tqgd_jax import heap
 from tqgd_jax.commands.line import pipe, places
 
 if __name__ != "__main__":  # the flags are those of the script `tqgd`
@@ -51,6 +52,7 @@ def _main() -> None:
         print("\n".join(usage), file=sys.stdout if wanted else sys.stderr)
         sys.exit(0 if wanted else 2)
     sys.argv = [f"tqgd {name}", *sys.argv[2:]]
+    heap.keep()
     command = import_module(f"tqgd_jax.commands.{name}")
     sys.modules["__main__"].__doc__ = command.__doc__  # `--help` begins with it
     with places.in_one_line(f"tqgd {name}"):

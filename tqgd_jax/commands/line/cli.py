@@ -14,6 +14,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
+from tqgd_jax import heap
 from tqgd_jax.commands.line import pipe, places
 from tqgd_jax.commands.line.config_flags import find_config, parse, refuse_words, stop
 from tqgd_jax.config import Config, checked, from_dict, refuse_unread
@@ -32,6 +33,7 @@ def run(main: Callable[[list[str]], None]) -> None:
         format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING
     )
     logging.getLogger("tqgd_jax").setLevel(logging.INFO)
+    heap.keep()
 
     def guarded(argv: list[str]) -> None:
         absl_logging.set_verbosity(absl_logging.WARNING)  # Orbax tells every file

@@ -15,6 +15,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from tqgd_jax import heap
 from tqgd_jax.config import Config
 from tqgd_jax.training.optim import Hyper
 from tqgd_jax.training.runtime.flat_state import Packed, packed, unpacked
@@ -118,6 +119,7 @@ class CompiledSteps:
         self._mesh = Mesh(np.array(self.devices), (AXIS,))
         self._whole = NamedSharding(self._mesh, PartitionSpec())
         self._split = NamedSharding(self._mesh, PartitionSpec(None, AXIS))
+        self._called = False
         loop = _loop(step)
         with self.memory():
             self._constant = self._copied(constant)
@@ -214,6 +216,9 @@ class CompiledSteps:
             else:
                 stacked = jax.device_put(stacked, self._split)
             state, metrics = self._compiled(state, self._constant, stacked, rows, n)
+            if not self._called:
+                heap.trim()  # compiling takes more than the steps do
+                self._called = True
             if self._share_threads:
                 jax.block_until_ready(metrics)
             return state, self.one(metrics)
