@@ -208,7 +208,9 @@ def _kernel_gradient_of_rows(
     kh, kw = taps
     b, _, w, i = x.shape
     _, rows, columns, o = dy.shape
-    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (*inside[0], 0), *[(0, 0, 0)] * 2))
+    x = lax.pad(
+        x, jnp.zeros((), x.dtype), ((0, 0, 0), (*inside[0], 0), *[(0, 0, 0)] * 2)
+    )
     x = x.transpose(3, 2, 0, 1)
     reach = stride * (rows - 1) + 1
     x = jnp.stack([x[..., k : k + reach : stride] for k in range(kh)])

@@ -108,9 +108,7 @@ class GroupNorm(nn.Module):
         return _affine(y, scale, bias).astype(x.dtype)
 
 
-def _moments(
-    x: Float[Array, "b h w c"], axis_name: str | None
-) -> Moments:
+def _moments(x: Float[Array, "b h w c"], axis_name: str | None) -> Moments:
     """Mean and biased variance of each channel over the whole batch.
 
     The variance is summed about the mean of every 64th pixel, a constant that changes

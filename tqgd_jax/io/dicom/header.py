@@ -146,9 +146,9 @@ def _parse(path: Path, data: mmap.mmap, at: int) -> Header | None:
 
 def _check_rest(data: mmap.mmap, at: int, explicit: bool, budget: list[int]) -> None:
     """What follows the pixels is whole as well: GDCM reads it."""
-    for tag, at, _, _ in _elements(data, at, explicit, budget):
+    for tag, where, _, _ in _elements(data, at, explicit, budget):
         if tag == PIXELS:
-            raise _Damaged(f"pixels for the second time at byte {at}")
+            raise _Damaged(f"pixels for the second time at byte {where}")
 
 
 def _elements(
