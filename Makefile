@@ -11,9 +11,6 @@ STUDY := runs/study-smoke
 
 .PHONY: demo study weights setup dicom export-tools test lint format check
 
-# A CPU trains a fifth faster on huge pages (docs/training.md).
-demo weights: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
-
 demo: $(VENV)/.ready
 	$(BIN)/tqgd phantom --out runs/phantom-$(PRESET) --preset $(PRESET) \
 	    --patients 24 --slices 20

@@ -4,7 +4,6 @@ Imports no PyTorch: its version comes from its metadata.
 """
 
 import contextlib
-import ctypes
 import gc
 import json
 import os
@@ -13,6 +12,8 @@ import resource
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from tqgd_jax import heap
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch", "tensorflow")
 
@@ -99,12 +100,12 @@ class HostMemory:
 
     def __init__(self):
         gc.collect()
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL("libc.so.6").malloc_trim(0)  # or freed memory counts as used
+        heap.trim()  # or freed memory counts as used
         self._base = _status("VmRSS")
 
     def reset(self):
         """Forgets the peak so far, of compilation for example."""
+        heap.trim()
         self._can = True
         try:
             Path("/proc/self/clear_refs").write_text("5")

@@ -21,10 +21,10 @@ COMMAND = re.compile(r"\btqgd ([a-z]+)((?:, [a-z]+)*(?: and [a-z]+)?)\b")
 FILES = (".py", ".txt", ".yaml", ".safetensors", ".json", ".onnx", ".tflite")
 FILES += (".jaxexport",)
 SCRIPT = re.compile(r"\b(train|eval)\.py\b")
-# gdcmconv --raw, tqgd --version, pip --no-deps
-OTHERS = {"raw", "version", "help", "no-deps"}
-# Flags of Slurm, XLA and converters of others, and CSS.
-OTHER_MODULES = ("slurm_array.py", "resume_check.py", "layouts.py", "charts.py")
+# gdcmconv --raw, tqgd --version, pip --no-deps, labelme2coco --export_dir, datum
+OTHERS = {"raw", "version", "help", "no-deps", "export_dir", "save-media"}
+# Flags of Slurm and XLA, and CSS.
+OTHER_MODULES = ("slurm_array.py", "resume_check.py", "charts.py")
 
 
 def strings(tree: ast.AST) -> Iterator[tuple[int, str]]:

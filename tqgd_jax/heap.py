@@ -2,8 +2,8 @@
 
 XLA asks for it anew in every call, hundreds of MiB in one piece. glibc would map that and
 unmap it again, and the system clear each page of it: 87,000 page faults a step of
-YOLOv5s, 320 px, batch 4. docs/benchmarks.md has what is gained. Elsewhere than with
-glibc nothing happens.
+YOLOv5s, 320 px, batch 4. docs/design/0024-convolutions-on-a-cpu.md has what is gained.
+Elsewhere than with glibc nothing happens.
 """
 
 import ctypes
@@ -11,7 +11,7 @@ import sys
 
 # malloc.h of glibc
 TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8
-NEVER = 2**31 - 1
+NEVER = -1
 
 
 def keep() -> None:

@@ -68,9 +68,7 @@ def main() -> None:
         print(f"| stage | s, {n} scans | ms a scan |\n|---|---|---|")
         rows = per_scan(layout.folder.scans)
         rows["hash of every file"] = timed(lambda: [*map(hash_file, layout.files)])[0]
-        rows["all of it and the records, two threads"] = timed(lambda: prepare(config))[
-            0
-        ]
+        rows["all of it and the records"] = timed(lambda: prepare(config))[0]
         rows["open again"] = timed(lambda: open_data(config))[0]
         for stage, seconds in rows.items():
             print(f"| {stage} | {seconds:.2f} | {1000 * seconds / n:.0f} |")

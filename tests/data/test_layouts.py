@@ -238,11 +238,11 @@ def test_roboflow_writes_a_group_above_its_classes(tmp_path):
 @pytest.mark.parametrize(
     ("file", "text", "words"),
     [
-        ("a.json", '{"version": "5", "shapes": []}', "LabelMe .*labelme2coco DIR"),
+        ("a.json", '{"version": "5", "shapes": []}', "LabelMe .*--export_dir DIR"),
         (
             "annotations.xml",
             '<annotations><image name="a.png"/></annotations>',
-            "CVAT .*datum convert -if cvat",
+            "CVAT .*datum convert -if cvat .* --save-media",
         ),
         ("a.xml", '<annotations><image name="a.png"/></annotations>', "CVAT"),
         ("a.xml", "<!DOCTYPE plist><plist/>", "COCA.*data.format=dicom"),

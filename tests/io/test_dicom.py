@@ -191,8 +191,9 @@ def test_several_series_need_a_choice(tmp_path):
     np.testing.assert_array_equal(read_volume(folder, series="1.2.3.4.5").hu, a)
 
 
-def test_padding_behind_the_pixels_is_read_over(tmp_path):
-    rest, hu = b"\xfc\xff\xfc\xffOB\0\0\2\0\0\0\0\0", scan_files.some_hu()
+@pytest.mark.parametrize("rest", [b"\0", b"\xfc\xff\xfc\xffOB\0\0\2\0\0\0\0\0"])
+def test_padding_behind_the_pixels_is_read_over(tmp_path, rest):
+    hu = scan_files.some_hu()
     folder = scan_files.series(tmp_path, hu)
     for path in folder.iterdir():
         path.write_bytes(path.read_bytes() + rest)

@@ -118,9 +118,10 @@ def file(name: str, words: str, path: str, content: bytes) -> Case:
     return Case(name, lambda d: other(d / path, content), words)
 
 
-# Elements behind the pixels: padding that claims too much, and more pixels.
+# Elements behind the pixels: padding that claims too much, more pixels, no element.
 LONG = b"\xfc\xff\xfc\xffOB\0\0" + (60000).to_bytes(4, "little")
 PIXELS_AGAIN = b"\xe0\x7f\x10\0OW\0\0" + bytes(4)
+ITEM_END = b"\xfe\xff\x0d\xe0" + bytes(4)  # outside of any sequence
 mhd, nrrd_, nii = of(meta, "mhd"), of(nrrd, "nrrd"), of(nifti, "nii")
 mask, nhdr, gz = of(meta, "mask"), of(detached, "nhdr"), of(cut_gzip, "nii.gz")
 coded = of(compressed, "dicom")
@@ -131,7 +132,7 @@ scan = of(lambda folder, **tags: series(folder, some_hu(), **tags), "dicom")  # 
 def jpeg(rows: int, columns: int) -> bytes:
     """Fragments of a JPEG that claims a size and holds nothing."""
     frame = b"\xff\xd8\xff\xc3" + struct.pack(">HBHHB", 11, 16, rows, columns, 1)
-    frame += b"\x01\x11\x00\xff\xd9\0"  # of an even length
+    frame += b"\x01\x11\x00\xff\xd9"
     item = b"\xfe\xff\x00\xe0"
     body = item + bytes(4) + item + struct.pack("<I", len(frame)) + frame
     return body + b"\xfe\xff\xdd\xe0" + bytes(4)
@@ -322,7 +323,8 @@ DICOM = [
     plus("element longer than its item", "1879048192", overflowing_item()),
     plus("sequences 100 deep", "more than 16 deep", deep()),
     plus("too long behind the pixels", "claims 60000", slice_bytes(PIXELS) + LONG),
-    plus("pixels twice", "for the second time", slice_bytes(PIXELS) + PIXELS_AGAIN),
+    plus("pixels twice", "behind the pixels", slice_bytes(PIXELS) + PIXELS_AGAIN),
+    plus("end of an item", "an item at byte", slice_bytes(PIXELS) + ITEM_END + LONG),
     plus("not DICOM, named .dcm", "not DICOM", b"hello" * 99),
     plus("empty file", "0 bytes, not DICOM", b"", "IM0005"),
     scan("only a localizer", "no CT slices", ImageType="A\\LOCALIZER"),

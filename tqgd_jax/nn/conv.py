@@ -1,7 +1,19 @@
 """Convolution, NHWC, with explicit padding, written the way XLA runs it best.
 
-Every form below computes the same sums; only their order differs. What was measured,
-and how, stands in docs/benchmarks.md; `python -m bench.speed.convs` measures it again.
+Every form computes the same sums; only their order differs. On a CPU the shape decides,
+elsewhere it is always `lax.conv_general_dilated`, or a matrix product for 1x1:
+
+| convolution | form | because |
+|---|---|---|
+| 1x1 | `_product` | a matrix product is up to twice as fast |
+| depthwise, stride 1 | `_depthwise` | XLA's grouped form is 20 times slower |
+| stride 2, under 8 channels | `_space_to_depth` | Eigen is slow with few channels |
+| `fft_wins`: 6x6 and larger | `fft_conv` | far fewer products |
+| all others, one group | `_canonical` | gradients in a loop would not reach Eigen |
+| its kernel gradient, `_rows_win` | `_kernel_gradient_of_rows` | few images |
+
+Times and what was tried besides, such as Winograd's forms, stand in
+docs/design/0024-convolutions-on-a-cpu.md; `python -m bench.speed.convs` measures again.
 """
 
 from functools import partial
@@ -189,8 +201,8 @@ def _rows_win(x: tuple[int, ...], dy: tuple[int, ...], taps: tuple[int, ...]) ->
     Measured: at 1 image 1.5 to 4 times faster, at 2 1.3 to 1.7, at 4 even, and slower
     where the rows for all taps take more than some 8 MiB.
     """
-    joined = 4 * taps[0] * x[0] * dy[1] * x[2] * x[3]  # bytes
-    return x[0] <= 4 and joined <= 2**23
+    joined = 4 * taps[0] * x[0] * dy[1] * x[2] * x[3]  # bytes in float32
+    return x[0] <= 4 and 0 < joined <= 2**23
 
 
 def _kernel_gradient_of_rows(
@@ -201,9 +213,9 @@ def _kernel_gradient_of_rows(
     inside: list[tuple[int, int]],
     precision: lax.Precision,
 ) -> Array:
-    """With all rows of all images as channels: Eigen copies windows channel by channel.
+    """The output rows of all images are the channels that the convolution sums over.
 
-    Where images are the channels, there are too few for that.
+    The images alone are too few: Eigen copies patches in runs of as many values.
     """
     kh, kw = taps
     b, _, w, i = x.shape
@@ -212,8 +224,8 @@ def _kernel_gradient_of_rows(
         x, jnp.zeros((), x.dtype), ((0, 0, 0), (*inside[0], 0), *[(0, 0, 0)] * 2)
     )
     x = x.transpose(3, 2, 0, 1)
-    reach = stride * (rows - 1) + 1
-    x = jnp.stack([x[..., k : k + reach : stride] for k in range(kh)])
+    span = stride * (rows - 1) + 1
+    x = jnp.stack([x[..., k : k + span : stride] for k in range(kh)])
     dk = lax.conv_general_dilated(
         x.reshape(kh * i, 1, w, b * rows),
         dy.transpose(2, 0, 1, 3).reshape(1, columns, b * rows, o),

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
 
-Moments = tuple[Float[Array, " c"], Float[Array, " c"]]  # mean, variance
+Statistics = tuple[Float[Array, " c"], Float[Array, " c"]]  # mean, variance
 
 EPSILON = 1e-3
 MOMENTUM = 0.97  # of the running statistics; PyTorch writes it as 0.03
@@ -59,17 +59,17 @@ def _latest(_: Array, new: Array) -> Array:
     return new
 
 
-# Traced once for each shape of images; many layers share one.
+# Traced once for each shape of images, which many layers share.
 @partial(jax.jit, static_argnums=(4, 5, 6), inline=True)
 def _by_batch(
     x: Float[Array, "b h w c"],
     scale: Float[Array, " c"],
     bias: Float[Array, " c"],
-    running: Moments,
+    running: Statistics,
     axis_name: str | None,
     epsilon: float,
     momentum: float,
-) -> tuple[Float[Array, "b h w c"], Moments, Moments]:
+) -> tuple[Float[Array, "b h w c"], Statistics, Statistics]:
     """The normalised images, mean and variance of the batch, and the running ones."""
     m, v = _moments(x, axis_name)
     gain = scale * lax.rsqrt(v + epsilon)
@@ -108,7 +108,7 @@ class GroupNorm(nn.Module):
         return _affine(y, scale, bias).astype(x.dtype)
 
 
-def _moments(x: Float[Array, "b h w c"], axis_name: str | None) -> Moments:
+def _moments(x: Float[Array, "b h w c"], axis_name: str | None) -> Statistics:
     """Mean and biased variance of each channel over the whole batch.
 
     The variance is summed about the mean of every 64th pixel, a constant that changes

@@ -9,7 +9,6 @@ manual directory:
 """
 
 import dataclasses
-import os
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -30,7 +29,7 @@ from tqgd_jax.structures.dataset_index import Sample
 Parts = dict[str, list[Sample]]
 Compressed = dict[str, Any]  # "value" and "shape", as `Tensor` of tfds encodes them
 
-AHEAD = 32  # images that threads may be ahead of the records
+AHEAD = 4  # images that threads compress ahead of the records
 
 
 class Pixels(tfds.features.Tensor):
@@ -38,10 +37,10 @@ class Pixels(tfds.features.Tensor):
     as long, at zlib's level 6, for 2 % fewer bytes.
     """
 
-    # The records and their description are those of a plain tensor.
-    _fully_qualified_class_name = (
-        f"{tfds.features.Tensor.__module__}.{tfds.features.Tensor.__name__}"
-    )
+    @property
+    def _fully_qualified_class_name(self) -> str:
+        """The records are those of a plain tensor, and are described as such."""
+        return f"{tfds.features.Tensor.__module__}.{tfds.features.Tensor.__name__}"
 
     def encode_example(self, example_data: Compressed) -> Compressed:
         return example_data
@@ -54,9 +53,16 @@ def compressed(samples: Iterable[Sample]) -> Iterator[Compressed]:
         return {"value": zlib.compress(pixels.tobytes(), 1), "shape": pixels.shape}
 
     waiting: deque[Future[Compressed]] = deque()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(AHEAD) as pool:
         for sample in samples:
-            waiting.append(pool.submit(compress, sample.pixels()))
+            pixels = sample.pixels()
+            seen = (pixels.shape[-1], pixels.dtype.name)
+            if seen != (sample.header.channels, sample.header.dtype):
+                raise ValueError(
+                    f"{sample.path}: {seen[0]} channels of {seen[1]}, but {sample.header} "
+                    "when it was first read; leave the folder alone and start again"
+                )
+            waiting.append(pool.submit(compress, pixels))
             if len(waiting) > AHEAD:
                 yield waiting.popleft().result()
         while waiting:

@@ -1,8 +1,7 @@
 """The header of one DICOM file, parsed within bounds before GDCM sees the file.
 
 DICOM PS3.5 gives the encoding: elements, sequences, compressed pixels. Every length is
-held against the bytes that are there, those behind the pixels too, and nothing else is
-decoded.
+held against the bytes that are there, those behind the pixels too, and no pixel is decoded.
 """
 
 import mmap
@@ -145,10 +144,13 @@ def _parse(path: Path, data: mmap.mmap, at: int) -> Header | None:
 
 
 def _check_rest(data: mmap.mmap, at: int, explicit: bool, budget: list[int]) -> None:
-    """What follows the pixels is whole as well: GDCM reads it."""
+    """What follows the pixels is whole as well, or zeros: GDCM reads it."""
+    if not data[at:].strip(b"\0"):
+        return
     for tag, where, _, _ in _elements(data, at, explicit, budget):
-        if tag == PIXELS:
-            raise _Damaged(f"pixels for the second time at byte {where}")
+        if tag == PIXELS or tag >> 16 == ITEM >> 16:
+            kind = "pixels" if tag == PIXELS else "an item"
+            raise _Damaged(f"{kind} at byte {where}, behind the pixels")
 
 
 def _elements(

@@ -119,7 +119,7 @@ class CompiledSteps:
         self._mesh = Mesh(np.array(self.devices), (AXIS,))
         self._whole = NamedSharding(self._mesh, PartitionSpec())
         self._split = NamedSharding(self._mesh, PartitionSpec(None, AXIS))
-        self._called = False
+        self._trimmed = False
         loop = _loop(step)
         with self.memory():
             self._constant = self._copied(constant)
@@ -216,9 +216,9 @@ class CompiledSteps:
             else:
                 stacked = jax.device_put(stacked, self._split)
             state, metrics = self._compiled(state, self._constant, stacked, rows, n)
-            if not self._called:
+            if not self._trimmed:
                 heap.trim()  # compiling takes more than the steps do
-                self._called = True
+                self._trimmed = True
             if self._share_threads:
                 jax.block_until_ready(metrics)
             return state, self.one(metrics)
