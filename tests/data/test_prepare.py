@@ -1,5 +1,6 @@
 """A prepared set is whole, fits the data, or is made again."""
 
+import json
 import logging
 import multiprocessing
 import os
@@ -105,6 +106,25 @@ def test_other_data_than_in_training_is_told(cfg, caplog):
     picture(Path(cfg.data.dir) / "images" / "a.png", value=99)
     same_data(open_data(cfg)["train"], train.fingerprint)
     assert "other data than in training" in caplog.text
+
+
+def test_tfds_alone_reads_the_records(cfg):
+    (folder,) = (f.parent for f in prepare(cfg).rglob("features.json"))
+    run = subprocess.run(
+        [sys.executable, "-c", TFDS, folder], capture_output=True, check=True
+    )
+    boxes, (height, width, _) = json.loads(run.stdout.splitlines()[-1])
+    assert boxes > 0
+    assert min(height, width) > 0
+
+
+TFDS = """
+import json, sys
+import tensorflow_datasets as tfds
+first = tfds.builder_from_directory(sys.argv[1]).as_data_source()["images"][0]
+assert not any(name.startswith("tqgd") for name in sys.modules)
+print(json.dumps([len(first["boxes"]), first["image"].shape]))
+"""
 
 
 def test_the_same_data_is_prepared_once(cfg):

@@ -9,6 +9,7 @@ manual directory:
 """
 
 import dataclasses
+import os
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -29,7 +30,7 @@ from tqgd_jax.structures.dataset_index import Sample
 Parts = dict[str, list[Sample]]
 Compressed = dict[str, Any]  # "value" and "shape", as `Tensor` of tfds encodes them
 
-AHEAD = 4  # images that threads compress ahead of the records
+AHEAD = 2**24  # bytes of pixels that threads may be ahead of the records
 
 
 class Pixels(tfds.features.Tensor):
@@ -52,8 +53,8 @@ def compressed(samples: Iterable[Sample]) -> Iterator[Compressed]:
     def compress(pixels: np.ndarray) -> Compressed:
         return {"value": zlib.compress(pixels.tobytes(), 1), "shape": pixels.shape}
 
-    waiting: deque[Future[Compressed]] = deque()
-    with ThreadPoolExecutor(AHEAD) as pool:
+    held, waiting = 0, deque[tuple[Future[Compressed], int]]()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         for sample in samples:
             pixels = sample.pixels()
             seen = (pixels.shape[-1], pixels.dtype.name)
@@ -62,11 +63,14 @@ def compressed(samples: Iterable[Sample]) -> Iterator[Compressed]:
                     f"{sample.path}: {seen[0]} channels of {seen[1]}, but {sample.header} "
                     "when it was first read; leave the folder alone and start again"
                 )
-            waiting.append(pool.submit(compress, pixels))
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            waiting.append((pool.submit(compress, pixels), pixels.nbytes))
+            held += pixels.nbytes
+            while held > AHEAD:
+                first, size = waiting.popleft()
+                held -= size
+                yield first.result()
+        for first, _ in waiting:
+            yield first.result()
 
 
 class Slices(tfds.core.GeneratorBasedBuilder):
