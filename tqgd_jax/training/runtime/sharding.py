@@ -217,6 +217,7 @@ class CompiledSteps:
                 stacked = jax.device_put(stacked, self._split)
             state, metrics = self._compiled(state, self._constant, stacked, rows, n)
             if not self._trimmed:
+                jax.block_until_ready(metrics)  # then scratch memory is free as well
                 heap.trim()  # compiling takes more than the steps do
                 self._trimmed = True
             if self._share_threads:
